@@ -1,0 +1,44 @@
+# gridfarm for developers: `make demo` shows it, `make test` proves it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := gridfarm-demo
+
+# On a machine without a GPU the CPU build of torch is enough (and much smaller on Linux):
+#   make install TORCH_INDEX=--index-url=<PyTorch's CPU index>
+# The README says where PyTorch lists its builds.
+TORCH_INDEX ?=
+
+.PHONY: install demo test lint bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gridfarm needs Python 3.11 or newer; $$($(PYTHON) --version) is $(PYTHON)." \
+	         "Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing gridfarm and what it renders with (torch, diffusers, Valkey, …) into $(VENV):"
+	@echo "about 0.5 GB to download with the CPU build of torch, several GB with a CUDA build."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_INDEX) \
+	  -c constraints.txt torch==2.13.0 -e '.[dev]'
+	@touch $(STAMP)
+
+demo: install
+	@$(BIN)/gridfarm render examples/wrong-lora.yaml --model tiny --workers 2 --out $(DEMO)
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info

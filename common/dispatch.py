@@ -1,0 +1,178 @@
+"""The loop that feeds the queue, and the way back from the store when Redis is empty.
+
+Every worker runs `Dispatcher.tick` on a timer, the producer at submit and while it watches;
+all of it is safe to run in any number of processes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+
+from common import keys
+from common.batch import Batch
+from common.errors import ObjectMissing
+from common.ledger import PRIORITIES, Ledger, Opening, State, bitmap, is_set
+from common.matrix import Matrix
+from common.queue import TASK_NAME, queue_of
+from common.store import Store
+
+RECONCILE_EVERY_MS = 10_000
+SNAPSHOT_EVERY_MS = 30_000
+CELLS_FILE_UP_TO = 100_000
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a person may change of a batch in flight; in the store before it is in Redis."""
+
+    state: State = "rendering"
+    generation: int = 0
+    priority: int = PRIORITIES["normal"]
+    submitted: float = 0.0
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Control:
+        known = {name: value for name, value in json.loads(data).items() if name in asdict(cls())}
+        return cls(**known)
+
+
+def read_batch(store: Store, batch_id: str) -> Batch:
+    name = keys.batch(batch_id)
+    return Batch.from_bytes(store.get(name), source=name)
+
+
+def read_control(store: Store, batch_id: str) -> Control:
+    try:
+        return Control.from_bytes(store.get(keys.control(batch_id)))
+    except ObjectMissing:
+        return Control()
+
+
+def write_control(store: Store, batch_id: str, control: Control) -> None:
+    store.put(keys.control(batch_id), control.to_bytes(), content_type="application/json")
+
+
+def read_failures(store: Store, batch_id: str) -> dict[int, str]:
+    """Cell → reason, as the workers left them in the store."""
+    found = {}
+    for name in store.list(keys.failures(batch_id)):
+        i = name.rpartition("/")[2].removesuffix(".json")
+        if i.isdigit():
+            found[int(i)] = str(json.loads(store.get(name)).get("reason", ""))
+    return found
+
+
+def read_done(store: Store, batch_id: str) -> bytes:
+    try:
+        return store.get(keys.done_bitmap(batch_id))
+    except ObjectMissing:
+        return b""
+
+
+class Dispatcher:
+    """Feeds `queues` from the ledger, rebuilds the ledger from the store."""
+
+    def __init__(self, store: Store, ledger: Ledger, queues: Iterable[str]) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.queues = tuple(queues)
+
+    def tick(self) -> None:
+        """Everything that is due: rebuild, put back what is lost, feed, snapshot, finish."""
+        self.reconcile()
+        for queue in self.queues:
+            self.ledger.sweep(queue)
+        self.feed()
+        for batch_id in self.ledger.active():
+            self._look_after(batch_id)
+
+    def feed(self) -> int:
+        return sum(self.ledger.feed(queue, TASK_NAME) for queue in self.queues)
+
+    def reconcile(self) -> None:
+        """Open every batch that is active in the store and unknown to the ledger: after Redis
+        lost its memory, or after a producer died between the store and Redis."""
+        if not self.ledger.once("reconcile", every_ms=RECONCILE_EVERY_MS):
+            return
+        for name in self.store.list(keys.ACTIVE):
+            batch_id = name.removeprefix(keys.ACTIVE)
+            if not self.ledger.known(batch_id):
+                self.reopen(batch_id)
+
+    def reopen(self, batch_id: str) -> None:
+        """Rebuild one ledger from the store. What finished after the last snapshot is sent
+        again; a worker finds the picture and renders nothing."""
+        batch = read_batch(self.store, batch_id)
+        control = read_control(self.store, batch_id)
+        control = replace(control, generation=control.generation + 1)
+        write_control(self.store, batch_id, control)
+        done, failures = read_done(self.store, batch_id), read_failures(self.store, batch_id)
+        self.ledger.open(opening(Matrix(batch), batch_id, control, done, failures))
+
+    def _look_after(self, batch_id: str) -> None:
+        status = self.ledger.status(batch_id)
+        if status and status.done + status.failed >= status.total:
+            self.finish(batch_id)
+        elif self.ledger.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
+            self.snapshot(batch_id)
+
+    def snapshot(self, batch_id: str) -> None:
+        data = self.ledger.done_bitmap(batch_id)
+        self.store.put(keys.done_bitmap(batch_id), data, content_type="application/octet-stream")
+
+    def finish(self, batch_id: str) -> None:
+        """Write down how the batch ended. Safe to be cut off anywhere and done again: the
+        marker `active/<id>` goes last but for Redis."""
+        if not self.ledger.once(f"finish:{batch_id}", every_ms=LOCK_FINISH_MS):
+            return
+        self.snapshot(batch_id)
+        self._write_cells(batch_id)
+        control = replace(read_control(self.store, batch_id), state="done")
+        write_control(self.store, batch_id, control)
+        self.store.delete(keys.active(batch_id))
+        self.ledger.finish(batch_id)
+
+    def _write_cells(self, batch_id: str) -> None:
+        matrix = Matrix(read_batch(self.store, batch_id))
+        if len(matrix) > CELLS_FILE_UP_TO:
+            return
+        failures = self.ledger.failures(batch_id)
+        lines = (
+            {"i": cell.i, "key": cell.key, "labels": cell.labels, "failed": failures.get(cell.i)}
+            for cell in matrix
+        )
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        self.store.put(keys.cells(batch_id), text.encode(), content_type="application/jsonl")
+
+
+LOCK_FINISH_MS = 5_000
+
+
+def opening(
+    matrix: Matrix, batch_id: str, control: Control, done: bytes, failures: dict[int, str]
+) -> Opening:
+    """A batch as it enters the ledger; holes are known up to ENUMERATE_UP_TO cells."""
+    holes = matrix.distinct.holes if matrix.distinct else frozenset[int]()
+    return Opening(
+        batch_id=batch_id,
+        queue=queue_of(matrix.batch),
+        length=len(matrix),
+        total=matrix.jobs,
+        order=matrix.order,
+        generation=control.generation,
+        state=control.state,
+        priority=control.priority,
+        done=done,
+        holes=bitmap(holes, len(matrix)) if holes else b"",
+        failures={i: r for i, r in failures.items() if not is_set(done, i)},
+    )
+
+
+def new_control() -> Control:
+    return Control(submitted=time.time())

@@ -1,0 +1,123 @@
+"""What can go wrong, as one tree.
+
+    GridfarmError                 expected: shown as a message and a hint, never as a traceback
+    ├── BatchFileError            the batch file is wrong; carries every Problem found     exit 2
+    ├── UsageError                the command line is wrong                                exit 2
+    ├── InputFileError            a local file that a batch names is missing or unusable   exit 2
+    ├── StoreError                the object store                                         exit 3
+    │   ├── StoreUnreachable      no answer, or it stopped answering
+    │   ├── StoreRefused          credentials or rights
+    │   ├── StoreFull             no space, or read-only
+    │   └── ObjectMissing         the named object is not there
+    ├── BrokerError               Redis                                                    exit 3
+    │   ├── BrokerUnreachable
+    │   └── BrokerRefused
+    ├── HubError                  a model or LoRA on the hub cannot be resolved            exit 3
+    ├── NotFound                  no such batch, cell or picture                           exit 2
+    └── CellError                 one cell cannot be rendered
+        ├── BadInput              the cell's own input is at fault: fails at once
+        └── SuspectPicture        NaN or black: fails when a second worker agrees
+
+Every message names the place and the value; `hint` says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GridfarmError(Exception):
+    """An expected error. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a batch file: `path` is dotted (`variants.base.steps`), "" is the file."""
+
+    path: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.path}: " if self.path else ""
+        mend = f" ({self.hint})" if self.hint else ""
+        return f"{place}{self.message}{mend}"
+
+
+class BatchFileError(GridfarmError):
+    exit_code = 2
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(problems)
+        count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{file}: {count}\n{lines}")
+
+
+class UsageError(GridfarmError):
+    exit_code = 2
+
+
+class InputFileError(GridfarmError):
+    exit_code = 2
+
+
+class NotFound(GridfarmError):
+    exit_code = 2
+
+
+class StoreError(GridfarmError):
+    exit_code = 3
+
+
+class StoreUnreachable(StoreError):
+    pass
+
+
+class StoreRefused(StoreError):
+    pass
+
+
+class StoreFull(StoreError):
+    pass
+
+
+class ObjectMissing(StoreError):
+    pass
+
+
+class BrokerError(GridfarmError):
+    exit_code = 3
+
+
+class BrokerUnreachable(BrokerError):
+    pass
+
+
+class BrokerRefused(BrokerError):
+    pass
+
+
+class HubError(GridfarmError):
+    exit_code = 3
+
+
+class CellError(GridfarmError):
+    pass
+
+
+class BadInput(CellError):
+    pass
+
+
+class SuspectPicture(CellError):
+    pass

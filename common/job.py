@@ -1,0 +1,111 @@
+"""The Job: everything that decides the pixels of one picture, and the key made from it.
+
+The key is the SHA-256 of the Job's canonical JSON (RFC 8785, JSON Canonicalization Scheme).
+A field that a picture does not use is left out of the JSON, so a feature that comes later
+never changes the key of a picture rendered before. `tests/common/test_job.py` holds golden
+keys; if one changes, every stored picture is lost to its owner, so raise RENDERER_EPOCH instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RENDERER_EPOCH = 1
+"""Raised when the renderer starts to draw other pixels for an unchanged Job."""
+
+TINY_BASE = "tiny@1"
+TINY_REFINER = "tiny-refiner@1"
+"""The tiny SDXL's revision: raised with any change of `worker/tiny.py` that changes weights."""
+
+MODEL_REF = (
+    r"^(tiny@\d+|tiny-refiner@\d+"
+    r"|[A-Za-z0-9][\w.-]*/[\w.-]+@[0-9a-f]{40}"
+    r"|(tree|file):[0-9a-f]{64})$"
+)
+"""A model with its revision: the tiny one, `owner/name@commit` on the hub, a folder uploaded
+as the asset `tree:<sha256 of its manifest>`, or one checkpoint `file:<sha256>`."""
+
+ModelRef = Annotated[str, Field(pattern=MODEL_REF, max_length=300)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class LoraUse(_Frozen):
+    """One LoRA in a cell: its file by SHA-256, and its strength on UNet and text encoders."""
+
+    sha256: Sha256
+    unet: Finite
+    text_encoder: Finite
+
+
+class RefinerUse(_Frozen):
+    """The refiner's part; only there when `high_noise_frac` < 1."""
+
+    model: ModelRef
+    aesthetic_score: Finite = 6.0
+    negative_aesthetic_score: Finite = 2.5
+
+
+class SchedulerUse(_Frozen):
+    """A diffusers scheduler class with the options that differ from the model's own config."""
+
+    type: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
+    options: dict[str, bool | int | Finite | str] = {}
+
+
+class Job(_Frozen):
+    """Everything that can change a pixel. Equal Jobs are one picture.
+
+    `width` and `height` are pixels. `seed` is 0…2⁶⁴−1. `negative_prompt` None is "no negative
+    prompt" (SDXL's zeros), which differs from "" (an encoded empty text). `scheduler` None is
+    the model's own. `vae` None is the model's own. `loras` are ordered by hash.
+    """
+
+    epoch: int = RENDERER_EPOCH
+    model: ModelRef
+    dtype: Literal["fp16", "bf16", "fp32"]
+    vae: ModelRef | None = None
+    prompt: Annotated[str, Field(max_length=200_000)]
+    negative_prompt: Annotated[str, Field(max_length=200_000)] | None = None
+    long_prompts: Literal["truncate", "chunk"] = "truncate"
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    noise: Literal["cpu", "cuda"] = "cpu"
+    width: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
+    height: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    guidance_scale: Annotated[Finite, Field(ge=0, le=100)]
+    high_noise_frac: Annotated[Finite, Field(gt=0, le=1)] = 1.0
+    refiner: RefinerUse | None = None
+    scheduler: SchedulerUse | None = None
+    loras: tuple[LoraUse, ...] = ()
+
+    @model_validator(mode="after")
+    def _refiner_goes_with_its_fraction(self) -> Job:
+        if (self.refiner is None) != (self.high_noise_frac == 1.0):
+            raise ValueError("refiner and high_noise_frac < 1 belong together")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON without unused fields; the seed is a decimal string (RFC 8785 numbers
+        are doubles, and a 64-bit seed is not one)."""
+        data = self.model_dump(exclude_defaults=True)
+        return data | {"epoch": self.epoch, "seed": str(self.seed)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Job:
+        """The inverse of `to_json`, validated. Raises pydantic.ValidationError."""
+        return cls.model_validate(data)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON: 64 hex digits, the picture's name in the store."""
+        return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()

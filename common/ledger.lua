@@ -1,0 +1,458 @@
+-- The ledger: what of each batch is done, failed, sent and leased. Every function below is one
+-- atomic step; `common/ledger.py` calls them by name. Times are milliseconds of Redis' own
+-- clock, since the machines' clocks disagree. Numbers i are zero-based cells of a batch.
+--
+--   gridfarm:active              set of batch ids that are not finished
+--   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,
+--                                done, failed, cursor, order
+--   gridfarm:batch:<id>:done     bitmap, MSB first         :holes   likewise: never rendered
+--   gridfarm:batch:<id>:failed   hash i -> reason
+--   gridfarm:batch:<id>:sent     zset i -> when sent       :off     i -> when first seen off the queue
+--   gridfarm:batch:<id>:leases   zset i -> when it expires :holders hash i -> worker
+--   gridfarm:batch:<id>:again    zset i -> not before
+--   gridfarm:batch:<id>:charges  hash i -> machines        :suspects hash i -> process
+--   gridfarm:key:<key>           "<id> <i>": which cell's lease covers this key
+--   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
+--   gridfarm:alive               zset worker -> when it counts as gone
+--   gridfarm:workers             hash worker -> what it says of itself (JSON)
+
+local call = redis.call
+
+local function now()
+  local time = call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function at(id, part)
+  return 'gridfarm:batch:' .. id .. (part and (':' .. part) or '')
+end
+
+local function key_name(key) return 'gridfarm:key:' .. key end
+
+local function bit(id, part, i) return call('GETBIT', at(id, part), i) == 1 end
+
+local function settled(id, i)
+  return bit(id, 'done', i) or bit(id, 'holes', i) or call('HEXISTS', at(id, 'failed'), i) == 1
+end
+
+local function leased(id, i, time)
+  local expires = call('ZSCORE', at(id, 'leases'), i)
+  return expires and tonumber(expires) > time
+end
+
+local function drop_lease(id, i, key)
+  call('ZREM', at(id, 'leases'), i)
+  call('HDEL', at(id, 'holders'), i)
+  if key ~= '' and call('GET', key_name(key)) == id .. ' ' .. i then
+    call('DEL', key_name(key))
+    call('HDEL', 'gridfarm:waiting', key)
+  end
+end
+
+local function forget(id, i)
+  call('ZREM', at(id, 'sent'), i)
+  call('ZREM', at(id, 'off'), i)
+  call('ZREM', at(id, 'again'), i)
+end
+
+local function counts(id)
+  local h = call('HMGET', at(id), 'done', 'failed', 'total')
+  return tonumber(h[1]), tonumber(h[2]), tonumber(h[3])
+end
+
+local function finished(id)
+  local done, failed, total = counts(id)
+  return done + failed >= total
+end
+
+-- Load a batch. Returns 0 when the ledger knows it already.
+local function open(id, fields, done, holes, failures)
+  if call('EXISTS', at(id)) == 1 then return 0 end
+  for name, value in pairs(cjson.decode(fields)) do call('HSET', at(id), name, value) end
+  if #done > 0 then call('SET', at(id, 'done'), done) end
+  if #holes > 0 then call('SET', at(id, 'holes'), holes) end
+  local failed = cjson.decode(failures)
+  local count = 0
+  for i, reason in pairs(failed) do
+    if not bit(id, 'done', i) then
+      call('HSET', at(id, 'failed'), i, reason)
+      count = count + 1
+    end
+  end
+  call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')), 'failed', count, 'cursor', 0)
+  call('SADD', 'gridfarm:active', id)
+  return 1
+end
+
+local function threads_on(queue, time)
+  local threads = 0
+  for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', time, '+inf')) do
+    local said = call('HGET', 'gridfarm:workers', worker)
+    if said then
+      said = cjson.decode(said)
+      for _, name in ipairs(said.queues) do
+        if name == queue then threads = threads + said.threads end
+      end
+    end
+  end
+  return threads
+end
+
+-- Position p of the frozen order, in which the axis that comes first changes slowest -> cell i.
+local function cell_at(order, p)
+  local i = 0
+  for a = #order, 1, -1 do
+    local length, stride = order[a][1], order[a][2]
+    i = i + (p % length) * stride
+    p = math.floor(p / length)
+  end
+  return i
+end
+
+-- Next cell of a batch to send, or nil. `steps` bounds how far the cursor walks in one call.
+local function next_cell(batch, time, steps)
+  local id = batch.id
+  while true do
+    local again = call('ZRANGEBYSCORE', at(id, 'again'), '-inf', time, 'LIMIT', 0, 1)[1]
+    if not again then break end
+    call('ZREM', at(id, 'again'), again)
+    local i = tonumber(again)
+    if not settled(id, i) and not leased(id, i, time) and not call('ZSCORE', at(id, 'sent'), i) then
+      return i
+    end
+  end
+  while batch.cursor < batch.length and steps.left > 0 do
+    local i = cell_at(batch.order, batch.cursor)
+    batch.cursor = batch.cursor + 1
+    steps.left = steps.left - 1
+    if not settled(id, i) and not call('ZSCORE', at(id, 'leases'), i)
+       and not call('ZSCORE', at(id, 'sent'), i) and not call('ZSCORE', at(id, 'again'), i) then
+      return i
+    end
+  end
+  return nil
+end
+
+local function under_way(id)
+  return call('ZCARD', at(id, 'sent')) + call('ZCARD', at(id, 'leases'))
+end
+
+local function batch_to_feed(id, queue)
+  local h = call('HMGET', at(id), 'state', 'queue', 'priority', 'cursor', 'length', 'order', 'generation')
+  if h[1] ~= 'rendering' or h[2] ~= queue or finished(id) then return nil end
+  local batch = {id = id, priority = tonumber(h[3]), cursor = tonumber(h[4]), length = tonumber(h[5]),
+                 order = cjson.decode(h[6]), generation = h[7]}
+  -- Nothing under way, nothing waiting, all sent, and yet not finished: walk once more.
+  if batch.cursor >= batch.length and under_way(id) == 0 and call('ZCARD', at(id, 'again')) == 0 then
+    batch.cursor = 0
+  end
+  return batch
+end
+
+-- A Celery message (protocol 2) as kombu's Redis transport reads it, body as plain JSON.
+local function message(queue, task, id, i, generation)
+  local name = id .. ':' .. i .. ':' .. generation .. ':' .. call('INCR', 'gridfarm:sends')
+  local body = '[["' .. id .. '",' .. i .. ',' .. generation .. '],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+  return cjson.encode({
+    body = body, ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
+    headers = {lang = 'py', task = task, id = name, root_id = name,
+               argsrepr = '', kwargsrepr = '', ignore_result = true},
+    properties = {correlation_id = name, delivery_mode = 2, delivery_tag = name, priority = 0,
+                  delivery_info = {exchange = '', routing_key = queue}},
+  })
+end
+
+local function by_priority(queue)
+  local groups, priorities, ids = {}, {}, call('SMEMBERS', 'gridfarm:active')
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local batch = batch_to_feed(id, queue)
+    if batch then
+      if not groups[batch.priority] then
+        groups[batch.priority] = {}
+        table.insert(priorities, batch.priority)
+      end
+      table.insert(groups[batch.priority], batch)
+    end
+  end
+  table.sort(priorities, function(a, b) return a > b end)
+  return groups, priorities
+end
+
+-- Fill a queue up to its window: round-robin over the batches of the highest priority that have
+-- something to send. Returns {sent, 1 if a batch has more cells than this call could look at}.
+local function feed(queue, task, most_steps)
+  local time = now()
+  local room = math.max(16, 3 * threads_on(queue, time))
+  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
+    if call('HGET', at(id), 'queue') == queue then room = room - under_way(id) end
+  end
+  local sent, steps = 0, {left = tonumber(most_steps)}
+  local groups, priorities = by_priority(queue)
+  local turn = tonumber(call('GET', 'gridfarm:turn:' .. queue) or '0')
+  for _, priority in ipairs(priorities) do
+    local batches = groups[priority]
+    local empty = 0
+    while room > sent and empty < #batches do
+      local batch = batches[turn % #batches + 1]
+      turn = turn + 1
+      local i = next_cell(batch, time, steps)
+      if i then
+        empty = 0
+        sent = sent + 1
+        call('ZADD', at(batch.id, 'sent'), time, i)
+        call('LPUSH', queue, message(queue, task, batch.id, i, batch.generation))
+      else
+        empty = empty + 1
+      end
+    end
+    for _, batch in ipairs(batches) do call('HSET', at(batch.id), 'cursor', batch.cursor) end
+  end
+  call('SET', 'gridfarm:turn:' .. queue, turn)
+  return {sent, steps.left <= 0 and 1 or 0}
+end
+
+-- May `worker` render cell i? 'ok' leases it; 'done', 'stale', 'leased', 'elsewhere' and
+-- 'unknown' refuse. 'elsewhere': another cell with the same key is being rendered; this one is
+-- looked at again in five seconds, when it is probably stored.
+local function claim(id, i, generation, key, worker, lease)
+  local h = call('HMGET', at(id), 'state', 'generation')
+  if not h[1] then return 'unknown' end
+  if h[1] ~= 'rendering' or h[2] ~= generation then return 'stale' end
+  local time = now()
+  if leased(id, i, time) then return 'leased' end
+  forget(id, i)
+  if settled(id, i) then return 'done' end
+  local other = call('GET', key_name(key))
+  if other and other ~= id .. ' ' .. i then
+    call('ZADD', at(id, 'again'), time + 5000, i)
+    call('HSET', 'gridfarm:waiting', key, id)
+    return 'elsewhere'
+  end
+  call('ZADD', at(id, 'leases'), time + lease, i)
+  call('HSET', at(id, 'holders'), i, worker)
+  call('SET', key_name(key), id .. ' ' .. i, 'PX', lease)
+  return 'ok'
+end
+
+local function other_wants(id, key)
+  local waiting = call('HGET', 'gridfarm:waiting', key)
+  return waiting and waiting ~= id and call('HGET', at(waiting), 'state') == 'rendering'
+end
+
+-- Keep a lease. 'ok', or 'stop' when the batch was cancelled or another worker holds the cell.
+-- After a rebuild nobody holds it: then the one who renders it takes the lease again.
+local function renew(id, i, key, worker, lease)
+  local state = call('HGET', at(id), 'state')
+  if not state then return 'ok' end
+  local holder = call('HGET', at(id, 'holders'), i)
+  if holder and holder ~= worker then return 'stop' end
+  if state == 'cancelled' and not other_wants(id, key) then
+    drop_lease(id, i, key)
+    return 'stop'
+  end
+  if bit(id, 'done', i) then return 'stop' end
+  call('ZREM', at(id, 'sent'), i)
+  call('ZADD', at(id, 'leases'), now() + lease, i)
+  call('HSET', at(id, 'holders'), i, worker)
+  call('SET', key_name(key), id .. ' ' .. i, 'PX', lease)
+  return 'ok'
+end
+
+local function close(id, i, key)
+  drop_lease(id, i, key)
+  forget(id, i)
+  call('HDEL', at(id, 'charges'), i)
+  call('HDEL', at(id, 'suspects'), i)
+  return finished(id) and 'finished' or 'ok'
+end
+
+-- Cell i is stored. Done beats failed, whatever the generation.
+local function done(id, i, key)
+  if call('EXISTS', at(id)) == 0 then return 'unknown' end
+  if bit(id, 'holes', i) then return close(id, i, key) end
+  if call('SETBIT', at(id, 'done'), i, 1) == 0 then call('HINCRBY', at(id), 'done', 1) end
+  if call('HDEL', at(id, 'failed'), i) == 1 then call('HINCRBY', at(id), 'failed', -1) end
+  return close(id, i, key)
+end
+
+local function fail(id, i, key, worker, reason)
+  if call('EXISTS', at(id)) == 0 then return 'unknown' end
+  local holder = call('HGET', at(id, 'holders'), i)
+  if holder and holder ~= worker then return 'stale' end
+  if not bit(id, 'done', i) and call('HSET', at(id, 'failed'), i, reason) == 1 then
+    call('HINCRBY', at(id), 'failed', 1)
+  end
+  return close(id, i, key)
+end
+
+-- Cell i is a hole: excluded, in a matrix too large to have been enumerated at submit.
+local function skip(id, i)
+  if call('EXISTS', at(id)) == 0 then return 'unknown' end
+  call('SETBIT', at(id, 'holes'), i, 1)
+  return close(id, i, '')
+end
+
+-- Hand a claimed cell back, to be sent again after `pause` ms; `refund` drops its last charge.
+local function release(id, i, key, worker, pause, refund)
+  if call('HGET', at(id, 'holders'), i) ~= worker then return 'stale' end
+  drop_lease(id, i, key)
+  call('ZADD', at(id, 'again'), now() + pause, i)
+  if refund == '1' then
+    local charges = cjson.decode(call('HGET', at(id, 'charges'), i) or '[]')
+    table.remove(charges)
+    call('HSET', at(id, 'charges'), i, #charges > 0 and cjson.encode(charges) or '[]')
+  end
+  return 'ok'
+end
+
+-- An attempt enters the GPU of `machine`. Returns {attempts, different machines}.
+local function charge(id, i, machine)
+  if call('EXISTS', at(id)) == 0 then return {1, 1} end
+  local charges = cjson.decode(call('HGET', at(id, 'charges'), i) or '[]')
+  table.insert(charges, machine)
+  call('HSET', at(id, 'charges'), i, cjson.encode(charges))
+  local seen, machines = {}, 0
+  for _, name in ipairs(charges) do
+    if not seen[name] then machines = machines + 1 end
+    seen[name] = true
+  end
+  return {#charges, machines}
+end
+
+-- `process` drew NaN or black. 'agreed' when another process had said so before.
+local function suspect(id, i, process)
+  local before = call('HGET', at(id, 'suspects'), i)
+  if before and before ~= process then return 'agreed' end
+  call('HSET', at(id, 'suspects'), i, process)
+  return 'alone'
+end
+
+local function on_queue(queue)
+  local ids = {}
+  for _, raw in ipairs(call('LRANGE', queue, 0, -1)) do
+    local id, i, generation = string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):%d+"')
+    if id then ids[id .. ':' .. i .. ':' .. generation] = true end
+  end
+  return ids
+end
+
+local function expire_leases(id, time)
+  for _, i in ipairs(call('ZRANGEBYSCORE', at(id, 'leases'), '-inf', time)) do
+    drop_lease(id, i, '')
+    call('ZADD', at(id, 'again'), time, i)
+  end
+end
+
+-- What was sent and never claimed: off the queue for `patience` ms, it is lost, whether Celery
+-- still counts it as unacknowledged or not.
+local function find_lost(id, generation, queued, time, patience)
+  for _, i in ipairs(call('ZRANGE', at(id, 'sent'), 0, -1)) do
+    if queued[id .. ':' .. i .. ':' .. generation] then
+      call('ZREM', at(id, 'off'), i)
+    else
+      call('ZADD', at(id, 'off'), 'NX', time, i)
+      if time - tonumber(call('ZSCORE', at(id, 'off'), i)) >= tonumber(patience) then
+        forget(id, i)
+        call('ZADD', at(id, 'again'), time, i)
+      end
+    end
+  end
+end
+
+-- Put back what is lost on `queue`; at most once per `every` ms, whoever asks.
+local function sweep(queue, patience, every)
+  if not call('SET', 'gridfarm:swept:' .. queue, '1', 'NX', 'PX', every) then return 0 end
+  local time = now()
+  local queued = nil
+  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
+    local h = call('HMGET', at(id), 'queue', 'generation')
+    if h[1] == queue then
+      expire_leases(id, time)
+      if call('ZCARD', at(id, 'sent')) > 0 then
+        queued = queued or on_queue(queue)
+        find_lost(id, h[2], queued, time, patience)
+      end
+    end
+  end
+  return 1
+end
+
+-- A new state, priority or both; messages of the old generation become stale, and what they
+-- asked for is sent again when the batch is rendering.
+local function control(id, generation, state, priority)
+  if call('EXISTS', at(id)) == 0 then return 0 end
+  call('HSET', at(id), 'generation', generation, 'state', state, 'priority', priority)
+  local time = now()
+  for _, i in ipairs(call('ZRANGE', at(id, 'sent'), 0, -1)) do
+    forget(id, i)
+    call('ZADD', at(id, 'again'), time, i)
+  end
+  call(state == 'cancelled' and 'SREM' or 'SADD', 'gridfarm:active', id)
+  return 1
+end
+
+-- The batch is over: only its counts, done bits and failures are kept, for `keep` ms.
+local function finish(id, keep)
+  call('SREM', 'gridfarm:active', id)
+  if call('EXISTS', at(id)) == 0 then return 0 end
+  call('HSET', at(id), 'state', 'done')
+  for _, part in ipairs({'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges', 'suspects'}) do
+    call('UNLINK', at(id, part))
+  end
+  for _, name in ipairs({at(id), at(id, 'done'), at(id, 'failed')}) do call('PEXPIRE', name, keep) end
+  return 1
+end
+
+-- Forget a batch altogether, so that it can be opened anew.
+local function drop(id)
+  call('SREM', 'gridfarm:active', id)
+  for _, part in ipairs({'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again',
+                         'charges', 'suspects'}) do
+    call('UNLINK', at(id, part))
+  end
+  return call('UNLINK', at(id))
+end
+
+local function status(id)
+  local h = call('HMGET', at(id), 'state', 'generation', 'priority', 'total', 'done', 'failed', 'queue')
+  if not h[1] then return nil end
+  local time = now()
+  table.insert(h, call('ZCOUNT', at(id, 'leases'), time, '+inf'))
+  table.insert(h, call('SCARD', 'gridfarm:active'))
+  return h
+end
+
+-- A worker is alive for `ttl` ms more and says so and so of itself.
+local function beat(worker, said, ttl)
+  local time = now()
+  for _, gone in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', '-inf', time - 3600000)) do
+    call('HDEL', 'gridfarm:workers', gone)
+    call('ZREM', 'gridfarm:alive', gone)
+  end
+  call('ZADD', 'gridfarm:alive', time + ttl, worker)
+  call('HSET', 'gridfarm:workers', worker, said)
+  return 1
+end
+
+local function leave(worker)
+  call('ZREM', 'gridfarm:alive', worker)
+  call('HDEL', 'gridfarm:workers', worker)
+  return 1
+end
+
+local function alive()
+  local said = {}
+  for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', now(), '+inf')) do
+    local text = call('HGET', 'gridfarm:workers', worker)
+    if text then table.insert(said, text) end
+  end
+  return said
+end
+
+local functions = {
+  open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
+  release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
+  finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
+}
+return functions[ARGV[1]](unpack(ARGV, 2))

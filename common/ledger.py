@@ -1,0 +1,298 @@
+"""A batch's progress in Redis. Each method is one atomic step of `ledger.lua`, by its name.
+
+Redis is traffic, not truth: everything here can be rebuilt from the store (`common.dispatch`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import urlsplit
+
+from common.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+State = Literal["rendering", "paused", "cancelled", "done"]
+PRIORITIES = {"low": 0, "normal": 1, "high": 2}
+
+LEASE_MS = 15_000
+LOST_AFTER_MS = 15_000
+SWEEP_EVERY_MS = 2_000
+KEEP_FINISHED_MS = 24 * 3600 * 1000
+FEED_STEPS = 20_000
+
+Claim = Literal["ok", "done", "stale", "leased", "elsewhere", "unknown"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a batch enters the ledger with. `total` counts the jobs: cells without the holes."""
+
+    batch_id: str
+    queue: str
+    length: int
+    total: int
+    order: list[tuple[int, int]]
+    generation: int = 0
+    state: State = "rendering"
+    priority: int = PRIORITIES["normal"]
+    done: bytes = b""
+    holes: bytes = b""
+    failures: Mapping[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class LedgerStatus:
+    state: State
+    generation: int
+    priority: int
+    total: int
+    done: int
+    failed: int
+    queue: str
+    running: int
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a worker says of itself with each beat.
+
+    `state` is `starting`, `loading`, `listening`, `rendering` or `paused`; `message` says
+    what is loading, or why it is paused, and `since` the Unix time at which that began.
+    """
+
+    name: str
+    machine: str
+    queues: tuple[str, ...]
+    threads: int
+    device: str
+    state: str
+    message: str = ""
+    since: float = 0.0
+
+
+class Ledger:
+    """The ledgers of all batches on one broker, e.g. `redis://:secret@host:6379/0`."""
+
+    def __init__(self, broker: str) -> None:
+        self.broker = broker
+        self.place = without_password(broker)
+
+    @cached_property
+    def redis(self) -> Redis:
+        from redis import Redis
+        from redis.backoff import ExponentialBackoff
+        from redis.retry import Retry
+
+        with self._errors():
+            return Redis.from_url(
+                self.broker,
+                socket_timeout=10,
+                socket_connect_timeout=5,
+                health_check_interval=25,
+                retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+            )
+
+    @cached_property
+    def _script(self) -> Any:
+        return self.redis.register_script(Path(__file__).with_name("ledger.lua").read_text())
+
+    def _call(self, function: str, *arguments: str | bytes | int) -> Any:
+        with self._errors():
+            return self._script(args=[function, *arguments])
+
+    def _word(self, function: str, *arguments: str | bytes | int) -> str:
+        return cast(bytes, self._call(function, *arguments)).decode()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from redis import exceptions
+
+        try:
+            yield
+        except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
+            raise BrokerRefused(
+                f"the broker at {self.place} refuses the credentials: {error}",
+                hint="check user and password in GRIDFARM_BROKER (redis://user:password@host:6379)",
+            ) from error
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise BrokerUnreachable(
+                f"the broker at {self.place} cannot be reached: {error}",
+                hint="is Redis running there, and GRIDFARM_BROKER right?",
+            ) from error
+        except ValueError as error:
+            raise BrokerRefused(
+                f"{self.place!r} is no broker: {error}",
+                hint="GRIDFARM_BROKER is redis://host:6379/0, or rediss:// for TLS",
+            ) from error
+        except exceptions.RedisError as error:
+            raise BrokerError(f"the broker at {self.place} answered: {error}") from error
+
+    def ping(self) -> None:
+        """Raises BrokerUnreachable or BrokerRefused."""
+        with self._errors():
+            self.redis.ping()
+
+    def memory_policy(self) -> str:
+        """What Redis does when it is full; "" where CONFIG is not allowed (hosted Redis)."""
+        from redis.exceptions import ResponseError
+
+        with self._errors():
+            try:
+                found = self.redis.config_get("maxmemory-policy")
+            except ResponseError:
+                return ""
+        return str(found.get("maxmemory-policy", ""))
+
+    def open(self, opening: Opening) -> bool:
+        """Load a batch; False when the ledger knows it already."""
+        fields = {
+            "state": opening.state,
+            "generation": opening.generation,
+            "priority": opening.priority,
+            "queue": opening.queue,
+            "length": opening.length,
+            "total": opening.total,
+            "order": json.dumps(opening.order),
+        }
+        failures = {str(i): reason for i, reason in (opening.failures or {}).items()}
+        done, holes = opening.done, opening.holes
+        sent = (json.dumps(fields), done, holes, json.dumps(failures))
+        return bool(self._call("open", opening.batch_id, *sent))
+
+    def feed(self, queue: str, task: str) -> int:
+        """Fill the queue up to its window; how many tasks were sent."""
+        total, more = 0, 1
+        while more:
+            sent, more = self._call("feed", queue, task, FEED_STEPS)
+            total += sent
+        return total
+
+    def claim(self, batch_id: str, i: int, generation: int, key: str, worker: str) -> Claim:
+        word = self._word("claim", batch_id, i, generation, key, worker, LEASE_MS)
+        return cast(Claim, word)
+
+    def renew(self, batch_id: str, i: int, key: str, worker: str) -> bool:
+        """Keep the lease for another LEASE_MS; False: stop rendering this cell."""
+        return self._word("renew", batch_id, i, key, worker, LEASE_MS) == "ok"
+
+    def done(self, batch_id: str, i: int, key: str) -> bool:
+        """The cell is stored. True when that was the last of the batch."""
+        return self._word("done", batch_id, i, key) == "finished"
+
+    def fail(self, batch_id: str, i: int, key: str, worker: str, reason: str) -> bool:
+        """The cell cannot be rendered. True when that was the last of the batch."""
+        return self._word("fail", batch_id, i, key, worker, reason) == "finished"
+
+    def skip(self, batch_id: str, i: int) -> bool:
+        """The cell is excluded, which nobody had looked at before. True when it was the last."""
+        return self._word("skip", batch_id, i) == "finished"
+
+    def release(
+        self,
+        batch_id: str,
+        i: int,
+        key: str,
+        worker: str,
+        *,
+        pause_ms: int = 0,
+        refund: bool = False,
+    ) -> None:
+        """Hand a claimed cell back, to be sent again after `pause_ms`."""
+        self._call("release", batch_id, i, key, worker, pause_ms, int(refund))
+
+    def charge(self, batch_id: str, i: int, machine: str) -> tuple[int, int]:
+        """An attempt enters the GPU: (attempts so far, on how many machines)."""
+        attempts, machines = self._call("charge", batch_id, i, machine)
+        return attempts, machines
+
+    def suspect(self, batch_id: str, i: int, process: str) -> bool:
+        """`process` drew NaN or black; True when another process had said so before."""
+        return self._word("suspect", batch_id, i, process) == "agreed"
+
+    def sweep(self, queue: str) -> bool:
+        """Put back what is lost. False when somebody just did."""
+        return bool(self._call("sweep", queue, LOST_AFTER_MS, SWEEP_EVERY_MS))
+
+    def control(self, batch_id: str, *, generation: int, state: State, priority: int) -> bool:
+        """Change state or priority; False when the ledger does not know the batch."""
+        return bool(self._call("control", batch_id, generation, state, priority))
+
+    def finish(self, batch_id: str) -> None:
+        self._call("finish", batch_id, KEEP_FINISHED_MS)
+
+    def drop(self, batch_id: str) -> None:
+        """Forget a batch altogether, so that it can be opened anew."""
+        self._call("drop", batch_id)
+
+    def status(self, batch_id: str) -> LedgerStatus | None:
+        row = self._call("status", batch_id)
+        if not row:
+            return None
+        state, queue = row[0].decode(), row[6].decode()
+        generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
+        return LedgerStatus(state, generation, priority, total, done, failed, queue, row[7])
+
+    def known(self, batch_id: str) -> bool:
+        with self._errors():
+            return bool(self.redis.exists(f"gridfarm:batch:{batch_id}"))
+
+    def active(self) -> list[str]:
+        with self._errors():
+            members = cast("set[bytes]", self.redis.smembers("gridfarm:active"))
+        return sorted(member.decode() for member in members)
+
+    def done_bitmap(self, batch_id: str) -> bytes:
+        """MSB first, as SETBIT writes it; may be shorter than the batch."""
+        with self._errors():
+            return cast(bytes, self.redis.get(_part(batch_id, "done")) or b"")
+
+    def failures(self, batch_id: str) -> dict[int, str]:
+        with self._errors():
+            raw = cast("dict[bytes, bytes]", self.redis.hgetall(_part(batch_id, "failed")))
+        return {int(i): reason.decode() for i, reason in raw.items()}
+
+    def beat(self, report: WorkerReport, *, ttl_ms: int) -> None:
+        self._call("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+
+    def leave(self, worker: str) -> None:
+        self._call("leave", worker)
+
+    def workers(self) -> list[WorkerReport]:
+        """The workers that are alive."""
+        reports = [json.loads(text) for text in self._call("alive")]
+        return [WorkerReport(**said | {"queues": tuple(said["queues"])}) for said in reports]
+
+    def once(self, name: str, *, every_ms: int) -> bool:
+        """True for one caller per `every_ms`, whichever machine asks first."""
+        with self._errors():
+            return bool(self.redis.set(f"gridfarm:once:{name}", 1, nx=True, px=every_ms))
+
+
+def _part(batch_id: str, part: str) -> str:
+    return f"gridfarm:batch:{batch_id}:{part}"
+
+
+def bitmap(positions: Iterable[int], length: int) -> bytes:
+    """Set bits as Redis' SETBIT lays them out: bit 0 is the first byte's highest."""
+    data = bytearray((length + 7) // 8)
+    for i in positions:
+        data[i // 8] |= 0x80 >> i % 8
+    return bytes(data)
+
+
+def is_set(data: bytes, i: int) -> bool:
+    return i // 8 < len(data) and bool(data[i // 8] & 0x80 >> i % 8)
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown: `redis://:secret@host/0` → `redis://host/0`."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

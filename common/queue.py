@@ -1,0 +1,80 @@
+"""The Celery app, its settings, the queue's name and the message on it. No tasks live here.
+
+Why each setting stands here: Celery on Redis delivers a task more or less than once, so the
+ledger decides who may render what, and Celery only carries messages: one per thread at a time,
+acknowledged after the work, never retried or delayed by Celery itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from common.batch import SCHEMA, Batch
+from common.job import RENDERER_EPOCH
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+TASK_NAME = "gridfarm.render_cell"
+_HOUR = 3600
+
+
+def queue_name(kind: str = "") -> str:
+    """`gridfarm.<schema>.<epoch>`, so that a worker takes only what it would read and draw as
+    the producer meant. `kind` is a GPU type, or `cuda` for cells whose noise is drawn on one."""
+    base = f"gridfarm.{SCHEMA}.{RENDERER_EPOCH}"
+    return f"{base}.{kind}" if kind else base
+
+
+def queue_of(batch: Batch) -> str:
+    """The queue a batch is fed to."""
+    return queue_name(batch.gpu or ("cuda" if _needs_cuda(batch) else ""))
+
+
+def _needs_cuda(batch: Batch) -> bool:
+    layers = [batch.settings]
+    for axis in batch.axes:
+        layers += [v.settings for v in getattr(axis, "values", ())]
+    return any(layer.get("noise") == "cuda" for layer in layers)
+
+
+def celery_app(broker: str) -> Celery:
+    """The app that workers consume with. The producer needs none: the ledger's `feed` script
+    pushes Celery messages by task name."""
+    from celery import Celery
+
+    app = Celery("gridfarm", broker=broker)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(),
+    )
+    return app
+
+
+def _transport_options() -> dict[str, Any]:
+    names = ("unacked_key", "unacked_index_key", "unacked_mutex_key")
+    return {
+        # A backstop only: the ledger finds lost tasks within seconds.
+        "visibility_timeout": 6 * _HOUR,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 10,
+        "health_check_interval": 25,
+        "socket_keepalive": True,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        # One list per queue: gridfarm's own priorities are decided when a cell is sent.
+        "priority_steps": [0],
+        **{name: f"gridfarm:{name}" for name in names},
+    }

@@ -1,0 +1,77 @@
+"""Where gridfarm's servers and folders are: one frozen object.
+
+Each value comes from the first that has it: a flag, the environment (`GRIDFARM_STORE`),
+`gridfarm.toml` in the current folder or one above (`store = "…"`), the default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from common.errors import UsageError
+
+FILE = "gridfarm.toml"
+
+
+@dataclass(frozen=True)
+class FarmSettings:
+    """`broker` is a redis:// or rediss:// URL, `store` is s3://bucket/prefix or a folder,
+    `cache` the folder for downloaded assets and the tiny model."""
+
+    broker: str = ""
+    store: str = ""
+    cache: str = "~/.cache/gridfarm"
+
+    @property
+    def cache_dir(self) -> Path:
+        return Path(self.cache).expanduser()
+
+    def need_broker(self) -> str:
+        return self._need("broker", "redis://host:6379/0")
+
+    def need_store(self) -> str:
+        return self._need("store", "s3://bucket/prefix, or a folder that all workers see")
+
+    def _need(self, name: str, example: str) -> str:
+        value: str = getattr(self, name)
+        if not value:
+            raise UsageError(
+                f"no {name} is configured",
+                hint=f"set GRIDFARM_{name.upper()} ({example}), pass --{name}, "
+                f"or try everything on this machine with `gridfarm render FILE`",
+            )
+        return value
+
+
+def load_settings(flags: Mapping[str, str | None], *, folder: Path | None = None) -> FarmSettings:
+    """Raises UsageError for a `gridfarm.toml` that cannot be read or has unknown names."""
+    names = [field.name for field in fields(FarmSettings)]
+    found = _from_file(folder or Path.cwd(), names)
+    found |= {n: v for n in names if (v := os.environ.get(f"GRIDFARM_{n.upper()}"))}
+    found |= {n: v for n in names if (v := flags.get(n))}
+    return replace(FarmSettings(), **found)
+
+
+def _from_file(folder: Path, names: list[str]) -> dict[str, str]:
+    for parent in (folder, *folder.parents):
+        if (path := parent / FILE).is_file():
+            return _read(path, names)
+    return {}
+
+
+def _read(path: Path, names: list[str]) -> dict[str, str]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", hint='it is TOML: store = "s3://…"') from error
+    for name, value in table.items():
+        if name not in names or not isinstance(value, str):
+            raise UsageError(
+                f"{path}: {name} = {value!r} is not a setting of gridfarm",
+                hint=f"the settings are {', '.join(names)}, each a text in quotes",
+            )
+    return table

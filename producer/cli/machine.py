@@ -1,0 +1,194 @@
+"""render and doctor: this machine as a farm, and what works on it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from common.errors import UsageError
+from producer.cli.options import Farm, farm_command, file_argument, model_option, read_file
+from producer.cli.output import counted
+
+if TYPE_CHECKING:
+    from common.batch import Batch
+    from producer.local import LocalWorkers
+    from producer.resolve import Resolved
+    from producer.watch import Status
+
+NOTHING_WORKS = 3
+
+
+@click.command()
+@file_argument
+@model_option
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where grid, pictures and the store go; default gridfarm-out/NAME.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Worker processes; default one per GPU."
+)
+@farm_command
+def render(
+    farm: Farm, file: str, model: str | None, folder: Path | None, workers: int | None
+) -> int:
+    """Render FILE on this machine: a broker, workers and a folder, started and ended with it.
+
+    Leaves DIR/grid.png and DIR/images. The same command again renders only what is new;
+    Ctrl-C hands running cells back and ends with 130.
+    """
+    _need_worker_packages()
+    batch_file = read_file(file, model, farm.out)
+    folder = folder or Path("gridfarm-out") / batch_file.batch.name
+    local = _local_farm(farm, folder)
+    try:
+        resolved, seen = _render(local, batch_file, folder, workers)
+    except KeyboardInterrupt:
+        farm.out.say("interrupted: running cells were handed back; the same command goes on")
+        raise
+    from producer.cli.batches import FAILED_CELLS
+
+    _show_result(local, resolved.batch, seen, folder)
+    return FAILED_CELLS if seen.failed else 0
+
+
+def _need_worker_packages() -> None:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("diffusers") is None:
+        raise UsageError(
+            "this is a producer-only install: it has no torch to render with",
+            hint="pip install 'gridfarm[local]', or gridfarm submit to a farm",
+        )
+
+
+def _local_farm(farm: Farm, folder: Path) -> Farm:
+    """The same command line with a folder of its own as the store, unless --store named one."""
+    store = click.get_current_context().params.get("store") or str(folder / "store")
+    return Farm(replace(farm.settings, store=str(Path(store).absolute())), farm.out)
+
+
+def _render(
+    farm: Farm, batch_file: Any, folder: Path, workers: int | None
+) -> tuple[Resolved, Status]:
+    from producer.find import remember
+    from producer.hub import Hub
+    from producer.local import local_broker
+    from producer.resolve import resolve
+    from producer.submit import submit
+
+    with local_broker() as broker:
+        farm.settings = replace(farm.settings, broker=broker)
+        with farm.out.progress() as progress:
+            resolved = resolve(batch_file, Hub(farm.store, farm.out.say))
+            report = submit(resolved, farm.store, farm.ledger, progress)
+        remember(farm.settings, report.batch)
+        from producer.cli.batches import submit_text
+
+        farm.out.say(submit_text(report))
+        if report.queued == 0:
+            return resolved, _look(farm, report.batch, resolved.batch)
+        return resolved, _work(farm, report.batch, resolved.batch, folder, workers)
+
+
+def _look(farm: Farm, batch_id: str, document: Batch) -> Status:
+    from producer.watch import Watcher
+
+    return Watcher(batch_id, document, farm.store, None).status()
+
+
+def _work(farm: Farm, batch_id: str, document: Batch, folder: Path, workers: int | None) -> Status:
+    from producer.cli.live import show_progress
+    from producer.local import local_workers
+    from producer.watch import Watcher
+
+    settings = farm.settings
+    log = folder / "workers.log"
+    with local_workers(
+        settings.broker, settings.store, log, workers=workers, cache=str(settings.cache_dir)
+    ) as local:
+        watcher = Watcher(batch_id, document, farm.store, farm.ledger)
+        statuses = _while_alive(watcher.follow(), local)
+        return show_progress(statuses, farm.out, nobody="starting workers")
+
+
+def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[Status]:
+    for status in statuses:
+        yield status
+        if not status.over:
+            workers.check()
+
+
+def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
+    from common.matrix import Matrix
+    from producer.cli.batches import status_json, status_text
+    from producer.cli.pictures import write_grid
+    from producer.fetch import fetch
+
+    matrix = Matrix(document)
+    fetch(matrix, farm.store, folder / "images")
+    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png")
+    data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0])}
+    if farm.out.as_json:
+        farm.out.result(data, "")
+        return
+    text = (
+        status_text(seen) if seen.failed else f"{counted(seen.done, 'picture')} in {folder}/images"
+    )
+    farm.out.result(data, "\n".join([text, *_next_steps(matrix, sheets, folder)]))
+
+
+def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
+    images = sorted((folder / "images").rglob("*.png"))
+    first, last = (
+        matrix.axes[0].name if matrix.axes else "",
+        matrix.axes[-1].name if matrix.axes else "",
+    )
+    lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)]
+    if matrix.batch.settings.get("model") == "tiny":
+        lines += [
+            "It shows noise: that is what the tiny model's random test weights draw.",
+            "With a GPU and without --model tiny it shows Stable Diffusion XL's pictures.",
+        ]
+    lines += ["", "Try next:"]
+    if images:
+        lines.append(f"  gridfarm show {_quoted(images[0])}")
+    lines.append(f"  gridfarm status @last --store {_quoted(folder / 'store')}")
+    if first != last:
+        lines.append(
+            f"  gridfarm grid @last --store {_quoted(folder / 'store')} --rows {last} "
+            f"--columns {first} -o turned.png"
+        )
+    return lines
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+@click.command()
+@farm_command
+def doctor(farm: Farm) -> int:
+    """What works here and what to do about the rest: broker, store, workers, GPU, packages.
+
+    Ends with 3 when a configured broker or store does not answer.
+    """
+    from producer.doctor import examine
+
+    checks = examine(farm.settings)
+    ok = all(check.ok for check in checks)
+    data = {"ok": ok, "checks": [check.__dict__ for check in checks]}
+    farm.out.result(data, "\n".join(_check_line(check) for check in checks))
+    return 0 if ok else NOTHING_WORKS
+
+
+def _check_line(check: Any) -> str:
+    mark = click.style("ok  ", fg="green") if check.ok else click.style("BAD ", fg="red")
+    return f"{mark} {check.name:<9} {check.message}"

@@ -1,0 +1,96 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from common.settings import FarmSettings, load_settings
+from producer.cli.output import Output
+
+if TYPE_CHECKING:
+    from common.batch import Batch
+    from common.ledger import Ledger
+    from common.spec import BatchFile
+    from common.store import Store
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass
+class Farm:
+    """The servers that a command talks to, each opened when it is first needed."""
+
+    settings: FarmSettings
+    out: Output
+
+    @cached_property
+    def store(self) -> Store:
+        from common.store import open_store
+
+        return open_store(self.settings.need_store())
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from common.ledger import Ledger
+
+        return Ledger(self.settings.need_broker())
+
+    @property
+    def ledger_if_any(self) -> Ledger | None:
+        return self.ledger if self.settings.broker else None
+
+    def find(self, word: str) -> tuple[str, Batch]:
+        from producer.find import find_batch
+
+        return find_batch(word, self.store, self.settings)
+
+
+def farm_command(command: Command) -> Command:
+    """A command of the farm: --broker, --store, --json; its first argument is a Farm."""
+
+    @click.option(
+        "--broker", metavar="URL", help="redis:// or rediss:// URL  [env: GRIDFARM_BROKER]"
+    )
+    @click.option(
+        "--store", metavar="URL", help="s3://bucket/prefix, or a folder  [env: GRIDFARM_STORE]"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @wraps(command)
+    def wrapped(broker: str | None, store: str | None, as_json: bool, **rest: Any) -> Any:
+        settings = load_settings({"broker": broker, "store": store})
+        return command(Farm(settings, Output(as_json)), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+file_argument = click.argument("file", metavar="FILE")
+batch_argument = click.argument("batch", metavar="BATCH", default="@last")
+model_option = click.option(
+    "--model",
+    metavar="MODEL",
+    help="Render with this model instead of the file's; `tiny` tries the batch on any machine.",
+)
+
+
+def read_file(file: str, model: str | None, out: Output) -> BatchFile:
+    """The batch file at `file` (`-` is standard input), its notes said aloud."""
+    from common.spec import load_batch_file
+    from producer.trial import with_model
+
+    if file == "-":
+        text = sys.stdin.buffer.read()
+        loaded = load_batch_file(None, text=text, base_dir=Path.cwd())
+    else:
+        loaded = load_batch_file(Path(file), base_dir=Path(file).parent)
+    if model:
+        loaded = with_model(loaded, model, out.say)
+    for note in loaded.notes:
+        out.say(f"note: {note}")
+    return loaded

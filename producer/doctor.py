@@ -1,0 +1,121 @@
+"""What works on this machine and on the farm it is configured for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from common.errors import GridfarmError
+from common.gpus import visible_gpus
+from common.ledger import Ledger
+from common.queue import queue_name
+from common.settings import FarmSettings
+from common.store import open_store
+
+WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; when it is not `ok`, `message` says what to do."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def examine(settings: FarmSettings) -> list[Check]:
+    return [
+        Check("gridfarm", True, f"{_version('gridfarm')}, Python {sys.version.split()[0]}"),
+        _broker(settings),
+        _store(settings),
+        *_workers(settings),
+        _gpu(),
+        _packages(),
+    ]
+
+
+def _broker(settings: FarmSettings) -> Check:
+    if not settings.broker:
+        return Check(
+            "broker", True, "none configured (GRIDFARM_BROKER); `gridfarm render` brings its own"
+        )
+    ledger = Ledger(settings.broker)
+    try:
+        ledger.ping()
+        policy = str(ledger.memory_policy())
+    except GridfarmError as error:
+        return _bad("broker", error)
+    if policy not in ("noeviction", ""):
+        return Check(
+            "broker",
+            False,
+            f"{ledger.place} may drop keys (maxmemory-policy {policy}); set it to noeviction",
+        )
+    return Check("broker", True, f"{ledger.place} answers")
+
+
+def _store(settings: FarmSettings) -> Check:
+    if not settings.store:
+        return Check(
+            "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` uses a folder"
+        )
+    try:
+        store = open_store(settings.store)
+        store.probe()
+    except GridfarmError as error:
+        return _bad("store", error)
+    return Check("store", True, f"{store.url}: can write, read, list and delete")
+
+
+def _workers(settings: FarmSettings) -> Iterator[Check]:
+    if not settings.broker:
+        return
+    try:
+        alive = Ledger(settings.broker).workers()
+    except GridfarmError:
+        return  # the broker's own check says why
+    listening = [worker for worker in alive if queue_name() in worker.queues]
+    if not listening:
+        yield Check("workers", True, f"none listens on {queue_name()}; start one: gridfarm-worker")
+    for worker in listening:
+        paused = worker.state == "paused"
+        yield Check(
+            "worker",
+            not paused,
+            f"{worker.name}: {worker.device}, {worker.state}"
+            + (f": {worker.message}" if worker.message else ""),
+        )
+
+
+def _gpu() -> Check:
+    gpus = visible_gpus()
+    text = f"{len(gpus)} NVIDIA" if gpus else "none here: this machine renders on its CPU"
+    return Check("gpu", True, text)
+
+
+def _packages() -> Check:
+    missing = [name for name in WORKER_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        return Check(
+            "packages",
+            True,
+            f"producer only (no {', '.join(missing)}); "
+            "to render here: pip install 'gridfarm[local]'",
+        )
+    versions = ", ".join(f"{name} {_version(name)}" for name in WORKER_PACKAGES)
+    return Check("packages", True, versions)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _bad(name: str, error: GridfarmError) -> Check:
+    return Check(name, False, f"{error.message}; {error.hint}" if error.hint else error.message)

@@ -1,0 +1,89 @@
+"""Which batch a person means: an id, its prefix, a name, a batch file, or @last."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from common import keys
+from common.batch import BATCH_ID, Batch, slug
+from common.dispatch import read_batch, read_control
+from common.errors import NotFound
+from common.settings import FarmSettings
+from common.store import Store
+
+LAST = "@last"
+
+
+def remember(settings: FarmSettings, batch_id: str) -> None:
+    """Make `batch_id` what `@last` means on this machine."""
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    _last_file(settings).write_text(batch_id)
+
+
+def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Batch]:
+    """(id, document) of the batch that `word` names. Raises NotFound."""
+    if word == LAST:
+        word = _last(settings)
+    elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
+        return _of_file(Path(word), store)
+    if BATCH_ID.match(word) and store.exists(keys.batch(word)):
+        return word, read_batch(store, word)
+    batch_id = _search(word, store)
+    return batch_id, read_batch(store, batch_id)
+
+
+def batch_ids(store: Store) -> list[str]:
+    """All batches in the store."""
+    names = (name.removeprefix(keys.BATCHES) for name in store.list(keys.BATCHES))
+    return [name.removesuffix("/batch.json") for name in names if name.endswith("/batch.json")]
+
+
+def _search(word: str, store: Store) -> str:
+    ids = batch_ids(store)
+    named = [batch_id for batch_id in ids if batch_id.rpartition("-")[0] == slug(word)]
+    if named:
+        return max(named, key=lambda batch_id: read_control(store, batch_id).submitted)
+    begun = [batch_id for batch_id in ids if batch_id.startswith(word)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise NotFound(
+            f"{word!r} begins several batches: {', '.join(begun[:8])}", hint="write more of the id"
+        )
+    raise NotFound(f"the store at {store.url} has no batch {word!r}", hint=_suggest(word, ids))
+
+
+def _suggest(word: str, ids: list[str]) -> str:
+    near = difflib.get_close_matches(word, ids, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if ids:
+        return f"it has {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"
+    return "it has no batches yet: gridfarm submit FILE"
+
+
+def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
+    """The batch that the file is today, else the latest of its name: a trial on another model
+    or an earlier version of the file."""
+    from common.spec import load_batch_file
+    from producer.resolve import resolve_offline
+
+    batch = resolve_offline(load_batch_file(path, base_dir=path.parent), store)
+    if not batch.unresolved and store.exists(keys.batch(batch.id)):
+        return batch.id, batch
+    batch_id = _search(batch.name, store)
+    return batch_id, read_batch(store, batch_id)
+
+
+def _last(settings: FarmSettings) -> str:
+    try:
+        return _last_file(settings).read_text().strip()
+    except OSError:
+        raise NotFound(
+            "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
+        ) from None
+
+
+def _last_file(settings: FarmSettings) -> Path:
+    return settings.cache_dir / "last-batch"

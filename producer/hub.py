@@ -1,0 +1,159 @@
+"""Models and LoRAs on the Hugging Face hub, resolved to a commit once, at submit.
+
+What was resolved is written down in the store (`common.keys.hub_record`), so that a hub that
+is down later does not stop a batch; the person is told which commit is used then.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import keys
+from common.errors import HubError, ObjectMissing
+from common.store import Store
+
+TIMEOUT_S = 15
+_HUB_NAME = re.compile(
+    r"^(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+\.safetensors))?$",
+    re.ASCII,
+)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HubName:
+    """`owner/name`, `owner/name@revision`, and for a LoRA also `owner/name/file.safetensors`."""
+
+    id: str
+    revision: str
+    file: str
+
+    @classmethod
+    def parse(cls, written: str) -> HubName | None:
+        match = _HUB_NAME.match(written)
+        return cls(match["id"], match["revision"] or "", match["file"] or "") if match else None
+
+    @property
+    def record(self) -> str:
+        parts = [self.id, self.revision, self.file.replace("/", "-")]
+        return keys.hub_record("@".join(part for part in parts if part))
+
+
+class Hub:
+    """The hub, with what `store` remembers of it as the second choice."""
+
+    def __init__(self, store: Store, say: Say) -> None:
+        self.store = store
+        self.say = say
+
+    def commit(self, name: HubName) -> str:
+        """The commit that `name` means today, else the one recorded last. Raises HubError."""
+        try:
+            commit = self._info(name).sha
+        except HubError as error:
+            commit = self._recorded(name, error)["revision"]
+        self._record(name, {"revision": commit})
+        return str(commit)
+
+    def lora(self, name: HubName) -> tuple[str, Path | None]:
+        """A LoRA's SHA-256 and its downloaded file; the file is None when only the store
+        remembers it (then it is an asset already). Raises HubError."""
+        from common.safetensors_file import sha256_file
+
+        try:
+            info = self._info(name)
+            path = self._download(name, info)
+        except HubError as error:
+            return str(self._recorded(name, error)["sha256"]), None
+        sha256 = sha256_file(path)
+        self._record(name, {"revision": info.sha, "sha256": sha256})
+        return sha256, path
+
+    def _info(self, name: HubName) -> Any:
+        from huggingface_hub import HfApi
+
+        with _hub_errors(name):
+            return HfApi().model_info(name.id, revision=name.revision or None, timeout=TIMEOUT_S)
+
+    def _download(self, name: HubName, info: Any) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        files = [sibling.rfilename for sibling in info.siblings or []]
+        file = name.file or _lora_file(name, files)
+        self.say(f"downloading {name.id}/{file} at {info.sha[:8]}")
+        with _hub_errors(name):
+            return Path(hf_hub_download(name.id, file, revision=info.sha))
+
+    def _recorded(self, name: HubName, error: HubError) -> dict[str, str]:
+        try:
+            record: dict[str, str] = json.loads(self.store.get(name.record))
+        except ObjectMissing:
+            raise error from None
+        self.say(f"{error.message}; using the commit recorded last, {record['revision'][:12]}")
+        return record
+
+    def _record(self, name: HubName, record: dict[str, str]) -> None:
+        self.store.put(name.record, json.dumps(record).encode(), content_type="application/json")
+
+
+def recorded_commit(store: Store, name: HubName, what: str) -> str | None:
+    """What the store remembers of `name`: its `revision` or its LoRA's `sha256`."""
+    try:
+        value = json.loads(store.get(name.record)).get(what)
+    except ObjectMissing:
+        return None
+    return str(value) if value else None
+
+
+def _lora_file(name: HubName, files: list[str]) -> str:
+    """The repository's LoRA: the usual name, else the only .safetensors. Raises HubError."""
+    found = [file for file in files if file.endswith(".safetensors")]
+    if "pytorch_lora_weights.safetensors" in found:
+        return "pytorch_lora_weights.safetensors"
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise HubError(
+            f"{name.id} has several .safetensors: {', '.join(sorted(found)[:8])}",
+            hint=f"name one: {name.id}/{sorted(found)[0]}",
+        )
+    raise HubError(
+        f"{name.id} has no .safetensors file, and gridfarm loads no pickles (.bin, .pt, .ckpt)",
+        hint="convert the LoRA once and name the local .safetensors file",
+    )
+
+
+@contextmanager
+def _hub_errors(name: HubName) -> Iterator[None]:
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise HubError(
+            f"{name.id} on the hub asks for its licence to be accepted",
+            hint="accept it in the browser, then set HF_TOKEN",
+        ) from error
+    except (
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.EntryNotFoundError,
+    ) as error:
+        wanted = "@".join(part for part in (name.id, name.revision) if part)
+        raise HubError(
+            f"the hub has no {wanted}",
+            hint="check the spelling; a private one needs "
+            "HF_TOKEN; a local file or folder needs an existing path",
+        ) from error
+    except (errors.HTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HubError(
+            f"the hub cannot be reached for {name.id}: {reason}",
+            hint="try again, or name a local copy",
+        ) from error

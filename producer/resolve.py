@@ -1,0 +1,144 @@
+"""From a batch file to a frozen batch: every model pinned, every LoRA known by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from pydantic import JsonValue
+
+from common.batch import Batch
+from common.errors import BatchFileError, InputFileError, Problem
+from common.safetensors_file import check_lora_file, sha256_file
+from common.spec import BatchFile
+from common.store import Store
+from producer.hub import Hub, HubName, recorded_commit
+
+MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
+Say = Callable[[str], None]
+
+
+@dataclass
+class Resolved:
+    """The batch, and what has to be uploaded: SHA-256 → file or bytes."""
+
+    batch: Batch
+    assets: dict[str, Path | bytes] = field(default_factory=dict)
+
+
+def resolve(file: BatchFile, hub: Hub) -> Resolved:
+    """Pin everything; asks the hub. Raises InputFileError and HubError."""
+    resolver = _Resolver(file.base_dir, lambda name: hub.commit(name), hub.lora)
+    return resolver.resolve(file)
+
+
+def resolve_offline(file: BatchFile, store: Store | None) -> Batch:
+    """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest."""
+
+    def commit(name: HubName) -> str | None:
+        return recorded_commit(store, name, "revision") if store else None
+
+    def lora(name: HubName) -> tuple[str | None, None]:
+        return (recorded_commit(store, name, "sha256") if store else None), None
+
+    return _Resolver(file.base_dir, commit, lora).resolve(file).batch
+
+
+@dataclass
+class _Resolver:
+    base_dir: Path
+    commit: Callable[[HubName], str | None]
+    hub_lora: Callable[[HubName], tuple[str | None, Path | None]]
+    assets: dict[str, Path | bytes] = field(default_factory=dict)
+
+    def resolve(self, file: BatchFile) -> Resolved:
+        models = {name: ref or self._model(name) for name, ref in file.batch.models.items()}
+        loras = {
+            name: sha256 or self._lora(name, file.lora_sources[name])
+            for name, sha256 in file.batch.loras.items()
+        }
+        batch = file.batch.model_copy(update={"models": models, "loras": loras})
+        _refuse_twins(file, batch)
+        return Resolved(batch, self.assets)
+
+    def _model(self, written: str) -> str | None:
+        path = self.base_dir / Path(written).expanduser()
+        if path.is_dir():
+            return f"tree:{self._folder(path)}"
+        if path.is_file():
+            return f"file:{self._checkpoint(path)}"
+        name = HubName.parse(written)
+        if not name or name.file:
+            raise InputFileError(
+                f"the model {written!r} is neither a folder nor a file ({path})",
+                hint="a model is sdxl, tiny, a hub id owner/name, a folder in the hub's layout "
+                "or one .safetensors file",
+            )
+        commit = self.commit(name)
+        return f"{name.id}@{commit}" if commit else None
+
+    def _folder(self, path: Path) -> str:
+        """The SHA-256 of the folder's manifest `{"files": {relative path: sha256}}`."""
+        if not any((path / index).is_file() for index in ("model_index.json", "config.json")):
+            raise InputFileError(
+                f"{path} is no model folder: it has neither model_index.json nor config.json",
+                hint="name the folder that `save_pretrained` wrote",
+            )
+        files = {}
+        for file in sorted(path.rglob("*")):
+            if file.suffix in MODEL_FILES and file.is_file():
+                files[file.relative_to(path).as_posix()] = self._file(file)
+        manifest = rfc8785.dumps({"files": files})
+        sha256 = hashlib.sha256(manifest).hexdigest()
+        self.assets[sha256] = manifest
+        return sha256
+
+    def _checkpoint(self, path: Path) -> str:
+        if path.suffix != ".safetensors":
+            raise InputFileError(
+                f"the model {path} is not a .safetensors file",
+                hint="gridfarm loads no pickles (.ckpt, .bin, .pt); convert it once",
+            )
+        return self._file(path)
+
+    def _file(self, path: Path) -> str:
+        sha256 = sha256_file(path)
+        self.assets[sha256] = path
+        return sha256
+
+    def _lora(self, name: str, written: str) -> str | None:
+        path = self.base_dir / Path(written).expanduser()
+        hub_name = None if path.exists() else HubName.parse(written)
+        if hub_name is None:
+            check_lora_file(path)
+            return self._file(path)
+        sha256, downloaded = self.hub_lora(hub_name)
+        if downloaded:
+            check_lora_file(downloaded)
+            self.assets[str(sha256)] = downloaded
+        return sha256
+
+
+def _refuse_twins(file: BatchFile, batch: Batch) -> None:
+    """Two names for one LoRA file in a cell: applied twice or once? Nobody could tell."""
+    layers: list[dict[str, JsonValue]] = [batch.settings]
+    for axis in batch.axes:
+        layers += [value.settings for value in getattr(axis, "values", ())]
+    problems = []
+    for layer in layers:
+        loras: Any = layer.get("loras") or {}
+        hashes = [batch.loras[name] for name in loras if batch.loras[name]]
+        if len(set(hashes)) < len(hashes):
+            problems.append(
+                Problem(
+                    "loras",
+                    f"{', '.join(loras)} are the same file",
+                    "name each LoRA file once in a cell",
+                )
+            )
+    if problems:
+        raise BatchFileError(file.batch.name, problems)

@@ -1,0 +1,149 @@
+"""How a batch stands, once or again and again. Draws nothing: the caller does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from common.batch import Batch
+from common.dispatch import Dispatcher, read_control, read_failures
+from common.errors import BrokerError, StoreError
+from common.ledger import Ledger, LedgerStatus, WorkerReport
+from common.matrix import Matrix
+from common.queue import queue_of
+from common.store import Store
+from producer.submit import look_up
+
+POLL_S = 0.25
+TICK_EVERY_S = 5.0
+PAUSED_FOR_S = 300.0
+BROKER_AWAY_S = 60.0
+MOST_FAILURES = 1_000
+
+
+@dataclass(frozen=True)
+class Status:
+    """One look at a batch; counts are of jobs. `failures` has at most MOST_FAILURES entries
+    `{"i", "labels", "reason"}`. `listening` are the workers that take this batch's queue."""
+
+    batch: str
+    state: str
+    jobs: int
+    done: int
+    failed: int
+    running: int
+    waiting: int
+    workers: int
+    failures: list[dict[str, object]] = field(default_factory=list)
+    listening: tuple[WorkerReport, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "cancelled")
+
+
+class Watcher:
+    """Looks at one batch, in the ledger while it has it, else in the store."""
+
+    def __init__(self, batch_id: str, batch: Batch, store: Store, ledger: Ledger | None) -> None:
+        self.batch_id = batch_id
+        self.matrix = Matrix(batch)
+        self.store = store
+        self.ledger = ledger
+        self.queue = queue_of(batch)
+
+    def status(self) -> Status:
+        """Raises StoreError; a broker that is away is no error here, the store answers."""
+        try:
+            seen = self.ledger.status(self.batch_id) if self.ledger else None
+            return self._from_ledger(seen) if seen else self._from_store()
+        except BrokerError:
+            return self._from_store()
+
+    def follow(self) -> Iterator[Status]:
+        """A Status whenever something may have changed, the last one when the batch is over.
+
+        Rebuilds the ledger if Redis forgot it. Raises StoreError when every worker has been
+        paused for five minutes, BrokerError when the broker stays away for a minute.
+        """
+        assert self.ledger
+        dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
+        next_tick, away_since = 0.0, None
+        while True:
+            now = time.monotonic()
+            try:
+                if now >= next_tick:
+                    dispatcher.tick()
+                    next_tick = now + TICK_EVERY_S
+                seen = self.ledger.status(self.batch_id)
+                status = self._from_ledger(seen) if seen else self._from_store()
+                away_since = None
+            except BrokerError:
+                away_since = away_since or now
+                if now - away_since > BROKER_AWAY_S:
+                    raise
+                time.sleep(1)
+                continue
+            yield status
+            if status.over:
+                return
+            _give_up_if_all_paused(status)
+            time.sleep(POLL_S)
+
+    def _from_ledger(self, seen: LedgerStatus) -> Status:
+        assert self.ledger
+        workers = tuple(w for w in self.ledger.workers() if self.queue in w.queues)
+        reasons = self.ledger.failures(self.batch_id) if seen.failed else {}
+        waiting = max(0, seen.total - seen.done - seen.failed - seen.running)
+        state = seen.state
+        if state == "rendering" and seen.done + seen.failed + seen.running == 0:
+            state = "queued"  # type: ignore[assignment]
+        return Status(
+            batch=self.batch_id,
+            state=state,
+            jobs=seen.total,
+            done=seen.done,
+            failed=seen.failed,
+            running=seen.running,
+            waiting=waiting,
+            workers=len(workers),
+            failures=self._failures(reasons),
+            listening=workers,
+        )
+
+    def _from_store(self) -> Status:
+        done = look_up(self.matrix, self.batch_id, self.store).count
+        reasons = read_failures(self.store, self.batch_id)
+        state = read_control(self.store, self.batch_id).state
+        jobs = self.matrix.jobs
+        failed = min(len(reasons), jobs - done)
+        return Status(
+            batch=self.batch_id,
+            state=state,
+            jobs=jobs,
+            done=done,
+            failed=failed,
+            running=0,
+            waiting=jobs - done - failed,
+            workers=0,
+            failures=self._failures(reasons) if failed else [],
+        )
+
+    def _failures(self, reasons: dict[int, str]) -> list[dict[str, object]]:
+        return [
+            {"i": i, "labels": self.matrix.labels(i), "reason": reasons[i]}
+            for i in sorted(reasons)[:MOST_FAILURES]
+        ]
+
+
+def _give_up_if_all_paused(status: Status) -> None:
+    workers = status.listening
+    if workers and all(w.state == "paused" for w in workers):
+        since = max(worker.since for worker in workers)
+        if time.time() - since > PAUSED_FOR_S:
+            raise StoreError(
+                f"every worker has been paused for five minutes: {workers[0].message}",
+                hint="mend the store; the workers go on by themselves, and so does this command "
+                "when it is given again",
+            )
