@@ -1,0 +1,210 @@
+"""Submit, dispatch and rebuild, on a real broker and real stores: the store is the truth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from common import keys
+from common.batch import Batch, RangeAxis
+from common.dispatch import Dispatcher, read_control, read_failures
+from common.errors import BrokerUnreachable
+from common.ledger import Ledger, is_set
+from common.matrix import Matrix
+from common.models import BUILTIN_MODELS
+from common.queue import queue_name, queue_of
+from common.store import Store
+from producer.resolve import Resolved
+from producer.submit import SubmitReport, submit
+from producer.watch import Watcher
+from tests.servers import free_port
+
+pytestmark = pytest.mark.integration
+
+
+def batch(name: str = "night", *, seeds: int = 4, **settings: Any) -> Batch:
+    complete = {
+        "model": "tiny", "prompt": "a wolf", "negative_prompt": None, "seed": "0", "noise": "cpu",
+        "steps": 2, "guidance_scale": 5.0, "high_noise_frac": 1.0, "size": "64x64",
+        "lora_scale": 1.0, "long_prompts": "truncate",
+    }  # fmt: skip
+    axis = RangeAxis(name="seed", first="0", last=str(seeds - 1))
+    return Batch(
+        name=name, settings=complete | settings, axes=(axis,), models=dict(BUILTIN_MODELS)
+    )
+
+
+@pytest.fixture
+def ledger(broker: str) -> Ledger:
+    return Ledger(broker)
+
+
+def order(document: Batch, store: Store, ledger: Ledger) -> SubmitReport:
+    return submit(Resolved(document), store, ledger)
+
+
+def put_picture(document: Batch, i: int, store: Store) -> None:
+    cell = Matrix(document)[i]
+    assert cell
+    store.put(keys.picture(cell.key), b"as if rendered")
+
+
+def finish_cell(document: Batch, i: int, store: Store, ledger: Ledger) -> None:
+    put_picture(document, i, store)
+    cell = Matrix(document)[i]
+    assert cell
+    ledger.done(document.id, i, cell.key)
+
+
+def dispatcher(store: Store, ledger: Ledger) -> Dispatcher:
+    return Dispatcher(store, ledger, [queue_name()])
+
+
+def test_submit_freezes_the_batch_and_feeds_the_queue(store: Store, ledger: Ledger) -> None:
+    report = order(batch(), store, ledger)
+    assert report == SubmitReport(batch().id, cells=4, jobs=4, queued=4, stored=0)
+    assert store.get(keys.batch(report.batch)) == batch().to_bytes()
+    assert store.exists(keys.active(report.batch))
+    assert ledger.redis.llen(queue_name()) == 4
+
+
+def test_the_same_file_again_is_the_same_batch(store: Store, ledger: Ledger) -> None:
+    """While it is under way nothing is sent twice, and the generation stays."""
+    first = order(batch(), store, ledger)
+    finish_cell(batch(), 2, store, ledger)
+    again = order(batch(), store, ledger)
+    assert (again.batch, again.queued, again.stored) == (first.batch, 3, 1)
+    assert ledger.redis.llen(queue_name()) == 4
+    assert read_control(store, first.batch).generation == 0
+
+
+def test_a_seed_more_renders_only_the_new_cells(store: Store, ledger: Ledger) -> None:
+    for i in range(4):
+        put_picture(batch(), i, store)
+    report = order(batch(seeds=5), store, ledger)
+    assert (report.queued, report.stored) == (1, 4)
+    [raw] = ledger.redis.lrange(queue_name(), 0, -1)  # type: ignore[misc]
+    assert json.loads(json.loads(raw)["body"])[0] == [report.batch, 4, 0]
+
+
+def test_all_stored_queues_nothing_and_is_done(store: Store, ledger: Ledger) -> None:
+    for i in range(4):
+        put_picture(batch(), i, store)
+    report = order(batch(), store, ledger)
+    assert (report.queued, report.stored) == (0, 4)
+    assert not store.exists(keys.active(report.batch))
+    assert Watcher(report.batch, batch(), store, ledger).status().state == "done"
+
+
+def test_a_wiped_broker_is_rebuilt_from_the_store(store: Store, ledger: Ledger) -> None:
+    """Nobody watches: the next tick of any worker knows the batch again, what was stored
+    before the last snapshot is done, what failed stays failed, old messages are stale."""
+    report = order(batch(), store, ledger)
+    finish_cell(batch(), 0, store, ledger)
+    store.put(keys.failure(report.batch, 1), json.dumps({"reason": "bad LoRA"}).encode())
+    dispatcher(store, ledger).snapshot(report.batch)
+    ledger.redis.flushall()
+    dispatcher(store, ledger).tick()
+    status = ledger.status(report.batch)
+    assert status
+    assert (status.done, status.failed, status.total, status.generation) == (1, 1, 4, 1)
+    assert ledger.failures(report.batch) == {1: "bad LoRA"}
+    assert ledger.redis.llen(queue_name()) == 2
+    assert ledger.claim(report.batch, 2, 0, "key", "w1") == "stale"
+
+
+def test_a_producer_that_died_before_redis_is_made_good(store: Store, ledger: Ledger) -> None:
+    """The batch is in the store and no ledger knows it: the next tick opens it."""
+    document = batch()
+    store.put(keys.batch(document.id), document.to_bytes())
+    store.put(keys.active(document.id), b"")
+    dispatcher(store, ledger).tick()
+    assert ledger.redis.llen(queue_name()) == 4
+
+
+def test_an_empty_ledger_is_looked_for_by_one_process_at_a_time(
+    store: Store, ledger: Ledger
+) -> None:
+    document = batch()
+    dispatcher(store, ledger).reconcile()
+    store.put(keys.batch(document.id), document.to_bytes())
+    store.put(keys.active(document.id), b"")
+    dispatcher(store, ledger).reconcile()
+    assert not ledger.known(document.id)
+
+
+def test_a_finished_batch_is_written_down(store: Store, ledger: Ledger) -> None:
+    """The marker is gone, the bitmap and the list of cells are there, the state is done."""
+    report = order(batch(), store, ledger)
+    for i in range(3):
+        finish_cell(batch(), i, store, ledger)
+    cell = Matrix(batch())[3]
+    assert cell
+    assert ledger.fail(report.batch, 3, cell.key, "w1", "bad LoRA")
+    dispatcher(store, ledger).tick()
+    assert not store.exists(keys.active(report.batch))
+    bits = store.get(keys.done_bitmap(report.batch))
+    assert [is_set(bits, i) for i in range(4)] == [True, True, True, False]
+    lines = [json.loads(line) for line in store.get(keys.cells(report.batch)).splitlines()]
+    assert [line["failed"] for line in lines] == [None, None, None, "bad LoRA"]
+    assert read_control(store, report.batch).state == "done"
+
+
+def test_submitting_again_never_retries_failed_cells(store: Store, ledger: Ledger) -> None:
+    report = order(batch(), store, ledger)
+    for i in range(3):
+        finish_cell(batch(), i, store, ledger)
+    store.put(keys.failure(report.batch, 3), json.dumps({"reason": "bad LoRA"}).encode())
+    cell = Matrix(batch())[3]
+    assert cell
+    ledger.fail(report.batch, 3, cell.key, "w1", "bad LoRA")
+    dispatcher(store, ledger).tick()
+    again = order(batch(), store, ledger)
+    assert (again.queued, again.stored) == (0, 3)
+    assert read_failures(store, report.batch) == {3: "bad LoRA"}
+
+
+def test_a_picture_that_was_removed_is_rendered_again(store: Store, ledger: Ledger) -> None:
+    for i in range(4):
+        put_picture(batch(), i, store)
+    order(batch(), store, ledger)
+    cell = Matrix(batch())[1]
+    assert cell
+    store.delete(keys.picture(cell.key))
+    report = order(batch(), store, ledger)
+    assert (report.queued, ledger.redis.llen(queue_name())) == (1, 1)
+
+
+def test_submitting_a_cancelled_batch_resumes_it(store: Store, ledger: Ledger) -> None:
+    report = order(batch(), store, ledger)
+    ledger.redis.delete(queue_name())
+    ledger.control(report.batch, generation=1, state="cancelled", priority=1)
+    order(batch(), store, ledger)
+    status = ledger.status(report.batch)
+    assert status
+    assert status.state == "rendering"
+    assert ledger.redis.llen(queue_name()) == 4
+
+
+def test_status_without_a_broker_reads_the_store(store: Store, ledger: Ledger) -> None:
+    report = order(batch(), store, ledger)
+    put_picture(batch(), 0, store)
+    away = Ledger(f"redis://127.0.0.1:{free_port()}/0")
+    for nobody in (None, away):
+        seen = Watcher(report.batch, batch(), store, nobody).status()
+        assert (seen.state, seen.jobs, seen.done, seen.waiting) == ("rendering", 4, 1, 3)
+
+
+def test_a_broker_that_is_down_leaves_nothing_half_ordered(store: Store) -> None:
+    away = Ledger(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(BrokerUnreachable):
+        order(batch(), store, away)
+    assert list(store.list("")) == []
+
+
+def test_cells_that_need_cuda_go_to_cuda_workers() -> None:
+    assert queue_of(batch()) == "gridfarm.1.1"
+    assert queue_of(batch(noise="cuda")) == "gridfarm.1.1.cuda"
+    assert queue_of(batch().model_copy(update={"gpu": "l4"})) == "gridfarm.1.1.l4"

@@ -1,0 +1,339 @@
+"""What a worker does with one task, on a real broker and a folder store.
+
+The renderer here is scripted, so that each kind of trouble comes when it is called for; the
+real one is in test_farm.py and tests/worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from common import keys
+from common.batch import Batch, RangeAxis
+from common.dispatch import Dispatcher
+from common.errors import BadInput, StoreUnreachable, SuspectPicture
+from common.job import Job
+from common.ledger import Ledger, WorkerReport
+from common.matrix import Cell, Matrix
+from common.models import BUILTIN_MODELS
+from common.queue import queue_name
+from common.store import Store, open_store
+from producer.resolve import Resolved
+from producer.submit import submit
+from worker import tasks
+from worker.leases import LeaseKeeper
+from worker.tasks import CellTask, Identity
+
+pytestmark = pytest.mark.integration
+
+BATCH = Batch(
+    name="tasks",
+    settings={
+        "model": "tiny", "prompt": "a wolf", "negative_prompt": None, "noise": "cpu", "steps": 2,
+        "guidance_scale": 5.0, "high_noise_frac": 1.0, "size": "64x64", "lora_scale": 1.0,
+        "long_prompts": "truncate",
+    },
+    axes=(RangeAxis(name="seed", first="0", last="1"),),
+    models=dict(BUILTIN_MODELS),
+)  # fmt: skip
+
+
+@dataclass
+class Drawn:
+    image: Image.Image
+    timings: dict[str, float]
+
+
+@dataclass
+class ScriptedRenderer:
+    """Draws a plain picture after it has done what each `script` entry says, first to last."""
+
+    script: list[Callable[[], None]] = field(default_factory=list)
+    rendered: int = 0
+
+    def fetch(self, job: Job) -> None: ...
+
+    def render(self, job: Job, on_step: Callable[[int, int], None] | None = None) -> Drawn:
+        self.rendered += 1
+        if self.script:
+            self.script.pop(0)()
+        if on_step:
+            on_step(1, 2)
+        return Drawn(Image.new("RGB", (64, 64), (job.seed, 9, 9)), {"total": 0.1})
+
+    def fingerprint(self, job: Job) -> dict[str, Any]:
+        return {"device": "scripted"}
+
+
+class WrappedStore:
+    """A real store that calls `before` with each operation and name."""
+
+    def __init__(self, store: Store, before: Callable[[str, str], None]) -> None:
+        self._store, self._before = store, before
+
+    def __getattr__(self, operation: str) -> Any:
+        method = getattr(self._store, operation)
+
+        def call(name: str = "", *args: Any, **kwargs: Any) -> Any:
+            self._before(operation, name)
+            return method(*((name,) if name else ()), *args, **kwargs)
+
+        return call if callable(method) else method
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise error
+
+    return raise_it
+
+
+@pytest.fixture
+def ledger(broker: str) -> Ledger:
+    return Ledger(broker)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+@pytest.fixture(autouse=True)
+def submitted(folder: Store, ledger: Ledger) -> None:
+    submit(Resolved(BATCH), folder, ledger)
+
+
+@pytest.fixture
+def worker(folder: Store, ledger: Ledger) -> Iterator[Callable[..., CellTask]]:
+    made: list[CellTask] = []
+
+    def make(*script: Callable[[], None], name: str = "w1", machine: str = "m1",
+             store: Any = None, alive: bool = True) -> CellTask:  # fmt: skip
+        store = store or folder
+        if alive:
+            ledger.beat(WorkerReport(name, machine, (queue_name(),), 1, "cpu", ""), ttl_ms=60_000)
+        dispatcher = Dispatcher(store, ledger, [queue_name()])
+        restarts = threading.Event()
+        task = CellTask(
+            Identity(name, machine), store, ledger, dispatcher, ScriptedRenderer(list(script)),
+            LeaseKeeper(ledger, name), restart=restarts.set,
+        )  # fmt: skip
+        task.restarts = restarts  # type: ignore[attr-defined]
+        made.append(task)
+        return task
+
+    yield make
+    for task in made:
+        task.closing.set()
+
+
+def cell(i: int) -> Cell:
+    found = Matrix(BATCH)[i]
+    assert found
+    return found
+
+
+def status(ledger: Ledger) -> tuple[int, int]:
+    seen = ledger.status(BATCH.id)
+    assert seen
+    return seen.done, seen.failed
+
+
+def run(task: CellTask, i: int = 0) -> None:
+    task(BATCH.id, i, 0)
+
+
+def test_a_rendered_cell_is_stored_and_reported(
+    worker: Any, folder: Store, ledger: Ledger
+) -> None:
+    run(worker())
+    assert folder.exists(keys.picture(cell(0).key))
+    assert json.loads(folder.get(keys.sidecar(cell(0).key)))["job"] == cell(0).job.to_json()
+    assert folder.exists(keys.thumbnail(cell(0).key))
+    assert status(ledger) == (1, 0)
+
+
+def test_the_picture_is_uploaded_last(worker: Any, folder: Store) -> None:
+    """A PNG under its key says that its copies are there too."""
+    puts: list[str] = []
+    store = WrappedStore(folder, lambda op, name: puts.append(name) if op == "put" else None)
+    run(worker(store=store))
+    images = [name.rpartition(".")[2] for name in puts if name.startswith("images/")]
+    assert sorted(images[:2]) == ["json", "webp"]
+    assert images[2:] == ["png"]
+
+
+def test_a_stored_cell_is_not_rendered(worker: Any, folder: Store, ledger: Ledger) -> None:
+    folder.put(keys.picture(cell(0).key), b"there")
+    task = worker()
+    run(task)
+    assert (task.renderer.rendered, status(ledger)) == (0, (1, 0))
+
+
+def test_a_redelivered_task_renders_once(worker: Any, ledger: Ledger) -> None:
+    task = worker()
+    run(task)
+    run(task)
+    assert (task.renderer.rendered, status(ledger)) == (1, (1, 0))
+
+
+def test_bad_input_fails_its_cell_at_once(worker: Any, folder: Store, ledger: Ledger) -> None:
+    """The reason is in the ledger and, for the day Redis is wiped, in the store."""
+    task = worker(raising(BadInput("the LoRA 'wrong' fits no layer")))
+    run(task, 0)
+    run(task, 1)
+    assert status(ledger) == (1, 1)
+    assert ledger.failures(BATCH.id) == {0: "the LoRA 'wrong' fits no layer"}
+    note = json.loads(folder.get(keys.failure(BATCH.id, 0)))
+    assert (note["reason"], note["key"]) == ("the LoRA 'wrong' fits no layer", cell(0).key)
+
+
+def test_three_attempts_on_the_only_machine_fail_a_cell(worker: Any, ledger: Ledger) -> None:
+    task = worker(*[raising(RuntimeError("device-side assert"))] * 3)
+    for _ in range(3):
+        assert status(ledger) == (0, 0)
+        run(task)
+    assert status(ledger) == (0, 1)
+    assert "device-side assert (after 3 attempts)" in ledger.failures(BATCH.id)[0]
+
+
+def test_one_bad_machine_of_two_fails_no_cell(worker: Any, ledger: Ledger) -> None:
+    """Three attempts on one machine are not enough while another lives."""
+    bad = worker(*[raising(RuntimeError("bad memory"))] * 4, name="w1", machine="m1")
+    good = worker(name="w2", machine="m2")
+    for _ in range(4):
+        run(bad)
+    assert status(ledger) == (0, 0)
+    run(good)
+    assert status(ledger) == (1, 0)
+
+
+def test_a_black_picture_needs_a_second_worker(worker: Any, ledger: Ledger) -> None:
+    black = raising(SuspectPicture("the picture is black"))
+    first, second = worker(black, name="w1"), worker(black, name="w2")
+    run(first)
+    assert status(ledger) == (0, 0)
+    run(first)  # the same worker does not try again, nor agree with itself
+    assert (first.renderer.rendered, status(ledger)) == (1, (0, 0))
+    run(second)
+    assert status(ledger) == (0, 1)
+    assert ledger.failures(BATCH.id)[0] == "the picture is black (two workers agree)"
+
+
+def test_a_second_worker_can_save_a_black_picture(worker: Any, ledger: Ledger) -> None:
+    run(worker(raising(SuspectPicture("NaN in the latents")), name="w1"))
+    run(worker(name="w2"))
+    assert status(ledger) == (1, 0)
+
+
+def test_a_lone_worker_starts_afresh_to_judge(worker: Any, ledger: Ledger) -> None:
+    task = worker(raising(SuspectPicture("the picture is black")))
+    run(task)
+    assert task.restarts.is_set()
+    ledger.leave("w1")
+    fresh = worker(raising(SuspectPicture("the picture is black")), name="w1-again")
+    run(fresh)
+    assert status(ledger) == (0, 1)
+
+
+def test_a_store_that_is_away_pauses_the_worker(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell is handed back without a charge; when the store answers, it is rendered."""
+    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    paused: list[str] = []
+    away = iter([True, True, False, False])
+
+    def before(operation: str, name: str) -> None:
+        if operation == "probe":
+            paused.append(task.paused)
+        uploads = operation == "put" and name.endswith(".png")
+        if (uploads or operation == "probe") and next(away, False):
+            raise StoreUnreachable("503 Slow Down")
+
+    task = worker(store=WrappedStore(folder, before))
+    run(task)
+    assert paused == ["503 Slow Down", "503 Slow Down"]
+    assert task.paused == ""
+    assert status(ledger) == (1, 0)
+    assert ledger.charge(BATCH.id, 1, "m1") == (1, 1)
+
+
+def test_a_full_disk_pauses_and_fails_nothing(
+    worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    task = worker(raising(full))
+    run(task)
+    assert (task.renderer.rendered, status(ledger)) == (2, (1, 0))
+
+
+def test_a_cancelled_cell_stops_at_the_next_step(worker: Any, ledger: Ledger) -> None:
+    task = worker()
+
+    def cancel() -> None:
+        ledger.control(BATCH.id, generation=1, state="cancelled", priority=1)
+        for lease in tuple(task.leases._held):
+            task.leases._renew(lease)
+
+    task.renderer.script.append(cancel)
+    run(task)
+    assert (task.renderer.rendered, status(ledger)) == (1, (0, 0))
+    assert not task.leases.held
+
+
+def test_hand_back_puts_running_cells_back(worker: Any, ledger: Ledger) -> None:
+    """Ctrl-C: no attempt is charged, and the next worker gets the cell."""
+    task = worker()
+    task.renderer.script.append(task.hand_back_all)
+    run(task)
+    assert status(ledger) == (0, 0)
+    assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
+    assert ledger.charge(BATCH.id, 0, "m2") == (1, 1)
+
+
+def test_the_last_cell_ends_the_batch(worker: Any, folder: Store, ledger: Ledger) -> None:
+    task = worker()
+    run(task, 0)
+    run(task, 1)
+    assert not folder.exists(keys.active(BATCH.id))
+    seen = ledger.status(BATCH.id)
+    assert seen
+    assert seen.state == "done"
+
+
+def test_one_job_computes_at_a_time(worker: Any, ledger: Ledger) -> None:
+    """Two threads of a process meet at the GPU lock."""
+    inside, most = 0, 0
+    gate = threading.Barrier(2, timeout=10)
+    task = worker()
+
+    def enter() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        threading.Event().wait(0.05)
+        inside -= 1
+
+    task.renderer.script += [enter, enter]
+
+    def work(i: int) -> None:
+        gate.wait()
+        run(task, i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, status(ledger)) == (1, (2, 0))
