@@ -6,10 +6,6 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := gridfarm-demo
 
-# On a machine without a GPU the CPU build of torch is enough (and much smaller on Linux):
-#   make install TORCH_INDEX=--index-url=<PyTorch's CPU index>
-# The README says where PyTorch lists its builds.
-TORCH_INDEX ?=
 
 .PHONY: install demo test lint bench clean
 
@@ -22,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing gridfarm and what it renders with (torch, diffusers, Valkey, …) into $(VENV):"
 	@echo "about 0.5 GB to download with the CPU build of torch, several GB with a CUDA build."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_INDEX) \
+	@$(BIN)/pip install --quiet --disable-pip-version-check \
 	  -c constraints.txt torch==2.13.0 -e '.[dev]'
 	@touch $(STAMP)
 
