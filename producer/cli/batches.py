@@ -55,7 +55,7 @@ def plan(farm: Farm, file: str, model: str | None) -> None:
         "new": None if stored is None else matrix.jobs - stored,
         "stored": stored,
         "axes": {axis.name: len(axis) for axis in batch.axes},
-        "unresolved": batch.unresolved,
+        "unresolved": [batch_file.lora_sources.get(name, name) for name in batch.unresolved],
     }
     farm.out.result(data, _plan_text(matrix, data))
 

@@ -85,7 +85,7 @@ def read_file(file: str, model: str | None, out: Output) -> BatchFile:
     from producer.trial import with_model
 
     if file == "-":
-        text = sys.stdin.buffer.read()
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
         loaded = load_batch_file(None, text=text, base_dir=Path.cwd())
     else:
         loaded = load_batch_file(Path(file), base_dir=Path(file).parent)

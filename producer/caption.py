@@ -1,0 +1,122 @@
+"""The words on a sheet: what a value stands for, what its cells share, what is amiss.
+
+Settings are called what the batch file calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import JsonValue
+
+from common.batch import Value
+from common.matrix import Cell
+from common.spec_values import as_text
+from producer.lookup import Failed, Outcome, Strangers
+
+SHARED = (
+    "model",
+    "size",
+    "steps",
+    "guidance_scale",
+    "scheduler",
+    "high_noise_frac",
+    "refiner",
+    "negative_prompt",
+    "loras",
+    "lora_scale",
+    "seed",
+    "noise",
+)
+"""What a caption names when all cells of the sheet have it alike, in this order."""
+
+
+def details(axis: str, value: Value) -> tuple[str, ...]:
+    """What a label stands for, as paragraphs: a prompt's text, then the other settings.
+
+    Empty where the label says it all: `30` on the axis `steps`.
+    """
+    others = {name: v for name, v in value.settings.items() if name != "prompt"}
+    prompt = value.settings.get("prompt")
+    paragraphs = [] if prompt is None or prompt == value.label else [str(prompt)]
+    if others.keys() == {axis}:
+        own = others[axis]
+        return (*paragraphs, *([] if as_text(own) == value.label else [text(own)]))
+    return (*paragraphs, *([" · ".join(_named(others))] if others else []))
+
+
+def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[str, ...]:
+    """The settings that all cells share, without those already `said`."""
+    shared = {name: cells[0].settings.get(name) for name in SHARED if name not in set(said)}
+    same = {
+        name: value
+        for name, value in shared.items()
+        if all(cell.settings.get(name) == value for cell in cells)
+    }
+    _drop_what_says_nothing(same, cells)
+    struck = (f"{_count(excluded, 'cell')} excluded (blank)",) if excluded else ()
+    return (*_named(same), *struck)
+
+
+def context(values: Mapping[str, Value], cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Which part of the batch a sheet shows: the values of the axes that are not on it, and
+    the prompt if there is only one."""
+    parts = [_with_details(axis, value) for axis, value in values.items() if axis != "prompt"]
+    prompts = {str(cell.settings["prompt"]) for cell in cells}
+    paragraphs = ["   ·   ".join(parts)] if parts else []
+    if "prompt" in values:
+        value = values["prompt"]
+        return (*paragraphs, value.label, *details("prompt", value))
+    return (*paragraphs, *prompts) if len(prompts) == 1 else tuple(paragraphs)
+
+
+def notes(
+    cells: int, outcomes: Mapping[int, Outcome], marked: Sequence[Strangers]
+) -> tuple[str, ...]:
+    """What is missing or failed of `cells`, and how the marked pictures differ."""
+    missing = sum(outcome is None for outcome in outcomes.values())
+    failed = sum(isinstance(outcome, Failed) for outcome in outcomes.values())
+    counts = [f"{missing} not rendered yet"] * bool(missing) + [f"{failed} failed"] * bool(failed)
+    incomplete = [f"{', '.join(counts)} of {_count(cells, 'cell')}"] if counts else []
+    return (*incomplete, *(_difference(group) for group in marked))
+
+
+def text(value: JsonValue) -> str:
+    """A setting's value as labels have it; a text of several words in quotes."""
+    return f"“{value}”" if isinstance(value, str) and " " in value else as_text(value)
+
+
+def _named(settings: Mapping[str, JsonValue]) -> list[str]:
+    """`name value` for each; `refiner` is a group of settings, each named with its path."""
+    named = []
+    for name, value in settings.items():
+        if name == "refiner" and isinstance(value, dict):
+            named += [f"refiner.{part} {text(v)}" for part, v in value.items()]
+        else:
+            named.append(f"{name} {text(value)}")
+    return named
+
+
+def _with_details(axis: str, value: Value) -> str:
+    more = " · ".join(details(axis, value))
+    return f"{axis} {value.label}" + (f" ({more})" if more else "")
+
+
+def _drop_what_says_nothing(same: dict[str, JsonValue], cells: Sequence[Cell]) -> None:
+    """Defaults that change nothing: no refiner, no LoRA, noise from the CPU."""
+    defaults = {"high_noise_frac": 1, "noise": "cpu", "loras": {}, "lora_scale": 1}
+    for name, nothing in defaults.items():
+        if same.get(name) == nothing:
+            del same[name]
+    if all(cell.job.refiner is None for cell in cells):
+        same.pop("refiner", None)
+    for name in [name for name, value in same.items() if value is None]:
+        del same[name]
+
+
+def _difference(group: Strangers) -> str:
+    return f"{group.mark}: {_count(len(group.cells), 'picture')} rendered with {group.differences}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,138 @@
+"""A batch's pictures as files with readable names (`producer.names`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from common import keys
+from common.errors import GridfarmError, ObjectMissing, UsageError
+from common.files import PARTIAL
+from common.matrix import ENUMERATE_UP_TO, Matrix
+from common.picture import decode_meta
+from common.store import Store
+from producer.names import cell_paths
+
+THREADS = 8
+AT_ONCE = 512
+"""So many pictures are handed to the threads at a time, so that no list of a million is made."""
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+Done = Literal["written", "skipped", "missing"]
+OnFile = Callable[[Path, Done], None]
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """How many files were written, were there already, and have no picture in the store yet."""
+
+    written: int
+    skipped: int
+    missing: int
+
+
+def fetch(
+    matrix: Matrix, store: Store, folder: Path, *, on_file: OnFile = lambda _path, _done: None
+) -> FetchReport:
+    """Fetch every stored picture of a batch into `folder`.
+
+    A file that holds its cell's picture already is left alone, so a broken fetch resumes.
+    Cells with equal pictures share one download. `on_file` is called from this thread. Raises
+    StoreError, and UsageError for a folder that cannot be written.
+    """
+    counts: Counter[Done] = Counter()
+    groups = _by_key(matrix, folder)
+    with ThreadPoolExecutor(THREADS) as pool:
+        while chunk := list(islice(groups, AT_ONCE)):
+            for done in pool.map(lambda group: _fetch_equal(store, folder, *group), chunk):
+                for path, what in done.items():
+                    counts[what] += 1
+                    on_file(path, what)
+    return FetchReport(counts["written"], counts["skipped"], counts["missing"])
+
+
+def _by_key(matrix: Matrix, folder: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Key and paths of each picture. A matrix too large to enumerate gives cell by cell."""
+    paths = ((cell.key, folder / path) for cell, path in cell_paths(matrix, matrix))
+    if len(matrix) > ENUMERATE_UP_TO:
+        return ((key, [path]) for key, path in paths)
+    return iter(_grouped(paths).items())
+
+
+def _grouped(paths: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for key, path in paths:
+        groups.setdefault(key, []).append(path)
+    return groups
+
+
+def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dict[Path, Done]:
+    """Bring one picture to all its paths: one download, then links."""
+    done: dict[Path, Done] = {path: "skipped" for path in paths if _holds(path, key)}
+    wanted = [path for path in paths if path not in done]
+    if not done:
+        source = wanted.pop(0)
+        if not _download(store, key, folder, source):
+            return dict.fromkeys(paths, "missing")
+        done[source] = "written"
+    source = next(iter(done))
+    for path in wanted:
+        with _writing(folder, path):
+            _link(source, path)
+        done[path] = "written"
+    return done
+
+
+def _download(store: Store, key: str, folder: Path, path: Path) -> bool:
+    with _writing(folder, path):
+        try:
+            store.get_file(keys.picture(key), path)
+        except ObjectMissing:
+            return False
+    return True
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether `path` is that picture, whole: the key in its metadata and the PNG's last chunk."""
+    try:
+        png = path.read_bytes()
+        return png.endswith(PNG_END) and decode_meta(png).job.key == key
+    except (OSError, GridfarmError):
+        return False
+
+
+def _link(source: Path, path: Path) -> None:
+    """A second name for the file, or a copy where the file system has no links."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(folder: Path, path: Path) -> Iterator[None]:
+    """Raise UsageError for what the disk refuses, and where a link inside `folder` would lead
+    out of it."""
+    try:
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{path.parent} leads out of {folder}", hint="remove that link")
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}", hint="choose another folder"
+        ) from error

@@ -1,0 +1,346 @@
+"""Stored pictures → labelled sheets: which axis goes where, one sheet after the other, files.
+
+Rows and columns are each one axis or several joined. Axes with one value go into the caption;
+every combination of what is left over is a sheet of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from math import isqrt, prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.batch import Axis, RangeAxis, Value
+from common.errors import UsageError
+from common.files import replacing
+from common.matrix import Matrix
+from common.picture import Z_RLE
+from common.suggest import LISTED, closest
+from producer import caption as words
+from producer.layout import arrange
+from producer.lettering import Typeface, typeface
+from producer.lookup import Failed, Lookup, Outcome, Picture, look, store_lookup, strangers
+from producer.names import distinct_names
+from producer.paint import paint
+from producer.sheet import Caption, Heading, Layout, Level, Table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Failed", "Lookup", "Picture", "Sheet", "make_sheets", "save", "store_lookup"]
+
+MOST_CELLS = 4_000
+MOST_SHEETS = 100
+LONGEST_SIDE = 20_000
+MOST_PIXELS = 178_000_000
+"""Above this Pillow takes a file for a decompression bomb, and viewers give up."""
+SMALLEST_CELL = 16
+
+Where = Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One grid, not drawn yet. `labels` tell it from the other sheets of the same batch."""
+
+    table: Table
+    caption: Caption
+    labels: tuple[str, ...]
+    side: int
+    lookup: Lookup
+
+    def draw(self) -> tuple[Image, Layout]:
+        """Look every cell up and draw the sheet. Raises StoreError, and UsageError if reasons
+        of failures make the sheet too large."""
+        cells = self.table.present()
+        outcomes = look(cells, self.lookup, self.side)
+        marked = strangers(outcomes)
+        notes = words.notes(len(cells), outcomes, marked)
+        caption = replace(self.caption, notes=notes)
+        face = _typeface(self.table, caption, outcomes)
+        layout = arrange(self.table, caption, outcomes, marked, side=self.side, face=face)
+        check_size(layout)
+        return paint(layout, outcomes, face), layout
+
+    def check(self) -> None:
+        """Raise UsageError if the sheet would be too large, before anything is looked up."""
+        face = _typeface(self.table, self.caption, {})
+        check_size(arrange(self.table, self.caption, {}, (), side=self.side, face=face))
+
+
+def make_sheets(
+    matrix: Matrix,
+    lookup: Lookup,
+    *,
+    rows: str | Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
+    where: Where | None = None,
+    cell_size: int | None = None,
+    title: str | None = None,
+) -> list[Sheet]:
+    """The sheets of a batch, in the order of the left-over axes' values.
+
+    `rows` and `columns` name axes (`"prompt"`, `"prompt,seed"`, `""` for none), `where` keeps
+    the given labels of an axis, `cell_size` is the longest side of a picture on the sheet in
+    pixels. Raises UsageError for an unknown axis or label and for a sheet too large to draw.
+    """
+    axes = _chosen(matrix, where or {})
+    row_axes, column_axes = _sides(axes, rows, columns)
+    others = [axis for axis in axes.values() if axis not in (*row_axes, *column_axes)]
+    _check_counts(axes, row_axes, column_axes, others)
+    sheets = []
+    for at in product(*(axis.positions for axis in others)):
+        table = _table(matrix, row_axes, column_axes, _offset(others, at))
+        if table is not None:
+            values = {axis.name: axis.axis.value(p) for axis, p in zip(others, at, strict=True)}
+            sheets.append(
+                _sheet(table, values, others, lookup, cell_size, title or matrix.batch.name)
+            )
+    if not sheets:
+        raise UsageError("every cell of the sheet is excluded", hint="choose others with --where")
+    return sheets
+
+
+def save(sheets: Sequence[Sheet], path: Path) -> list[Path]:
+    """Draw the sheets one by one into `path`, or `<path>-<labels>.png` if there are several.
+
+    Raises UsageError if the file cannot be written or is not named .png.
+    """
+    path = path.with_name(f"{path.name}.png") if not path.suffix else path
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: sheets are PNG files", hint="give a name that ends in .png")
+    paths = _paths(sheets, path)
+    for sheet, target in zip(sheets, paths, strict=True):
+        image, _ = sheet.draw()
+        _write(image, target)
+    return paths
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis with the positions that `where` left of it."""
+
+    axis: Axis | RangeAxis
+    stride: int
+    positions: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        return self.axis.name
+
+    @property
+    def varies(self) -> bool:
+        return len(self.positions) > 1
+
+
+def _chosen(matrix: Matrix, where: Where) -> dict[str, _Axis]:
+    known = [axis.name for axis in matrix.axes]
+    for name in where:
+        _check_axis(name, known)
+    return {
+        axis.name: _Axis(axis, stride, _positions(axis, where.get(axis.name)))
+        for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
+    }
+
+
+def _positions(axis: Axis | RangeAxis, labels: str | Sequence[str] | None) -> Sequence[int]:
+    if labels is None:
+        return range(len(axis))
+    wanted = [labels] if isinstance(labels, str) else labels
+    return sorted({_position(axis, label) for label in wanted})
+
+
+def _position(axis: Axis | RangeAxis, label: str) -> int:
+    if isinstance(axis, RangeAxis):
+        numbers = range(int(axis.first), int(axis.last) + 1, int(axis.step))
+        if label.isascii() and label.isdigit() and int(label) in numbers:
+            return numbers.index(int(label))
+        raise UsageError(
+            f"{axis.name} has no value {label!r}; it goes from {axis.first} to {axis.last}"
+        )
+    labels = list(axis.labels())
+    if label not in labels:
+        raise UsageError(f"{axis.name} has no value {label!r}", hint=_suggestion(label, labels))
+    return labels.index(label)
+
+
+def _check_axis(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise UsageError(f"there is no axis {name!r}", hint=_suggestion(name, known))
+
+
+def _suggestion(written: str, known: Sequence[str]) -> str:
+    close = closest(written, known)
+    guess = f"did you mean {close!r}? " if close else ""
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f"{guess}there are: {', '.join(known[:LISTED])}{more}" if known else "there are none"
+
+
+Side = list[_Axis]
+
+
+def _sides(
+    axes: dict[str, _Axis], rows: str | Sequence[str] | None, columns: str | Sequence[str] | None
+) -> tuple[Side, Side]:
+    """Columns: the variants, else the last axis that varies. Rows: the prompts, else the
+    largest axis that is left."""
+    row_axes = None if rows is None else _named(axes, rows)
+    column_axes = None if columns is None else _named(axes, columns)
+    if column_axes is None:
+        free = [axis for axis in axes.values() if axis not in (row_axes or ())]
+        column_axes = _default_columns(free) or (_default_rows(free) if row_axes else [])
+    if row_axes is None:
+        row_axes = _default_rows([a for a in axes.values() if a not in column_axes])
+    twice = [axis.name for axis in row_axes if axis in column_axes]
+    if twice:
+        raise UsageError(f"{twice[0]} is named in the rows and in the columns", hint="name it once")
+    return row_axes, column_axes
+
+
+def _named(axes: dict[str, _Axis], written: str | Sequence[str]) -> Side:
+    names = written.split(",") if isinstance(written, str) else written
+    names = [name.strip() for name in names if name.strip()]
+    for name in names:
+        _check_axis(name, list(axes))
+    return [axes[name] for name in dict.fromkeys(names)]
+
+
+def _default_columns(free: Side) -> Side:
+    varying = [axis for axis in free if axis.varies and axis.name != "prompt"]
+    variant = [axis for axis in varying if axis.name == "variant"]
+    return variant or varying[-1:]
+
+
+def _default_rows(free: Side) -> Side:
+    varying = [axis for axis in free if axis.varies]
+    prompt = [axis for axis in varying if axis.name == "prompt"]
+    return prompt or sorted(varying, key=lambda axis: -len(axis.positions))[:1]
+
+
+def _check_counts(axes: dict[str, _Axis], rows: Side, columns: Side, others: Side) -> None:
+    cells = prod(len(axis.positions) for axis in (*rows, *columns))
+    sheets = prod(len(axis.positions) for axis in others)
+    what = f"{cells:,} cells on a sheet" if cells > MOST_CELLS else f"{sheets:,} sheets"
+    if cells > MOST_CELLS or sheets > MOST_SHEETS:
+        counts = ", ".join(f"{axis.name} {len(axis.positions):,}" for axis in axes.values())
+        raise UsageError(
+            f"{what} are too many (at most {MOST_CELLS:,} cells and {MOST_SHEETS} sheets)",
+            hint=f"choose with --rows, --columns and --where among the axes: {counts}",
+        )
+
+
+def _offset(axes: Side, positions: Sequence[int]) -> int:
+    return sum(axis.stride * position for axis, position in zip(axes, positions, strict=True))
+
+
+def _table(matrix: Matrix, rows: Side, columns: Side, offset: int) -> Table | None:
+    """The table of one sheet without rows and columns that are excluded whole; None if that
+    leaves nothing."""
+    row_keys = list(product(*(axis.positions for axis in rows)))
+    column_keys = list(product(*(axis.positions for axis in columns)))
+    cells = [
+        [matrix[offset + _offset(rows, r) + _offset(columns, c)] for c in column_keys]
+        for r in row_keys
+    ]
+    kept_rows = [at for at, row in enumerate(cells) if any(row)]
+    kept_columns = [at for at in range(len(column_keys)) if any(row[at] for row in cells)]
+    if not kept_rows:
+        return None
+    return Table(
+        tuple(_levels(rows, [row_keys[at] for at in kept_rows])),
+        tuple(_levels(columns, [column_keys[at] for at in kept_columns])),
+        tuple(tuple(cells[row][column] for column in kept_columns) for row in kept_rows),
+    )
+
+
+def _levels(axes: Side, keys: Sequence[tuple[int, ...]]) -> Iterator[Level]:
+    """One level for each axis; neighbours that agree up to it share a heading."""
+    for depth, axis in enumerate(axes):
+        prefixes = [key[: depth + 1] for key in keys]
+        groups = [list(group) for _, group in groupby(range(len(keys)), prefixes.__getitem__)]
+        headings = (_heading(axis, keys[at[0]][depth], at) for at in groups)
+        yield Level(axis.name, tuple(headings))
+
+
+def _heading(axis: _Axis, position: int, at: Sequence[int]) -> Heading:
+    value = axis.axis.value(position)
+    return Heading(value.label, words.details(axis.name, value), at[0], len(at))
+
+
+def _sheet(
+    table: Table,
+    values: Mapping[str, Value],
+    others: Side,
+    lookup: Lookup,
+    cell_size: int | None,
+    title: str,
+) -> Sheet:
+    cells = table.present()
+    telling = {name: value for name, value in values.items() if _tells(name, value)}
+    left_over = {axis.name for axis in others if axis.varies}
+    shown = {name: value for name, value in values.items() if name in left_over} | telling
+    said = {name for value in shown.values() for name in value.settings}
+    facts = words.facts(cells, said, prod(table.shape) - len(cells))
+    caption = Caption(title, words.context(shown, cells), facts)
+    labels = tuple(values[axis.name].label for axis in others if axis.varies)
+    sheet = Sheet(table, caption, labels, _side(table, cell_size), lookup)
+    sheet.check()
+    return sheet
+
+
+def _tells(axis: str, value: Value) -> bool:
+    """Whether the label of an only value says more than the setting does by itself."""
+    if axis not in ("prompt", *words.SHARED) or value.settings.keys() != {axis}:
+        return True
+    return bool(words.details(axis, value))
+
+
+def _side(table: Table, cell_size: int | None) -> int:
+    """The longest side of a picture: large on a small sheet, and no sheet becomes unwieldy."""
+    if cell_size is not None and cell_size < SMALLEST_CELL:
+        raise UsageError(
+            f"cells of {cell_size} pixels are too small", hint=f"{SMALLEST_CELL} or more"
+        )
+    rows, columns = table.shape
+    comfortable = min(1024, max(480, 1440 // columns))
+    bearable = min(12_000 // max(rows, columns), isqrt(100_000_000 // (rows * columns)))
+    return cell_size or max(SMALLEST_CELL, min(comfortable, bearable))
+
+
+def check_size(layout: Layout) -> None:
+    """Raise UsageError for a sheet that few programs could open."""
+    width, height = layout.width, layout.height
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise UsageError(
+            f"the sheet would be {width:,} × {height:,} pixels (at most {LONGEST_SIDE:,} a side"
+            f" and {MOST_PIXELS // 10**6} million)",
+            hint="choose with --rows, --columns and --where, or a smaller --cell-size",
+        )
+
+
+def _typeface(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -> Typeface:
+    headings = [h for level in (*table.rows, *table.columns) for h in level.headings]
+    texts = [caption.title, *caption.context, *caption.facts, *caption.notes]
+    texts += [text for heading in headings for text in (heading.label, *heading.details)]
+    texts += [level.axis for level in (*table.rows, *table.columns)]
+    texts += [outcome.reason for outcome in outcomes.values() if isinstance(outcome, Failed)]
+    return typeface(texts)
+
+
+def _paths(sheets: Sequence[Sheet], path: Path) -> list[Path]:
+    if len(sheets) == 1:
+        return [path]
+    labels = ["-".join(sheet.labels) for sheet in sheets]
+    names = distinct_names(labels)
+    return [path.with_name(f"{path.stem}-{names[label]}.png") for label in labels]
+
+
+def _write(image: Image, path: Path) -> None:
+    try:
+        with replacing(path) as file:
+            image.save(file, "PNG", compress_level=1, compress_type=Z_RLE)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
