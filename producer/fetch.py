@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,36 +27,41 @@ AT_ONCE = 512
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 Done = Literal["written", "skipped", "missing"]
-OnFile = Callable[[Path, Done], None]
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """How many files were written, were there already, and have no picture in the store yet."""
+    """The files that were written, that were there already, and those whose picture is not in
+    the store yet."""
 
-    written: int
-    skipped: int
-    missing: int
+    written: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+    missing: tuple[Path, ...]
 
 
 def fetch(
-    matrix: Matrix, store: Store, folder: Path, *, on_file: OnFile = lambda _path, _done: None
+    matrix: Matrix,
+    store: Store,
+    folder: Path,
+    *,
+    on_file: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> FetchReport:
     """Fetch every stored picture of a batch into `folder`.
 
     A file that holds its cell's picture already is left alone, so a broken fetch resumes.
-    Cells with equal pictures share one download. `on_file` is called from this thread. Raises
-    StoreError, and UsageError for a folder that cannot be written.
+    Cells with equal pictures share one download. `on_file(done, of)` is called from this
+    thread after each file. Raises StoreError, and UsageError for a folder that cannot be
+    written.
     """
-    counts: Counter[Done] = Counter()
+    files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": []}
     groups = _by_key(matrix, folder)
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
             for done in pool.map(lambda group: _fetch_equal(store, folder, *group), chunk):
                 for path, what in done.items():
-                    counts[what] += 1
-                    on_file(path, what)
-    return FetchReport(counts["written"], counts["skipped"], counts["missing"])
+                    files[what].append(path)
+                    on_file(sum(map(len, files.values())), matrix.cells)
+    return FetchReport(*(tuple(files[what]) for what in ("written", "skipped", "missing")))
 
 
 def _by_key(matrix: Matrix, folder: Path) -> Iterator[tuple[str, list[Path]]]:

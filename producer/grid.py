@@ -13,13 +13,13 @@ from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.batch import Axis, RangeAxis, Value
+from common.batch import Value
 from common.errors import UsageError
 from common.files import replacing
 from common.matrix import Matrix
 from common.picture import Z_RLE
-from common.suggest import LISTED, closest
 from producer import caption as words
+from producer.axes import ChosenAxis, Side, Where, check_counts, choose, offset_of, sides
 from producer.layout import arrange
 from producer.lettering import Typeface, typeface
 from producer.lookup import Failed, Lookup, Outcome, Picture, look, store_lookup, strangers
@@ -32,14 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Failed", "Lookup", "Picture", "Sheet", "make_sheets", "save", "store_lookup"]
 
-MOST_CELLS = 4_000
-MOST_SHEETS = 100
 LONGEST_SIDE = 20_000
 MOST_PIXELS = 178_000_000
 """Above this Pillow takes a file for a decompression bomb, and viewers give up."""
 SMALLEST_CELL = 16
-
-Where = Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -87,13 +83,13 @@ def make_sheets(
     the given labels of an axis, `cell_size` is the longest side of a picture on the sheet in
     pixels. Raises UsageError for an unknown axis or label and for a sheet too large to draw.
     """
-    axes = _chosen(matrix, where or {})
-    row_axes, column_axes = _sides(axes, rows, columns)
+    axes = choose(matrix, where or {})
+    row_axes, column_axes = sides(axes, rows, columns)
     others = [axis for axis in axes.values() if axis not in (*row_axes, *column_axes)]
-    _check_counts(axes, row_axes, column_axes, others)
+    check_counts(axes, row_axes, column_axes, others)
     sheets = []
     for at in product(*(axis.positions for axis in others)):
-        table = _table(matrix, row_axes, column_axes, _offset(others, at))
+        table = _table(matrix, row_axes, column_axes, offset_of(others, at))
         if table is not None:
             values = {axis.name: axis.axis.value(p) for axis, p in zip(others, at, strict=True)}
             sheets.append(
@@ -119,130 +115,13 @@ def save(sheets: Sequence[Sheet], path: Path) -> list[Path]:
     return paths
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """An axis with the positions that `where` left of it."""
-
-    axis: Axis | RangeAxis
-    stride: int
-    positions: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        return self.axis.name
-
-    @property
-    def varies(self) -> bool:
-        return len(self.positions) > 1
-
-
-def _chosen(matrix: Matrix, where: Where) -> dict[str, _Axis]:
-    known = [axis.name for axis in matrix.axes]
-    for name in where:
-        _check_axis(name, known)
-    return {
-        axis.name: _Axis(axis, stride, _positions(axis, where.get(axis.name)))
-        for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
-    }
-
-
-def _positions(axis: Axis | RangeAxis, labels: str | Sequence[str] | None) -> Sequence[int]:
-    if labels is None:
-        return range(len(axis))
-    wanted = [labels] if isinstance(labels, str) else labels
-    return sorted({_position(axis, label) for label in wanted})
-
-
-def _position(axis: Axis | RangeAxis, label: str) -> int:
-    if isinstance(axis, RangeAxis):
-        numbers = range(int(axis.first), int(axis.last) + 1, int(axis.step))
-        if label.isascii() and label.isdigit() and int(label) in numbers:
-            return numbers.index(int(label))
-        raise UsageError(
-            f"{axis.name} has no value {label!r}; it goes from {axis.first} to {axis.last}"
-        )
-    labels = list(axis.labels())
-    if label not in labels:
-        raise UsageError(f"{axis.name} has no value {label!r}", hint=_suggestion(label, labels))
-    return labels.index(label)
-
-
-def _check_axis(name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise UsageError(f"there is no axis {name!r}", hint=_suggestion(name, known))
-
-
-def _suggestion(written: str, known: Sequence[str]) -> str:
-    close = closest(written, known)
-    guess = f"did you mean {close!r}? " if close else ""
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    return f"{guess}there are: {', '.join(known[:LISTED])}{more}" if known else "there are none"
-
-
-Side = list[_Axis]
-
-
-def _sides(
-    axes: dict[str, _Axis], rows: str | Sequence[str] | None, columns: str | Sequence[str] | None
-) -> tuple[Side, Side]:
-    """Columns: the variants, else the last axis that varies. Rows: the prompts, else the
-    largest axis that is left."""
-    row_axes = None if rows is None else _named(axes, rows)
-    column_axes = None if columns is None else _named(axes, columns)
-    if column_axes is None:
-        free = [axis for axis in axes.values() if axis not in (row_axes or ())]
-        column_axes = _default_columns(free) or (_default_rows(free) if row_axes else [])
-    if row_axes is None:
-        row_axes = _default_rows([a for a in axes.values() if a not in column_axes])
-    twice = [axis.name for axis in row_axes if axis in column_axes]
-    if twice:
-        raise UsageError(f"{twice[0]} is named in the rows and in the columns", hint="name it once")
-    return row_axes, column_axes
-
-
-def _named(axes: dict[str, _Axis], written: str | Sequence[str]) -> Side:
-    names = written.split(",") if isinstance(written, str) else written
-    names = [name.strip() for name in names if name.strip()]
-    for name in names:
-        _check_axis(name, list(axes))
-    return [axes[name] for name in dict.fromkeys(names)]
-
-
-def _default_columns(free: Side) -> Side:
-    varying = [axis for axis in free if axis.varies and axis.name != "prompt"]
-    variant = [axis for axis in varying if axis.name == "variant"]
-    return variant or varying[-1:]
-
-
-def _default_rows(free: Side) -> Side:
-    varying = [axis for axis in free if axis.varies]
-    prompt = [axis for axis in varying if axis.name == "prompt"]
-    return prompt or sorted(varying, key=lambda axis: -len(axis.positions))[:1]
-
-
-def _check_counts(axes: dict[str, _Axis], rows: Side, columns: Side, others: Side) -> None:
-    cells = prod(len(axis.positions) for axis in (*rows, *columns))
-    sheets = prod(len(axis.positions) for axis in others)
-    what = f"{cells:,} cells on a sheet" if cells > MOST_CELLS else f"{sheets:,} sheets"
-    if cells > MOST_CELLS or sheets > MOST_SHEETS:
-        counts = ", ".join(f"{axis.name} {len(axis.positions):,}" for axis in axes.values())
-        raise UsageError(
-            f"{what} are too many (at most {MOST_CELLS:,} cells and {MOST_SHEETS} sheets)",
-            hint=f"choose with --rows, --columns and --where among the axes: {counts}",
-        )
-
-
-def _offset(axes: Side, positions: Sequence[int]) -> int:
-    return sum(axis.stride * position for axis, position in zip(axes, positions, strict=True))
-
-
 def _table(matrix: Matrix, rows: Side, columns: Side, offset: int) -> Table | None:
     """The table of one sheet without rows and columns that are excluded whole; None if that
     leaves nothing."""
     row_keys = list(product(*(axis.positions for axis in rows)))
     column_keys = list(product(*(axis.positions for axis in columns)))
     cells = [
-        [matrix[offset + _offset(rows, r) + _offset(columns, c)] for c in column_keys]
+        [matrix[offset + offset_of(rows, r) + offset_of(columns, c)] for c in column_keys]
         for r in row_keys
     ]
     kept_rows = [at for at, row in enumerate(cells) if any(row)]
@@ -265,7 +144,7 @@ def _levels(axes: Side, keys: Sequence[tuple[int, ...]]) -> Iterator[Level]:
         yield Level(axis.name, tuple(headings))
 
 
-def _heading(axis: _Axis, position: int, at: Sequence[int]) -> Heading:
+def _heading(axis: ChosenAxis, position: int, at: Sequence[int]) -> Heading:
     value = axis.axis.value(position)
     return Heading(value.label, words.details(axis.name, value), at[0], len(at))
 

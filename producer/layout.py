@@ -266,8 +266,8 @@ class _Page:
         whole = [(FAILED, "failed"), (REASON, reason)]
         if box.width < REASON_ROOM or not self._write_inside(box, whole):
             number = self.footnotes.setdefault(reason, len(self.footnotes) + 1)
-            short = self._write_inside(box, [(FAILED, f"failed [{number}]")])
-            _ = short or self._write_inside(box, [(REASON, f"[{number}]")])
+            if not self._write_inside(box, [(FAILED, f"failed [{number}]")]):
+                self._write_inside(box, [(REASON, f"[{number}]")])
 
     def _write_inside(self, box: Box, parts: Sequence[tuple[Style, str]]) -> bool:
         """Whether there was room, with no word of the first part broken."""

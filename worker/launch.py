@@ -24,8 +24,10 @@ from common.settings import load_settings
 
 BACK_OFF_S = (1, 2, 5, 10, 30)
 HEALTHY_AFTER_S = 60
-NEVER_RESTARTED = {2, 3}
-"""Exit codes that a restart does not mend: wrong options, refused credentials at the start."""
+GIVE_UP_AFTER = 5
+"""Deaths in a row, each soon after the start: it will not live (a broken install, say)."""
+USAGE, UNREACHABLE = 2, 3
+"""Exit codes: wrong settings; broker or store away, which ends only the very first start."""
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,10 +169,10 @@ class Launcher:
         code = slot.process.poll()
         if code is None or self.stopping:
             return 0
-        if code in NEVER_RESTARTED and slot.deaths == 0:
+        if code == USAGE or (code == UNREACHABLE and slot.deaths == 0):
             return code
         slot.died(code)
-        return 0
+        return 1 if slot.deaths >= GIVE_UP_AFTER and code != UNREACHABLE else 0
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.stopping = number

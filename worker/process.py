@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 
 from common.dispatch import Dispatcher
@@ -127,7 +128,10 @@ def _consume(broker: str, task: CellTask, queues: tuple[str, ...], threads: int)
     from celery.signals import worker_shutting_down
 
     app = celery_app(broker)
-    app.task(name=TASK_NAME)(lambda batch_id, i, generation: task(batch_id, i, generation))
+
+    @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
+    def render_cell(batch_id: str, i: int, generation: int) -> None:
+        task(batch_id, i, generation)
 
     def shutting_down(sig: str, **_: object) -> None:
         """SIGTERM finishes the running cells; SIGINT, a person's Ctrl-C, hands them back."""
@@ -137,6 +141,7 @@ def _consume(broker: str, task: CellTask, queues: tuple[str, ...], threads: int)
     worker_shutting_down.connect(shutting_down, weak=False)
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={threads}",
@@ -167,10 +172,22 @@ def _say_goodbye(ledger: Ledger, worker: str) -> None:
         log.debug("not signed off: %s", error)
 
 
-def main(settings: FarmSettings, options: ProcessOptions) -> int:
+def _set_up_logging() -> None:
+    """One line per job on stderr; Celery and transformers only where something is wrong."""
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
     )
+    logging.getLogger("worker").setLevel(logging.INFO)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Containers run as root; the queue carries JSON only, which is what the warning is about.
+    warnings.filterwarnings("ignore", message=".*superuser privileges")
+
+
+def main(settings: FarmSettings, options: ProcessOptions) -> int:
+    _set_up_logging()
     try:
         return run(settings, options)
     except GridfarmError as error:

@@ -49,6 +49,7 @@ class RendersJobs(Protocol):
     """What a task needs of `worker.render.Renderer`."""
 
     def fetch(self, job: Job) -> None: ...
+    def prepare(self, job: Job) -> None: ...
     def render(self, job: Job, on_step: Callable[[int, int], None] | None = None) -> Rendered: ...
     def fingerprint(self, job: Job) -> dict[str, JsonValue]: ...
 
@@ -157,10 +158,20 @@ class CellTask:
         self.renderer.fetch(job)
         with self._gpu:
             self._stop_if_asked(lease)
+            self._prepare(job)
+            self._stop_if_asked(lease)
             self._charge(lease)
             rendered = self.renderer.render(job, lambda *_: self._stop_if_asked(lease))
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
         return picture.encode(rendered.image, meta)
+
+    def _prepare(self, job: Job) -> None:
+        """Load models and LoRAs; the timer tells the person that this is going on."""
+        self.phase = job.model.partition("@")[0]
+        try:
+            self.renderer.prepare(job)
+        finally:
+            self.phase = ""
 
     def _charge(self, lease: Lease) -> tuple[int, int]:
         machine = self.identity.machine

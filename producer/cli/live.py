@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from producer.watch import Status
 
 LINE_EVERY_S = 10.0
+NEWS_EVERY_S = 1.0
 RATE_OVER_S = 60.0
 
 
@@ -86,11 +87,12 @@ def _print_json(statuses: Iterable[Status]) -> Status:
 
 def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
     """One line when the words change and every ten seconds when only the counts do."""
-    rate, words, printed_at = Rate(), "", 0.0
+    rate, words, printed_at = Rate(), "", -LINE_EVERY_S
     for status in statuses:
         now = time.monotonic()
         rate.add(status.done, now=now)
-        if describe(status, nobody) != words or now - printed_at > LINE_EVERY_S or status.over:
+        news = describe(status, nobody) != words and now - printed_at > NEWS_EVERY_S
+        if news or now - printed_at > LINE_EVERY_S or status.over:
             words, printed_at = describe(status, nobody), now
             click.echo(_line(status, rate, words), err=True)
     return status

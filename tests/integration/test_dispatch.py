@@ -31,9 +31,7 @@ def batch(name: str = "night", *, seeds: int = 4, **settings: Any) -> Batch:
         "lora_scale": 1.0, "long_prompts": "truncate",
     }  # fmt: skip
     axis = RangeAxis(name="seed", first="0", last=str(seeds - 1))
-    return Batch(
-        name=name, settings=complete | settings, axes=(axis,), models=dict(BUILTIN_MODELS)
-    )
+    return Batch(name=name, settings=complete | settings, axes=(axis,), models=dict(BUILTIN_MODELS))
 
 
 @pytest.fixture

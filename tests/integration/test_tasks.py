@@ -61,6 +61,7 @@ class ScriptedRenderer:
     rendered: int = 0
 
     def fetch(self, job: Job) -> None: ...
+    def prepare(self, job: Job) -> None: ...
 
     def render(self, job: Job, on_step: Callable[[int, int], None] | None = None) -> Drawn:
         self.rendered += 1
@@ -152,9 +153,7 @@ def run(task: CellTask, i: int = 0) -> None:
     task(BATCH.id, i, 0)
 
 
-def test_a_rendered_cell_is_stored_and_reported(
-    worker: Any, folder: Store, ledger: Ledger
-) -> None:
+def test_a_rendered_cell_is_stored_and_reported(worker: Any, folder: Store, ledger: Ledger) -> None:
     run(worker())
     assert folder.exists(keys.picture(cell(0).key))
     assert json.loads(folder.get(keys.sidecar(cell(0).key)))["job"] == cell(0).job.to_json()

@@ -1,0 +1,90 @@
+"""Local files: written whole or not at all, and the disk's errors as the store's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from common.errors import InputFileError, StoreError, StoreFull, StoreRefused, StoreUnreachable
+
+PARTIAL = ".partial-"
+"""How the name of a file begins that is still being written."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EACCES, errno.EPERM}
+NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
+"""What a network file system answers when its server or its disk is away."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write to; when the block ends well, it is on disk as `path`.
+
+    The content is synced before the rename and the folder after it, so that a crash leaves
+    the old file or the new one. Raises OSError.
+    """
+    make_folder(path.parent)
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def open_input(path: Path) -> BinaryIO:
+    """A local file that a person named. Raises InputFileError."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; each survives a crash."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Raise the operating system's errors as StoreErrors that begin with `place`."""
+    try:
+        yield
+    except OSError as error:
+        raise _disk_error(place, error) from error
+
+
+def _disk_error(place: str, error: OSError) -> StoreError:
+    message = f"{place}: {error.strerror or error}"
+    if error.errno in FULL:
+        return StoreFull(message, hint="free space on that disk, or raise the quota")
+    if error.errno == errno.EROFS:
+        return StoreFull(message, hint="mount it writable, or choose another folder")
+    if error.errno in REFUSED:
+        return StoreRefused(message, hint="give this user the right to read and write there")
+    if error.errno in NOT_A_FOLDER:
+        return StoreRefused(message, hint="a file lies where a folder is needed, or the reverse")
+    if error.errno in GONE:
+        return StoreUnreachable(message, hint="check that the disk or its server is there")
+    return StoreError(message)

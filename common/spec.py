@@ -1,0 +1,254 @@
+"""The batch file's language: text in, a validated Batch out, or all of its mistakes at once.
+
+Read by four neighbours: `spec_yaml` (YAML to a tree), `spec_values` (what each setting takes),
+`spec_axes` (the one rule of the language) and `spec_conditions`. Here are the keys at the top
+and what must hold for the whole. Paths in messages are dotted and count list entries from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import models
+from common.batch import Axis, Batch, Value
+from common.errors import BatchFileError, InputFileError, Problem
+from common.spec_axes import TOP_AXES, AnyAxis, AxisReader, Settings
+from common.spec_conditions import Conditions
+from common.spec_values import (
+    DEFAULTS,
+    MAX_PROBLEMS,
+    SETTINGS,
+    EnoughMistakes,
+    Mistake,
+    Scope,
+    as_text,
+    is_null,
+    mapping,
+    noting,
+    source,
+)
+from common.spec_yaml import MAX_BYTES, NULL, Entries, Node, Scalar, read_yaml
+from common.suggest import meant
+
+MAX_CELLS = 1_000_000_000
+"""A batch's progress is one Redis string of bits, and that ends at 2³²."""
+
+MAX_NAME = 100
+MAX_NOTES = 20
+
+_KEYS = ("name", "model", "settings", "lora_files", *TOP_AXES, "axes", "exclude", "only")
+_NOT_YET = frozenset({"words"})
+_BUNDLE_AXES = frozenset({"prompt", "variant"})
+
+
+@dataclass(frozen=True)
+class BatchFile:
+    """A batch file that was read: the batch, the folder that its paths are relative to, each
+    LoRA's file or hub id by its name, and what its writer should know."""
+
+    batch: Batch
+    base_dir: Path
+    lora_sources: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def load_batch_file(path: Path | None, *, text: str | None = None, base_dir: Path) -> BatchFile:
+    """Read the batch file at `path`, or `text` (then `path` only names it; None is stdin).
+
+    Raises BatchFileError with every mistake found, or InputFileError if it can't be opened.
+    """
+    file = "standard input" if path is None else str(path)
+    data = _contents(path) if text is None and path is not None else text or ""
+    root, problems = read_yaml(data, file)
+    reader = _Reader(problems)
+    try:
+        batch = reader.batch(root, path.stem if path else "batch")
+    except EnoughMistakes:
+        batch = None
+    if batch is None:
+        raise BatchFileError(file, problems[:MAX_PROBLEMS])
+    return BatchFile(batch, base_dir, reader.lora_sources, _few(reader.notes))
+
+
+def _few(notes: list[str]) -> tuple[str, ...]:
+    """Each note once, and not more than can be read."""
+    once = [*dict.fromkeys(notes)]
+    more = [f"and {len(once) - MAX_NOTES:,} more notes"] if len(once) > MAX_NOTES else []
+    return (*once[:MAX_NOTES], *more)
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "name a batch file, or - for standard input"
+        raise InputFileError(f"cannot read {str(path)!r}: {reason}", hint=hint) from None
+
+
+class _Reader:
+    """One pass over a file; `problems` and `notes` are what it finds on the way."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        self.notes: list[str] = []
+        self.lora_sources: dict[str, str] = {}
+
+    def batch(self, root: Node, default_name: str) -> Batch | None:
+        """The whole file as a Batch; None when it has problems."""
+        top = self._top(root)
+        name = self._name(top.get("name", NULL)) or default_name[:MAX_NAME]
+        scope = self._lora_files(top.get("lora_files", NULL))
+        reader = AxisReader(scope, self.problems, self.notes)
+        settings = self._settings(top, reader)
+        axes = tuple(reader.axes(top))
+        self._check_whole(settings, axes, reader)
+        conditions = Conditions(axes, scope, reader.broken)
+        exclude, only = (
+            tuple(conditions.read(top.get(key, NULL), key, self.problems))
+            for key in ("exclude", "only")
+        )
+        if self.problems:
+            return None
+        written = [settings, *(value.settings for axis in axes for value in _values(axis))]
+        self._note_ignored_negatives(written)
+        loras, refs = self._loras(written), _models(written)
+        return Batch(
+            name=name, settings=settings, axes=axes, exclude=exclude, only=only,
+            models=refs, loras=loras,
+        )  # fmt: skip
+
+    def _top(self, root: Node) -> dict[str, Node]:
+        """The entries at the top; a key with nothing behind it is as if not written."""
+        if not isinstance(root, Entries):
+            what = "is empty" if is_null(root) else f"must be a mapping, not {root}"
+            self._wrong("", f"the batch file {what}", 'start with prompts: ["A wolf"]')
+            return {}
+        for key in root.values:
+            if key not in _KEYS:
+                self._wrong(key, "is not a key of a batch file", _key_hint(key))
+        return {key: value for key, value in root.values.items() if not is_null(value)}
+
+    def _name(self, node: Node) -> str | None:
+        if is_null(node):
+            return None
+        if not isinstance(node, Scalar):
+            self._wrong("name", f"must be a text, not {node}")
+        elif not node.text.strip() or len(node.text) > MAX_NAME:
+            self._wrong("name", f"must have 1 to {MAX_NAME} characters, not {len(node.text)}")
+        return node.text if isinstance(node, Scalar) else None
+
+    def _lora_files(self, node: Node) -> Scope:
+        names: frozenset[str] = frozenset()
+        with noting(self.problems, "lora_files"):
+            written = mapping(node, "{name: file or hub id}")
+            names = frozenset(written)
+            for name, value in written.items():
+                with noting(self.problems, f"lora_files.{name}"):
+                    self.lora_sources[name] = source(value)
+        return Scope(names)
+
+    def _settings(self, top: Mapping[str, Node], reader: AxisReader) -> Settings:
+        settings: Settings = {}
+        with noting(self.problems, "settings"):
+            written = mapping(top.get("settings", NULL), "{setting: value}")
+            settings = reader.bundle(Entries(written), "settings")
+        if "model" in top:
+            with noting(self.problems, "model"):
+                if "model" in settings:
+                    raise Mistake("is in settings too", "keep one of the two")
+                settings["model"] = reader.setting("model", top["model"], "model")
+        return {**DEFAULTS, **settings}
+
+    def _check_whole(
+        self, settings: Settings, axes: tuple[AnyAxis, ...], reader: AxisReader
+    ) -> None:
+        self._check_overlaps(axes, reader.paths)
+        if not self.problems and "prompt" not in settings:
+            self._check_prompts(axes, reader.paths)
+        lengths = [axis.__len__() for axis in axes]  # len() itself ends at 2⁶³
+        if (cells := math.prod(lengths)) > MAX_CELLS:
+            product = " × ".join(f"{length:,}" for length in lengths)
+            self._wrong("", f"{product} makes {cells:,} cells", f"at most {MAX_CELLS:,} are read")
+
+    def _check_overlaps(self, axes: tuple[AnyAxis, ...], paths: Mapping[str, str]) -> None:
+        """Only a variant may set what another axis sets too, and only over a prompt."""
+        owners: dict[str, str] = {}
+        for axis in axes:
+            if axis.name not in _BUNDLE_AXES:
+                for setting in sorted(axis.setting_names()):
+                    if setting in owners:
+                        self._overlap(paths[axis.name], setting, owners[setting])
+                    owners[setting] = paths[axis.name]
+        for axis in axes:
+            if axis.name in _BUNDLE_AXES:
+                for setting in sorted(axis.setting_names() & owners.keys()):
+                    first = next(v.label for v in _values(axis) if setting in v.settings)
+                    self._overlap(owners[setting], setting, f"{paths[axis.name]}.{first}")
+
+    def _overlap(self, path: str, setting: str, other: str) -> None:
+        self._wrong(path, f"sets {setting}, which {other} sets too", f"keep {setting} in one")
+
+    def _check_prompts(self, axes: tuple[AnyAxis, ...], paths: Mapping[str, str]) -> None:
+        """Every cell has a prompt: from the settings, or from all values of some axis."""
+        without = None
+        for axis in axes:
+            missing = [value.label for value in _values(axis) if "prompt" not in value.settings]
+            if not missing:
+                return
+            if "prompt" in axis.setting_names():
+                without = f"{paths[axis.name]}.{missing[0]}"
+        self._wrong(without or "prompts", "has no prompt", 'write prompts: ["A wolf"]')
+
+    def _loras(self, written: list[Settings]) -> dict[str, str | None]:
+        used = {name for settings in written for name in _mapped(settings, "loras")}
+        unused = [name for name in self.lora_sources if name not in used]
+        self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
+        return {name: None for name in self.lora_sources if name in used}
+
+    def _note_ignored_negatives(self, written: list[Settings]) -> None:
+        scales = (settings.get("guidance_scale") for settings in written)
+        low = next((s for s in scales if isinstance(s, float) and s <= 1), None)
+        if low is not None and any(s.get("negative_prompt") is not None for s in written):
+            self.notes.append(f"at guidance_scale {as_text(low)} negative prompts have no effect")
+
+    def _wrong(self, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(path, message, hint))
+
+
+def _values(axis: AnyAxis) -> tuple[Value, ...]:
+    """The values of an axis; the first one stands for all of a range."""
+    return axis.values if isinstance(axis, Axis) else (axis.value(0),)
+
+
+def _mapped(settings: Settings, name: str) -> Settings:
+    value = settings.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _models(written: list[Settings]) -> dict[str, str | None]:
+    """Every model, VAE and refiner that a cell can need, those of defaults included."""
+    bases = {str(settings["model"]): None for settings in written if "model" in settings}
+    names = [*bases]
+    if models.TINY in bases:
+        names.append(models.TINY_REFINER_NAME)
+    if bases.keys() != {models.TINY}:
+        names += [models.SDXL_REFINER, models.FP16_FIX]
+    for settings in written:
+        others = (settings.get("vae"), _mapped(settings, "refiner").get("model"))
+        names += [str(other) for other in others if other not in (None, models.OWN_VAE)]
+    return {name: models.pinned(name) for name in names}
+
+
+def _key_hint(key: str) -> str:
+    if key in _NOT_YET:
+        return "it is not yet supported; write the values out"
+    if f"{key}s" in TOP_AXES:
+        return f"write {key}s:"
+    if key in SETTINGS:
+        return f"write it under settings: {{{key}: …}}"
+    return meant(key, _KEYS)

@@ -1,0 +1,177 @@
+"""The object store: where pictures, assets and batches live.
+
+    open_store("s3://bucket/prefix")    any S3-compatible server (common.store_s3)
+    open_store("~/renders")             a folder, or a file:// URL (common.store_folder)
+
+Object names are relative and the same on both; `common.keys` makes every one of them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from common import keys
+from common.errors import StoreError, StoreRefused, UsageError
+
+URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
+NAME_BYTES = 900
+"""S3 takes keys of 1,024 bytes of UTF-8; this leaves room for the store's prefix."""
+
+CONTENT_TYPES = {
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".html": "text/html; charset=utf-8",
+}
+
+
+class Store(Protocol):
+    """Named bytes. A put is atomic: a reader gets the old object or the new one, never a part.
+
+    Every method may raise StoreUnreachable, StoreRefused or StoreFull, and UsageError for a
+    name that is not an object name. All are safe to call from several threads.
+    """
+
+    @property
+    def url(self) -> str:
+        """What `open_store` takes to come here again; no secrets."""
+
+    def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
+        """Store `data`, over what was there. The type "" is the one of the name's ending."""
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Store a local file of any size. Raises InputFileError if it cannot be read."""
+
+    def get(self, name: str) -> bytes:
+        """Raises ObjectMissing."""
+
+    def get_file(self, name: str, path: Path) -> None:
+        """Fetch an object of any size; `path` appears only once it is whole.
+
+        Raises ObjectMissing."""
+
+    def exists(self, name: str) -> bool:
+        """Whether the object is there."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """The names that begin with `prefix`, in the order of their UTF-8 bytes."""
+
+    def delete(self, name: str) -> None:
+        """Remove the object; nothing happens if it is not there."""
+
+    def presign(self, name: str, seconds: int) -> str:
+        """A URL that anyone can read the object with, for at most 7 days."""
+
+    def probe(self) -> None:
+        """Put, head, get, list and delete a small object: do the rights suffice?
+
+        Raises StoreRefused, StoreUnreachable or StoreFull, naming what failed."""
+
+
+def open_store(url: str) -> Store:
+    """The store at `url`; no request is made yet. Raises UsageError for what is no store."""
+    scheme = URL_SCHEME.match(url)
+    if url and not scheme:
+        return _open_folder(Path(url))
+    if scheme and scheme[1].lower() == "file":
+        return _open_folder(_file_url_path(url))
+    if scheme and scheme[1].lower() == "s3":
+        return _open_bucket(url)
+    raise UsageError(
+        f"{without_login(url)!r} is not a store that gridfarm knows",
+        hint="set GRIDFARM_STORE to s3://bucket/prefix (with AWS_ENDPOINT_URL_S3 for a server"
+        " that is not AWS) or to a folder",
+    )
+
+
+def _open_folder(path: Path) -> Store:
+    from common.store_folder import FolderStore
+
+    return FolderStore(path.expanduser().absolute())
+
+
+def _file_url_path(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise UsageError(
+            f"{without_login(url)!r} names a folder of another machine",
+            hint="a folder's URL has three slashes: file:///mnt/renders",
+        )
+    return Path(unquote(parts.path))
+
+
+def _open_bucket(url: str) -> Store:
+    from common.store_s3 import S3Store
+
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    if "@" in bucket:
+        raise UsageError(
+            f"{without_login(url)!r} was given with credentials in it",
+            hint="leave them out; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+        )
+    if not BUCKET_NAME.match(bucket):
+        raise UsageError(f"{url!r} names no bucket", hint="write s3://bucket/prefix")
+    prefix = prefix.strip("/")
+    if prefix:
+        check_name(prefix)
+    return S3Store(bucket, prefix)
+
+
+def without_login(text: str) -> str:
+    """The text with `user:password@` removed from the URLs in it."""
+    return re.sub(r"(?<=//)[^/\s\"']*@", "", text)
+
+
+def check_name(name: str) -> None:
+    """Refuse what is not a relative object name, the same on every store. Raises UsageError.
+
+    Segments that begin with a dot are the file system's (`..`) and ours (partial files).
+    """
+    printable = name.isprintable() and "\\" not in name
+    segments = name.split("/")
+    if not (printable and all(segments)) or any(part.startswith(".") for part in segments):
+        raise UsageError(
+            f"{name!r} is not an object name",
+            hint="it is made of parts joined by '/', none empty or beginning with '.'",
+        )
+    if len(name.encode()) > NAME_BYTES:
+        raise UsageError(f"{name[:60]!r}… is longer than {NAME_BYTES} bytes; shorten the name")
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what no object name can begin with. Raises UsageError."""
+    check_name(f"{prefix}x")
+
+
+def content_type(name: str) -> str:
+    return CONTENT_TYPES.get(Path(name).suffix, "application/octet-stream")
+
+
+def probe(store: Store) -> None:
+    """What `Store.probe` does, in terms of the store's own methods."""
+    name = keys.probe(uuid.uuid4().hex)
+    store.put(name, b"gridfarm")
+    try:
+        _probe_reading(store, name)
+    except StoreError:
+        with suppress(StoreError):
+            store.delete(name)
+        raise
+    store.delete(name)
+
+
+def _probe_reading(store: Store, name: str) -> None:
+    there = store.exists(name) and store.get(name) == b"gridfarm" and name in store.list(name)
+    if not there:
+        raise StoreRefused(
+            f"{store.url}: {name} was written but cannot be read back",
+            hint="the store must show an object as soon as it is written",
+        )

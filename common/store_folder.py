@@ -1,0 +1,110 @@
+"""A folder as the object store: one machine, or a network file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+
+from common import store
+from common.errors import ObjectMissing
+from common.files import disk_errors, open_input, replacing
+
+COPY_BYTES = 1 << 20
+
+
+class FolderStore:
+    """Objects are files under `root`, which the first put makes. See `common.store.Store`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def put(self, name: str, data: bytes, *, content_type: str = "") -> None:  # noqa: ARG002
+        # A file has no content type: its name's ending tells.
+        with self._errors("write", name) as path, replacing(path) as file:
+            file.write(data)
+
+    def put_file(self, name: str, path: Path) -> None:
+        with (
+            self._errors("write", name) as target,
+            open_input(path) as source,
+            replacing(target) as copy,
+        ):
+            shutil.copyfileobj(source, copy, COPY_BYTES)
+
+    def get(self, name: str) -> bytes:
+        with self._reading(name) as path:
+            return path.read_bytes()
+
+    def get_file(self, name: str, path: Path) -> None:
+        with (
+            self._reading(name) as source,
+            source.open("rb") as data,
+            disk_errors(f"cannot write {path}"),
+            replacing(path) as copy,
+        ):
+            shutil.copyfileobj(data, copy, COPY_BYTES)
+
+    def exists(self, name: str) -> bool:
+        try:
+            with self._reading(name) as path:
+                return S_ISREG(path.stat().st_mode)
+        except ObjectMissing:
+            return False
+
+    def list(self, prefix: str) -> Iterator[str]:
+        store.check_prefix(prefix)
+        folder = prefix[: prefix.rfind("/") + 1]
+        with disk_errors(f"{self.url}: cannot list {prefix or 'it'}"):
+            yield from (name for name in self._walk(folder) if name.startswith(prefix))
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        """Names below `folder` ("" or ending in "/"), in the order S3 lists them: a folder
+        sorts with its slash. Files that begin with a dot are not objects."""
+        for name in sorted(_entries(self.root / folder)):
+            if name.endswith("/"):
+                yield from self._walk(folder + name)
+            else:
+                yield folder + name
+
+    def delete(self, name: str) -> None:
+        with self._errors("delete", name) as path:
+            path.unlink(missing_ok=True)
+
+    def presign(self, name: str, seconds: int) -> str:  # noqa: ARG002
+        # A file on disk needs no signature and does not expire.
+        store.check_name(name)
+        return (self.root / name).as_uri()
+
+    def probe(self) -> None:
+        store.probe(self)
+
+    @contextmanager
+    def _errors(self, action: str, name: str) -> Iterator[Path]:
+        """Yield the object's path; what goes wrong with it becomes a StoreError."""
+        store.check_name(name)
+        with disk_errors(f"{self.url}: cannot {action} {name}"):
+            yield self.root / name
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """The same for an object that has to be there. Raises ObjectMissing."""
+        with self._errors("read", name) as path:
+            try:
+                yield path
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise ObjectMissing(f"{self.url} has no object {name}") from error
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    yield f"{entry.name}/" if entry.is_dir() else entry.name
+    except FileNotFoundError:
+        return  # a folder that nothing was put into, or that was removed meanwhile

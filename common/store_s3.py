@@ -1,0 +1,168 @@
+"""An S3-compatible server as the object store.
+
+Endpoint, region and credentials are boto3's own: AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION,
+AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws/config, a machine's role. With an endpoint that is set,
+boto3 addresses the bucket in the path unless a profile says `addressing_style = virtual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from boto3.session import Session
+from botocore.config import Config
+
+from common import store
+from common.errors import ObjectMissing, UsageError
+from common.files import disk_errors, open_input, replacing
+from common.s3_errors import FAILURES, is_forbidden, store_error
+
+PRESIGN_SECONDS = 7 * 24 * 3600
+"""The longest life of a URL signed with SigV4."""
+
+CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    max_pool_connections=16,
+    signature_version="s3v4",
+    # The checksums of newer clients are unknown to many servers that are not AWS.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+class S3Store:
+    """Objects are `prefix/name` in `bucket`. See `common.store.Store`."""
+
+    page_size = 1000  # names per request of a list: the most that S3 gives
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.bucket = bucket
+        self.root = f"{prefix}/" if prefix else ""
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._client = _connect(self.url)
+        self._place = f"{self.url} at {store.without_login(self._client.meta.endpoint_url)}"
+        self._rights_proven = False
+
+    def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
+        with self._errors("write", name):
+            self._client.put_object(
+                Bucket=self.bucket, Key=self._key(name), Body=data, **_typed(name, content_type)
+            )
+
+    def put_file(self, name: str, path: Path) -> None:
+        with (
+            disk_errors(f"cannot read {path}"),
+            self._errors("write", name),
+            open_input(path) as source,
+        ):
+            self._client.upload_fileobj(
+                source, self.bucket, self._key(name), ExtraArgs=_typed(name, "")
+            )
+
+    def get(self, name: str) -> bytes:
+        with self._reading(name):
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            data: bytes = answer["Body"].read()
+            return data
+
+    def get_file(self, name: str, path: Path) -> None:
+        with disk_errors(f"cannot write {path}"), self._reading(name), replacing(path) as copy:
+            self._client.download_fileobj(self.bucket, self._key(name), copy)
+
+    def exists(self, name: str) -> bool:
+        try:
+            with self._reading(name):
+                self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+        except ObjectMissing:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        store.check_prefix(prefix)
+        with self._errors("list", prefix):
+            for page in self._pages(prefix):
+                for item in page.get("Contents", ()):
+                    # A key that ends in a slash is a console's mark for an empty folder.
+                    if not item["Key"].endswith("/"):
+                        yield item["Key"].removeprefix(self.root)
+
+    def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        pages: Iterator[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket,
+            Prefix=self.root + prefix,
+            PaginationConfig={"PageSize": self.page_size},
+        )
+        return pages
+
+    def delete(self, name: str) -> None:
+        with self._errors("delete", name):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
+    def presign(self, name: str, seconds: int) -> str:
+        if not 0 < seconds <= PRESIGN_SECONDS:
+            raise UsageError(f"a signed URL lives 1 to {PRESIGN_SECONDS} s, not {seconds}")
+        with self._errors("read", name):
+            return str(
+                self._client.generate_presigned_url(
+                    "get_object",
+                    Params={"Bucket": self.bucket, "Key": self._key(name)},
+                    ExpiresIn=seconds,
+                )
+            )
+
+    def probe(self) -> None:
+        store.probe(self)
+        self._rights_proven = True
+
+    def _key(self, name: str) -> str:
+        store.check_name(name)
+        return self.root + name
+
+    @contextmanager
+    def _errors(self, action: str, name: str) -> Iterator[None]:
+        """Raise what goes wrong on the way to the server, or there, as a StoreError."""
+        try:
+            yield
+        except FAILURES as error:
+            raise store_error(error, action, f"{self._place}: cannot {action} {name}") from error
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        """The same for an object that has to be there. Raises ObjectMissing.
+
+        Without s3:ListBucket on the whole bucket a server says 403 for what is not there.
+        Once a probe has proven the rights, that is what a 403 means.
+        """
+        with self._errors("read", name):
+            try:
+                yield
+            except FAILURES as error:
+                if self._rights_proven and is_forbidden(error):
+                    raise ObjectMissing(f"{self._place} has no object {name}") from error
+                raise
+
+
+def _connect(url: str) -> Any:
+    """A client, which threads may share. Raises StoreError where boto3's settings are broken.
+
+    It has its own Session: boto3's default one keeps the first credentials it saw, and is not
+    safe to make clients from in several threads.
+    """
+    try:
+        return Session().client("s3", config=CONFIG)
+    except FAILURES as error:
+        raise store_error(error, "open", url) from error
+    except ValueError as error:  # an endpoint without its http://
+        raise UsageError(
+            f"{url}: {store.without_login(str(error))}",
+            hint="AWS_ENDPOINT_URL_S3 is a URL: http://host:port",
+        ) from error
+
+
+def _typed(name: str, content_type: str) -> dict[str, str]:
+    return {"ContentType": content_type or store.content_type(name)}

@@ -1,0 +1,80 @@
+"""Fixtures for all rooms: an isolated environment, a broker, and stores on real servers."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.store import Store, open_store
+from tests.servers import Ministack, Valkey, ministack, valkey
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the whole run, so that the tiny SDXL is built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def isolated_environment(
+    monkeypatch: pytest.MonkeyPatch, session_cache: Path, tmp_path: Path
+) -> None:
+    """No setting, credential or profile of the machine reaches a test."""
+    for name in os.environ:
+        if name.startswith(("GRIDFARM_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GRIDFARM_CACHE", str(session_cache))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The run's broker. A test that kills one starts its own with `tests.servers.valkey`."""
+    with valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def broker(valkey_server: Valkey) -> str:
+    """The redis:// URL of an empty broker."""
+    import redis
+
+    with redis.Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
+    """The run's S3 server. A test that kills one starts its own with `tests.servers.ministack`."""
+    with ministack(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_store_url(s3_server: Ministack, monkeypatch: pytest.MonkeyPatch) -> str:
+    """s3://bucket/<unique prefix>, with the credentials in this process' environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3_server.bucket}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store lies: a folder, or a prefix on a real S3 server."""
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    return str(request.getfixturevalue("s3_store_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Store:
+    return open_store(store_url)

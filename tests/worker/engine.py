@@ -1,0 +1,116 @@
+"""What the engine's tests share: small jobs, LoRAs in every layout, assets in a store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load, save
+
+from common import keys
+from common.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
+from common.safetensors_file import TINY_LORA
+from common.store import Store
+
+REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
+
+Tensors = dict[str, torch.Tensor]
+
+
+def job(**changes: Any) -> Job:
+    """A small job of the tiny SDXL: 128 × 192 pixels, 4 steps."""
+    settings = {
+        "model": TINY_BASE,
+        "dtype": "fp32",
+        "prompt": "a wolf in the forest",
+        "seed": 1,
+        "width": 128,
+        "height": 192,
+        "steps": 4,
+        "guidance_scale": 5.0,
+    }
+    return Job(**(settings | changes))
+
+
+def use(sha256: str, unet: float = 1.0, text_encoder: float | None = None) -> LoraUse:
+    both = unet if text_encoder is None else text_encoder
+    return LoraUse(sha256=sha256, unet=unet, text_encoder=both)
+
+
+def pixels(image: Image.Image) -> np.ndarray[Any, Any]:
+    return np.asarray(image).astype(int)
+
+
+def distance(one: Image.Image, other: Image.Image) -> float:
+    """Mean absolute difference, 0…255."""
+    return float(np.abs(pixels(one) - pixels(other)).mean())
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    """Bit for bit."""
+    return one.size == other.size and one.mode == other.mode and one.tobytes() == other.tobytes()
+
+
+def put(store: Store, data: bytes) -> str:
+    """Store an asset; its SHA-256."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.put(keys.asset(sha256), data)
+    return sha256
+
+
+def put_tree(store: Store, folder: Path, changes: dict[str, bytes | None] | None = None) -> str:
+    """Store a model folder with some files changed or (None) left out: `tree:<sha256>`."""
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    contents = {path: file.read_bytes() for path, file in files.items()} | (changes or {})
+    hashes = {path: put(store, data) for path, data in contents.items() if data is not None}
+    return f"tree:{put(store, json.dumps({'files': hashes}, sort_keys=True).encode())}"
+
+
+def tiny_lora() -> Tensors:
+    """The tiny LoRA's tensors, without its alpha."""
+    return dict(load(TINY_LORA.read_bytes()))
+
+
+def random_pair(layer: str, inputs: int = 32, outputs: int = 32, rank: int = 4) -> Tensors:
+    stream = np.random.RandomState(sum(layer.encode()))
+    down = stream.standard_normal((rank, inputs)) / inputs**0.5
+    up = stream.standard_normal((outputs, rank)) / rank**0.5
+    return {
+        f"{layer}.lora_A.weight": torch.from_numpy(down.astype(np.float32)),
+        f"{layer}.lora_B.weight": torch.from_numpy(up.astype(np.float32)),
+    }
+
+
+def text_lora(encoders: Iterable[str] = ("text_encoder", "text_encoder_2")) -> Tensors:
+    """A LoRA of the text encoders, in diffusers' layout."""
+    tensors: Tensors = {}
+    for encoder in encoders:
+        projections = (f"0.self_attn.{name}_proj" for name in ("q", "k", "v", "out"))
+        for layer in (*projections, "1.mlp.fc1"):
+            outputs = 64 if "fc1" in layer else 32
+            name = f"{encoder}.text_model.encoder.layers.{layer}"
+            tensors |= random_pair(name, outputs=outputs)
+    return tensors
+
+
+def kohya(tensors: Tensors, alpha: float) -> Tensors:
+    """The same LoRA with kohya-ss' names and its alpha beside each layer."""
+    prefixes = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
+    renamed: Tensors = {}
+    for name, weight in tensors.items():
+        layer, _, side = name.partition(".lora_")
+        component, _, path = layer.partition(".")
+        flat = f"{prefixes[component]}_{path.replace('.', '_')}"
+        renamed[f"{flat}.lora_{'down' if side.startswith('A') else 'up'}.weight"] = weight
+        renamed[f"{flat}.alpha"] = torch.tensor(alpha)
+    return renamed
+
+
+def file_of(tensors: Tensors, metadata: dict[str, str] | None = None) -> bytes:
+    return bytes(save(tensors, metadata))

@@ -1,0 +1,196 @@
+"""The farm's picture is the notebook's picture, bit for bit.
+
+`notebook` is written with diffusers, compel and torch alone, as the seed author's notebooks
+call them; it loads everything anew for each picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from compel import Compel, ReturnedEmbeddingsType
+from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+from PIL import Image
+
+from common.job import SchedulerUse
+from common.store import Store
+from tests.worker.engine import REFINED, file_of, job, put, same, text_lora, tiny_lora, use
+from worker.render import Renderer
+
+WOLF = "A wolf in Yosemite National Park, chilly nature documentary film photography"
+BURGER = (
+    "a large delicious hamburger (in the shape of five-dimensional alien geometry)++++, "
+    "professional (food)-- photography"
+)
+LONG = "a (very)1.3 long prompt about a wolf in the forest by the river, " * 9
+SIZE = {"width": 192, "height": 128}
+
+
+def notebook(
+    folder: Path,
+    prompt: str,
+    seed: int,
+    *,
+    negative: str | None = None,
+    guidance: float = 13.0,
+    lora: tuple[Path, float, float] | None = None,
+    refined: bool = False,
+    steps: int = 10,
+) -> Image.Image:
+    torch.set_num_threads(1)
+    base = StableDiffusionXLPipeline.from_pretrained(
+        folder / "base", dtype=torch.float32, use_safetensors=True, add_watermarker=False
+    )
+    if lora:
+        path, unet, text = lora
+        base.load_lora_weights(str(path), adapter_name="lora")
+        base.set_adapters("lora", {"unet": unet, "text_encoder": text, "text_encoder_2": text})
+    compel = Compel(
+        tokenizer=[base.tokenizer, base.tokenizer_2],
+        text_encoder=[base.text_encoder, base.text_encoder_2],
+        returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
+        requires_pooled=[False, True],
+    )
+    shared: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": guidance}
+    ending = {"denoising_end": 0.8, "output_type": "latent"} if refined else {}
+    images = base(
+        **conditioning(compel, prompt, negative),
+        **shared,
+        **SIZE,
+        **ending,
+        generator=torch.Generator("cpu").manual_seed(seed),
+    ).images
+    if not refined:
+        return images[0]
+    base.disable_lora() if lora else None
+    refiner = StableDiffusionXLImg2ImgPipeline.from_pretrained(
+        folder / "refiner",
+        text_encoder_2=base.text_encoder_2,
+        vae=base.vae,
+        dtype=torch.float32,
+        use_safetensors=True,
+        add_watermarker=False,
+    )
+    compel = Compel(
+        tokenizer=refiner.tokenizer_2,
+        text_encoder=refiner.text_encoder_2,
+        returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
+        requires_pooled=True,
+    )
+    return refiner(
+        **conditioning(compel, prompt, negative),
+        **shared,
+        image=images,
+        denoising_start=0.8,
+        generator=torch.Generator("cpu").manual_seed(seed),
+    ).images[0]
+
+
+def conditioning(compel: Any, prompt: str, negative: str | None) -> dict[str, torch.Tensor]:
+    embeds, pooled = compel(prompt)
+    given = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+    if negative is not None:
+        embeds, pooled = compel(negative)
+        given |= {"negative_prompt_embeds": embeds, "negative_pooled_prompt_embeds": pooled}
+    return given
+
+
+VARIANTS = {
+    "negative and LoRA": ("wrong", 0.8),
+    "base": (None, None),
+    "negative": ("wrong", None),
+    "empty negative": ("", None),
+}
+"""The LoRA first: the others must not show that it was loaded."""
+
+
+@pytest.mark.parametrize("refined", [False, True], ids=["base alone", "refiner at 0.8"])
+@pytest.mark.parametrize("prompt", [WOLF, BURGER, LONG], ids=["plain", "weighted", "truncated"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_picture_is_the_notebooks(
+    renderer: Renderer, tiny_folder: Path, wrong: str, variant: str, prompt: str, refined: bool
+) -> None:
+    negative, scale = VARIANTS[variant]
+    lora = (tiny_folder / "wrong.safetensors", scale, 1.0) if scale else None
+    expected = notebook(
+        tiny_folder, prompt, 84061037, negative=negative, lora=lora, refined=refined
+    )
+
+    rendered = renderer.render(
+        job(
+            prompt=prompt,
+            negative_prompt=negative,
+            seed=84061037,
+            steps=10,
+            guidance_scale=13.0,
+            loras=(use(wrong, scale),) if scale else (),
+            **SIZE,
+            **(REFINED if refined else {}),
+        )
+    )
+    assert same(rendered.image, expected)
+
+
+@pytest.mark.parametrize("refined", [False, True], ids=["base alone", "refiner at 0.8"])
+def test_a_lora_of_the_text_encoders_is_the_notebooks(
+    renderer: Renderer, tiny_folder: Path, engine_store: Store, tmp_path: Path, refined: bool
+) -> None:
+    """UNet and text encoders at scales of their own; the refiner's prompt is encoded without."""
+    data = file_of(tiny_lora() | text_lora())
+    path = tmp_path / "both.safetensors"
+    path.write_bytes(data)
+    expected = notebook(
+        tiny_folder, BURGER, 5, negative="wrong", lora=(path, 0.5, 1.5), refined=refined
+    )
+
+    rendered = renderer.render(
+        job(
+            prompt=BURGER,
+            negative_prompt="wrong",
+            seed=5,
+            steps=10,
+            guidance_scale=13.0,
+            loras=(use(put(engine_store, data), 0.5, 1.5),),
+            **SIZE,
+            **(REFINED if refined else {}),
+        )
+    )
+    assert same(rendered.image, expected)
+
+
+def test_guidance_of_one_takes_no_negative_prompt(renderer: Renderer, tiny_folder: Path) -> None:
+    expected = notebook(tiny_folder, WOLF, 3, guidance=1.0)
+    rendered = renderer.render(job(prompt=WOLF, seed=3, steps=10, guidance_scale=1.0, **SIZE))
+    assert same(rendered.image, expected)
+
+
+def test_a_cell_in_a_sweep_is_the_cell_alone(
+    renderer: Renderer,
+    fresh_renderer: Callable[[], Renderer],
+    engine_store: Store,
+    wrong: str,
+) -> None:
+    """Given a sweep in which LoRAs, prompts, schedulers and stages come and go, each picture
+    equals the one of a renderer that draws nothing else."""
+    text = put(engine_store, file_of(tiny_lora() | text_lora()))
+    sweep = [
+        job(),
+        job(loras=(use(wrong),)),
+        job(negative_prompt="wrong", loras=(use(wrong, 0.5),), **REFINED),
+        job(),
+        job(loras=(use(text), use(wrong, -0.7)), **REFINED),
+        job(**REFINED),
+        job(prompt="(a cat)++", scheduler=SchedulerUse(type="EulerAncestralDiscreteScheduler")),
+        job(loras=(use(text, 0.0, 2.0),)),
+        job(prompt="(a cat)++", guidance_scale=1.0),
+        job(prompt="(a cat)++ " * 50, long_prompts="chunk", negative_prompt="x", **REFINED),
+        job(loras=(use(text),), scheduler=SchedulerUse(type="HeunDiscreteScheduler"), **REFINED),
+        job(prompt="(a cat)++", negative_prompt=""),
+    ]
+    together = [renderer.render(cell).image for cell in sweep]
+    for cell, image in zip(sweep, together, strict=True):
+        assert same(image, fresh_renderer().render(cell).image), cell.to_json()

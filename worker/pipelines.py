@@ -1,0 +1,259 @@
+"""SDXL's pipelines, loaded by reference and kept on the device.
+
+One base, one refiner and two VAEs stay; a batch is ordered so that models change slowest. As
+in the seed author's notebooks, the refiner shares the base's second encoder and its VAE.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import (
+    AutoencoderKL,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+)
+
+from common.errors import BadInput, HubError, InputFileError
+from common.job import Job, SchedulerUse
+from common.safetensors_file import read_header
+from common.schedulers import SCHEDULER_TYPES
+from worker.adapters import MACHINE_TROUBLE, Adapters
+from worker.assets import Assets, HubModel
+from worker.prompts import TextEncoder
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+VAES_KEPT = 2
+
+Source = Path | HubModel
+
+
+@dataclass(frozen=True)
+class Base:
+    """SDXL's base on the device, with its LoRAs, its own VAE and its own scheduler."""
+
+    ref: str
+    dtype: str
+    pipe: Any
+    adapters: Adapters
+    own_vae: Any
+    own_scheduler: Any
+
+    def encoder(self, component: str) -> TextEncoder:
+        """`text_encoder` or `text_encoder_2` with the LoRAs that are on in it now."""
+        second = component == "text_encoder_2"
+        return TextEncoder(
+            identity=(self.ref, self.dtype, component, self.adapters.active(component)),
+            tokenizer=self.pipe.tokenizer_2 if second else self.pipe.tokenizer,
+            model=getattr(self.pipe, component),
+            pooled=second,
+        )
+
+
+class Pipelines:
+    """Loads what jobs need onto `device`. Not safe for several threads."""
+
+    def __init__(self, assets: Assets, device: str) -> None:
+        self._assets = assets
+        self._device = device
+        self._base: Base | None = None
+        self._refiner: tuple[tuple[str, str], Any] | None = None
+        self._vaes: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def base(self, job: Job) -> Base:
+        """The job's base with the job's VAE, its LoRAs as they were left.
+
+        Raises BadInput for what is no SDXL, HubError if the hub cannot give it.
+        """
+        if self._base is None or (self._base.ref, self._base.dtype) != (job.model, job.dtype):
+            self._drop_base()
+            self._base = self._load_base(job.model, job.dtype)
+        base = self._base
+        base.pipe.vae = self._vae(job.vae, job.dtype) if job.vae else base.own_vae
+        # A decode that failed half-way leaves a VAE in the precision it was raised to.
+        base.pipe.vae.to(dtype=DTYPES[job.dtype])
+        return base
+
+    def refiner(self, job: Job, base: Base) -> Any:
+        """The job's refiner, sharing encoder and VAE with `base`. Raises as `base` does."""
+        assert job.refiner is not None
+        key = (job.refiner.model, job.dtype)
+        if self._refiner is None or self._refiner[0] != key:
+            self._refiner = None
+            self._free()
+            self._refiner = key, self._load_refiner(*key, base)
+        pipe = self._refiner[1]
+        for shared in ("tokenizer_2", "text_encoder_2", "vae"):
+            setattr(pipe, shared, getattr(base.pipe, shared))
+        return pipe
+
+    def _load_base(self, ref: str, dtype: str) -> Base:
+        pipe = self._load(StableDiffusionXLPipeline, ref, dtype)
+        config = pipe.unet.config
+        encoders = [pipe.text_encoder, pipe.text_encoder_2]
+        widths = [encoder.config.hidden_size for encoder in encoders if encoder is not None]
+        if len(widths) < 2 or config.cross_attention_dim != sum(widths) or config.in_channels != 4:
+            raise BadInput(
+                f"the model {ref} is no SDXL base",
+                hint="a refiner goes under `refiner: {model: …}`",
+            )
+        return Base(ref, dtype, pipe, Adapters(pipe, self._assets), pipe.vae, pipe.scheduler)
+
+    def _load_refiner(self, ref: str, dtype: str, base: Base) -> Any:
+        shared = {"text_encoder_2": base.pipe.text_encoder_2, "vae": base.pipe.vae}
+        pipe = self._load(StableDiffusionXLImg2ImgPipeline, ref, dtype, **shared)
+        if pipe.unet.config.cross_attention_dim != base.pipe.text_encoder_2.config.hidden_size:
+            raise BadInput(
+                f"the model {ref} is no SDXL refiner for {base.ref}: it does not read the base's "
+                "second text encoder alone",
+                hint="leave `refiner.model` out to have SDXL's own",
+            )
+        return pipe
+
+    def _load(self, kind: Any, ref: str, dtype: str, **shared: Any) -> Any:
+        source = self._assets.model(ref)
+        with _load_errors(ref, source):
+            _check_index(source)
+            pipe = _from(kind, source, dtype, add_watermarker=False, **shared)
+            if getattr(pipe.unet.config, "addition_embed_type", None) != "text_time":
+                raise BadInput(f"the model {ref} is no SDXL", hint="SD 1.5 and 2.x are not SDXL")
+            pipe.set_progress_bar_config(disable=True)
+            return pipe.to(self._device)
+
+    def _vae(self, ref: str, dtype: str) -> Any:
+        key = (ref, dtype)
+        if key not in self._vaes:
+            self._vaes[key] = self._load_vae(ref, dtype)
+        self._vaes.move_to_end(key)
+        while len(self._vaes) > VAES_KEPT:
+            self._vaes.popitem(last=False)
+        return self._vaes[key]
+
+    def _load_vae(self, ref: str, dtype: str) -> Any:
+        source = self._assets.model(ref)
+        with _load_errors(ref, source):
+            vae = _from_either(source, dtype)
+            if vae.config.latent_channels != 4 or len(vae.config.block_out_channels) != 4:
+                raise BadInput(f"the VAE {ref} is no VAE for SDXL")
+            return vae.to(self._device)
+
+    def _drop_base(self) -> None:
+        self._base = None
+        if self._refiner is not None:
+            self._refiner[1].register_modules(text_encoder_2=None, vae=None)
+        self._free()
+
+    def _free(self) -> None:
+        gc.collect()
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def scheduler(own: Any, use: SchedulerUse | None, steps: int) -> Any:
+    """A fresh scheduler (they hold state), from the model's own config and the job's options.
+
+    Its timesteps are set, so its length is known. Raises BadInput for options that do not
+    go together or not with so many steps.
+    """
+    kind, options = (type(own), {}) if use is None else (_scheduler_type(use.type), use.options)
+    try:
+        made = kind.from_config(own.config, **options)
+        made.set_timesteps(steps)
+    except (ValueError, NotImplementedError, IndexError, TypeError, RuntimeError) as error:
+        written = " ".join([kind.__name__, *(f"{name}={options[name]}" for name in options)])
+        raise BadInput(
+            f"the scheduler {written} does not work with {steps} steps: {error}",
+            hint="choose other options or another number of steps",
+        ) from error
+    return made
+
+
+def _scheduler_type(name: str) -> Any:
+    if name not in SCHEDULER_TYPES:
+        raise BadInput(f"this worker knows no scheduler {name!r}", hint="update it")
+    return getattr(diffusers, name)
+
+
+def _from_either(source: Source, dtype: str) -> Any:
+    """A VAE may be given by itself or as the folder of a whole pipeline."""
+    if isinstance(source, HubModel):
+        try:
+            return _from(AutoencoderKL, source, dtype)
+        except (OSError, ValueError):
+            return _from(AutoencoderKL, source, dtype, subfolder="vae")
+    inside = source.is_dir() and not (source / "config.json").exists()
+    return _from(AutoencoderKL, source, dtype, **({"subfolder": "vae"} if inside else {}))
+
+
+def _from(kind: Any, source: Source, dtype: str, **options: Any) -> Any:
+    options = {"dtype": DTYPES[dtype], "use_safetensors": True, **options}
+    if isinstance(source, Path) and source.is_file():
+        read_header(source, name="the checkpoint")
+        options.pop("use_safetensors")
+        return kind.from_single_file(str(source), **options)
+    return _from_pretrained(kind, source, dtype, options)
+
+
+def _from_pretrained(kind: Any, source: Source, dtype: str, options: dict[str, Any]) -> Any:
+    """With the fp16 files where fp16 is wanted and there are some; else all are cast."""
+    name = str(source)
+    if isinstance(source, HubModel):
+        name = source.id
+        options["revision"] = source.revision
+    if dtype == "fp16":
+        try:
+            return kind.from_pretrained(name, variant="fp16", **options)
+        except (OSError, ValueError) as error:
+            if "fp16" not in str(error):
+                raise
+    return kind.from_pretrained(name, **options)
+
+
+def _check_index(source: Source) -> None:
+    """A folder's index names the class of each part; only the libraries' own are loaded."""
+    if isinstance(source, HubModel) or source.is_file():
+        return
+    index = json.loads((source / "model_index.json").read_bytes())
+    for part in index.values():
+        if isinstance(part, list) and part[0] not in (None, "diffusers", "transformers"):
+            raise ValueError(f"its model_index.json names the foreign part {part}")
+
+
+@contextmanager
+def _load_errors(ref: str, source: Source) -> Iterator[None]:
+    """Say which model it was. What a hub refuses may be mended there; a file's fault not."""
+    try:
+        yield
+    except (*MACHINE_TROUBLE, BadInput):
+        raise
+    except InputFileError as error:
+        raise BadInput(f"the model {ref}: {error.message}", hint=error.hint) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(source, HubModel) or _asked_the_hub(error):
+            raise HubError(
+                f"the model {ref} cannot be loaded from the hub: {reason}",
+                hint="check the worker's network, and HF_TOKEN if the model is gated",
+            ) from error
+        raise BadInput(
+            f"the model {ref} cannot be loaded: {reason}",
+            hint="it takes a complete SDXL in diffusers' folder layout, or a checkpoint file",
+        ) from error
+
+
+def _asked_the_hub(error: BaseException | None) -> bool:
+    """A checkpoint in one file takes its configs from the hub; diffusers hides that it did."""
+    while error is not None:
+        if type(error).__module__.startswith(("huggingface_hub", "httpx")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
