@@ -65,12 +65,18 @@ def load_batch_file(path: Path | None, *, text: str | None = None, base_dir: Pat
     root, problems = read_yaml(data, file)
     reader = _Reader(problems)
     try:
-        batch = reader.batch(root, path.stem if path else "batch")
+        batch = reader.batch(root, _default_name(path))
     except EnoughMistakes:
         batch = None
     if batch is None:
         raise BatchFileError(file, problems[:MAX_PROBLEMS])
     return BatchFile(batch, base_dir, reader.lora_sources, _few(reader.notes))
+
+
+def _default_name(path: Path | None) -> str:
+    """The file's, also where that is not UTF-8."""
+    stem = path.stem if path else ""
+    return stem.encode(errors="replace").decode()[:MAX_NAME] or "batch"
 
 
 def _few(notes: list[str]) -> tuple[str, ...]:
@@ -101,7 +107,7 @@ class _Reader:
     def batch(self, root: Node, default_name: str) -> Batch | None:
         """The whole file as a Batch; None when it has problems."""
         top = self._top(root)
-        name = self._name(top.get("name", NULL)) or default_name[:MAX_NAME]
+        name = self._name(top.get("name", NULL)) or default_name
         scope = self._lora_files(top.get("lora_files", NULL))
         reader = AxisReader(scope, self.problems, self.notes)
         settings = self._settings(top, reader)
@@ -116,11 +122,15 @@ class _Reader:
             return None
         written = [settings, *(value.settings for axis in axes for value in _values(axis))]
         self._note_ignored_negatives(written)
-        loras, refs = self._loras(written), _models(written)
         return Batch(
-            name=name, settings=settings, axes=axes, exclude=exclude, only=only,
-            models=refs, loras=loras,
-        )  # fmt: skip
+            name=name,
+            settings=settings,
+            axes=axes,
+            exclude=exclude,
+            only=only,
+            models=_models(written),
+            loras=self._loras(written),
+        )
 
     def _top(self, root: Node) -> dict[str, Node]:
         """The entries at the top; a key with nothing behind it is as if not written."""

@@ -136,6 +136,7 @@ class AxisReader:
         if step == 0:
             raise Mistake(f"has the step 0: {node}", "write by 1 or more")
         last -= (last - first) % step
+        step = step if first < last else 1
         return RangeAxis(name=name, first=str(first), last=str(last), step=str(step))
 
     def _values(

@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -146,9 +145,7 @@ class CellTask:
         if self.store.exists(keys.picture(cell.key)):
             log.info("%s #%d stored already", lease.batch_id, cell.i)
         elif self._mine_alone(lease):
-            began = time.monotonic()
             self._upload(cell.key, self._render(lease, cell.job))
-            log.info("%s #%d rendered in %.1f s", lease.batch_id, cell.i, time.monotonic() - began)
         else:
             self._hand_back(lease, pause_ms=1_000)
             return
@@ -162,6 +159,8 @@ class CellTask:
             self._stop_if_asked(lease)
             self._charge(lease)
             rendered = self.renderer.render(job, lambda *_: self._stop_if_asked(lease))
+        seconds = sum(rendered.timings.values())
+        log.info("%s #%d rendered in %.1f s", lease.batch_id, lease.i, seconds)
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
         return picture.encode(rendered.image, meta)
 

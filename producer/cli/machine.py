@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from producer.watch import Status
 
 NOTHING_WORKS = 3
+ONE_SHEET_UP_TO = 400
+"""Cells that `render` puts on one sheet."""
 
 
 @click.command()
@@ -132,7 +137,7 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
 
     matrix = Matrix(document)
     fetch(matrix, farm.store, folder / "images")
-    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png")
+    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png", rows=_all_rows(matrix))
     data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0])}
     if farm.out.as_json:
         farm.out.result(data, "")
@@ -141,6 +146,16 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
         status_text(seen) if seen.failed else f"{counted(seen.done, 'picture')} in {folder}/images"
     )
     farm.out.result(data, "\n".join([text, *_next_steps(matrix, sheets, folder)]))
+
+
+def _all_rows(matrix: Any) -> str | None:
+    """Every axis but the last becomes rows, so that one sheet, grid.png, holds all cells; a
+    batch too large for that is left to the defaults, which make several sheets."""
+    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    if len(varying) < 3 or matrix.cells > ONE_SHEET_UP_TO:
+        return None
+    columns = "variant" if "variant" in varying else varying[-1]
+    return ",".join(name for name in varying if name != columns)
 
 
 def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
@@ -156,20 +171,22 @@ def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
             "With a GPU and without --model tiny it shows Stable Diffusion XL's pictures.",
         ]
     lines += ["", "Try next:"]
+    gridfarm, store = _as_called(), _quoted(folder / "store")
     if images:
-        lines.append(f"  gridfarm show {_quoted(images[0])}")
-    lines.append(f"  gridfarm status @last --store {_quoted(folder / 'store')}")
+        lines.append(f"  {gridfarm} show {_quoted(images[0])}")
+    lines.append(f"  {gridfarm} status @last --store {store}")
     if first != last:
-        lines.append(
-            f"  gridfarm grid @last --store {_quoted(folder / 'store')} --rows {last} "
-            f"--columns {first} -o turned.png"
-        )
+        turned = f"--rows {last} --columns {first} -o {_quoted(folder / 'turned.png')}"
+        lines.append(f"  {gridfarm} grid @last --store {store} {turned}")
     return lines
 
 
-def _quoted(path: Path) -> str:
-    import shlex
+def _as_called() -> str:
+    """`gridfarm`, or the path to it where it is not on the PATH, so that lines can be pasted."""
+    return "gridfarm" if shutil.which("gridfarm") else _quoted(Path(sys.argv[0]))
 
+
+def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 

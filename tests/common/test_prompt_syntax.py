@@ -44,6 +44,7 @@ WRONG = [
     ('("a", "b").and(1, 0.5) c', ".and()"),
     ('("a", "b").add()', ".add()"),
     ('("a", "b").blend(1)', "2 texts and 1 weights"),
+    ('("a :)", "b").blend(1)', "2 texts and 1 weights"),
     ('("a").blend(1, 2)', "1 texts and 2 weights"),
     ('("a", "b").blend(x, 1)', "not 'x'"),
     ('("a", "b").blend(a=1)', "not 'a=1'"),

@@ -60,6 +60,7 @@ class TestAxes:
             ("0..3", ["0", "1", "2", "3"]),
             ("7..7", ["7"]),
             ("0..10 by 4", ["0", "4", "8"]),
+            ("7..9 by 9999999999999999999999999", ["7"]),
             ("5", ["5"]),
             ("[3, 1]", ["3", "1"]),
             (f"[{2**64 - 1}]", [str(2**64 - 1)]),
@@ -118,8 +119,8 @@ class TestAxes:
     def test_labels_of_values_are_canonical(self) -> None:
         text = "prompts: [a]\naxes: {guidance_scale: [13.0, 7.50, 1e1]}"
         assert labels(text, "guidance_scale") == ["13", "7.5", "10"]
-        text = 'prompts: [a]\naxes: {negative_prompt: [null, "", wrong]}'
-        assert labels(text, "negative_prompt") == ["none", "empty", "wrong"]
+        text = 'prompts: [a]\naxes: {negative_prompt: [null, wrong, ""]}'
+        assert labels(text, "negative_prompt") == ["none", "wrong", "empty"]
         text = "prompts: [a]\naxes: {refiner: [{aesthetic_score: 2.5}, {model: me/r}]}"
         assert labels(text, "refiner") == ["aesthetic_score 2.5", "model me/r"]
 
@@ -165,6 +166,7 @@ class TestSettings:
         assert load("prompts: [a]", "wolves").batch.name == "wolves"
         assert load("name: 2024\nprompts: [a]", "wolves").batch.name == "2024"
         assert load_batch_file(None, text="prompts: [a]", base_dir=ROOM).batch.name == "batch"
+        assert load("prompts: [a]", "w\udcff" * 200).batch.name == "w?" * 50
 
     def test_keys_with_nothing_behind_them_are_as_if_not_written(self) -> None:
         text = "prompts: [a]\nsettings:\naxes:\nexclude:\nonly:\nlora_files:\nname:\nseeds:"

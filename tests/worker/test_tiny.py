@@ -90,16 +90,17 @@ def test_the_tokenizers_pad_as_sdxls_do(tiny_folder: Path) -> None:
     assert first.tokenize("a wolf") == ["a</w>", "wolf</w>"]
 
 
+@pytest.mark.slow
 def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
-    """Given three processes with one empty cache, each gets the whole model and nothing else
+    """Given two processes with one empty cache, each gets the whole model and nothing else
     is left over."""
     code = f"""
 from pathlib import Path
 from worker.tiny import cached
 assert (cached(Path({str(tmp_path)!r})) / "wrong.safetensors").is_file()
 """
-    builders = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [builder.wait() for builder in builders] == [0, 0, 0]
+    builders = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [builder.wait() for builder in builders] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny@1"]
 
 

@@ -1,0 +1,245 @@
+"""The renderer: schedulers, progress, aborts, threads, and pictures that cannot be right."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save
+
+from common.errors import BadInput, SuspectPicture
+from common.job import TINY_BASE, SchedulerUse
+from common.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
+from common.store import Store
+from tests.worker.engine import REFINED, file_of, job, put, put_tree, same, tiny_lora, use
+from worker.assets import Assets
+from worker.pipelines import scheduler
+from worker.render import Renderer
+
+VAE_FILE = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize("type_", sorted(SCHEDULER_TYPES))
+def test_every_scheduler_draws_in_one_stage_and_in_two(renderer: Renderer, type_: str) -> None:
+    """And again the same, though schedulers hold state."""
+    for settings in ({}, REFINED):
+        cell = job(scheduler=SchedulerUse(type=type_), steps=5, **settings)
+        assert same(renderer.render(cell).image, renderer.render(cell).image)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+@pytest.mark.parametrize("name", SCHEDULER_NAMES)
+def test_every_name_of_a_scheduler_is_one_of_diffusers(
+    renderer: Renderer, name: str, steps: int
+) -> None:
+    """Its options are ones that the class knows; too few steps are said to be."""
+    used = parse_scheduler(name)
+    assert used
+    own = renderer._pipelines.base(job()).own_scheduler
+    try:
+        made = scheduler(own, used, steps)
+    except BadInput as error:
+        assert steps < 3
+        assert f"{steps} steps" in error.message
+    else:
+        assert type(made) is getattr(diffusers, used.type)
+        assert {name: made.config[name] for name in used.options} == used.options
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (SchedulerUse(type="LMSDiscreteScheduler"), "knows no scheduler 'LMSDiscreteScheduler'"),
+        (
+            SchedulerUse(
+                type="EulerDiscreteScheduler",
+                options={"use_karras_sigmas": True, "use_exponential_sigmas": True},
+            ),
+            "EulerDiscreteScheduler use_karras_sigmas=True use_exponential_sigmas=True",
+        ),
+        (
+            SchedulerUse(type="DDIMScheduler", options={"timestep_spacing": "sideways"}),
+            "timestep_spacing=sideways",
+        ),
+    ],
+)
+def test_a_scheduler_that_cannot_be_is_bad_input(
+    renderer: Renderer, use: SchedulerUse, reason: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(reason)):
+        renderer.render(job(scheduler=use))
+
+
+@pytest.mark.parametrize("type_", [None, "HeunDiscreteScheduler"])
+@pytest.mark.parametrize("fraction", [0.001, 0.5, 0.8, 0.999])
+def test_progress_counts_up_to_the_whole(
+    renderer: Renderer, fraction: float, type_: str | None
+) -> None:
+    """Over both stages, however they share the steps, and never beyond the whole."""
+    seen: list[tuple[int, int]] = []
+    used = SchedulerUse(type=type_) if type_ else None
+    cell = job(**REFINED | {"high_noise_frac": fraction}, steps=6, scheduler=used)
+    renderer.render(cell, lambda done, total: seen.append((done, total)))
+    totals = {total for _, total in seen}
+    assert totals == {11 if type_ else 6}
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", [2, 6], ids=["base", "refiner"])
+def test_what_on_step_raises_ends_the_render_and_harms_nothing(
+    renderer: Renderer, wrong: str, stage: int
+) -> None:
+    cell = job(steps=6, loras=(use(wrong),), **REFINED | {"high_noise_frac": 0.5})
+    before = renderer.render(cell).image
+
+    def stop(done: int, _: int) -> None:
+        if done == stage:
+            raise Stop
+
+    with pytest.raises(Stop):
+        renderer.render(cell, stop)
+    assert same(renderer.render(cell).image, before)
+
+
+def test_timings_name_the_parts(renderer: Renderer) -> None:
+    timings = renderer.render(job(**REFINED)).timings
+    assert set(timings) == {"load", "encode", "denoise", "decode"}
+    assert all(seconds >= 0 for seconds in timings.values())
+
+
+def test_threads_draw_what_one_thread_draws(renderer: Renderer, wrong: str) -> None:
+    """Given three threads at once with jobs of their own, nothing is mixed up."""
+    cells = [job(seed=1), job(seed=2, **REFINED), job(seed=3, loras=(use(wrong),))]
+    expected = [renderer.render(cell).image for cell in cells]
+    drawn: dict[int, Image.Image] = {}
+
+    def draw(at: int) -> None:
+        renderer.fetch(cells[at])
+        drawn[at] = renderer.render(cells[at]).image
+
+    threads = [threading.Thread(target=draw, args=(at,)) for at in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(drawn[at], expected[at]) for at in range(3))
+
+
+def test_prepare_leaves_nothing_to_load(
+    fresh_renderer: Callable[[], Renderer], wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renderer = fresh_renderer()
+    cell = job(loras=(use(wrong),), **REFINED)
+    renderer.fetch(cell)
+    renderer.prepare(cell)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr("worker.pipelines._from", refuse)
+    monkeypatch.setattr(Assets, "lora", refuse)
+    renderer.render(cell)
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1, 2**63, 2**64 - 1])
+def test_every_seed_is_one_of_torchs(renderer: Renderer, seed: int) -> None:
+    expected = torch.randn(4, generator=torch.Generator().manual_seed(seed))
+    assert torch.isfinite(expected).all()
+    renderer.render(job(seed=seed, steps=1))
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_other_precisions_draw_nearly_the_same(renderer: Renderer, dtype: str) -> None:
+    exact, rounded = (renderer.render(job(dtype=name)).image for name in ("fp32", dtype))
+    assert not same(exact, rounded)
+    assert renderer.render(job(dtype=dtype, **REFINED)).image.size == exact.size
+
+
+@pytest.mark.parametrize("size", [(64, 64), (136, 72), (72, 200)])
+def test_sizes_are_multiples_of_eight(renderer: Renderer, size: tuple[int, int]) -> None:
+    width, height = size
+    assert renderer.render(job(width=width, height=height, steps=2)).image.size == size
+
+
+def test_noise_of_a_gpu_needs_a_gpu(renderer: Renderer) -> None:
+    with pytest.raises(BadInput, match="noise: cuda needs a CUDA device"):
+        renderer.render(job(noise="cuda"))
+
+
+def vae_with(store: Store, tiny_folder: Path, **changes: torch.Tensor) -> str:
+    """The tiny VAE as an asset, its last layer's weight and bias changed."""
+    folder = tiny_folder / "base" / "vae"
+    tensors = load_file(folder / VAE_FILE)
+    for name, value in changes.items():
+        tensors[f"decoder.conv_out.{name}"] = value
+    return put_tree(store, folder, {VAE_FILE: bytes(save(tensors, {"format": "pt"}))})
+
+
+def test_a_black_picture_is_suspect(
+    renderer: Renderer, engine_store: Store, tiny_folder: Path
+) -> None:
+    vae = vae_with(
+        engine_store, tiny_folder, weight=torch.zeros(3, 4, 3, 3), bias=torch.full((3,), -9.0)
+    )
+    with pytest.raises(SuspectPicture, match="the picture is black"):
+        renderer.render(job(vae=vae, steps=1))
+
+
+def test_nan_is_found_before_it_becomes_black(
+    renderer: Renderer, engine_store: Store, tiny_folder: Path
+) -> None:
+    vae = vae_with(engine_store, tiny_folder, bias=torch.tensor([0.0, float("nan"), 0.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(SuspectPicture, match="NaN in the decoded picture"):
+            renderer.render(job(vae=vae, steps=1))
+
+
+@pytest.mark.parametrize("settings", [{}, REFINED], ids=["base", "refined"])
+def test_nan_in_the_latents_is_found_at_the_end_of_the_stage(
+    renderer: Renderer, engine_store: Store, settings: dict[str, Any]
+) -> None:
+    """Given a LoRA whose weights are finite and far too large."""
+    huge = put(engine_store, file_of({n: w * 1e25 for n, w in tiny_lora().items()}))
+    cell = job(loras=(use(huge),), **settings)
+    with pytest.raises(SuspectPicture, match="NaN in the latents"):
+        renderer.render(cell)
+    renderer.render(job())
+
+
+def test_the_fingerprint_names_what_decides_the_bits(assets: Assets) -> None:
+    one = Renderer(assets, device="cpu", cpu_threads=1).fingerprint(job())
+    assert one["device"] == "cpu"
+    assert one["cpu_threads"] == 1
+    assert one["instruction_set"] == torch.backends.cpu.get_cpu_capability()
+    assert {"torch", "diffusers", "transformers", "compel", "peft"} <= set(one)
+    two = Renderer(assets, device="cpu", cpu_threads=2).fingerprint(job())
+    assert {name for name in one if one[name] != two[name]} == {"cpu_threads"}
+
+
+def test_the_number_of_threads_is_the_renderers(assets: Assets) -> None:
+    """Also in a thread that torch has never seen."""
+    renderer = Renderer(assets, device="cpu", cpu_threads=1)
+    torch.set_num_threads(2)
+    seen: list[int] = []
+    cell = job(model=TINY_BASE, steps=1)
+    thread = threading.Thread(
+        target=lambda: renderer.render(cell, lambda *_: seen.append(torch.get_num_threads()))
+    )
+    thread.start()
+    thread.join()
+    torch.set_num_threads(1)
+    assert seen == [1]
