@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,6 +139,11 @@ class Ledger:
         """Raises BrokerUnreachable or BrokerRefused."""
         with self._errors():
             self.redis.ping()
+
+    def shut_down_broker(self) -> None:
+        """End the broker; only for one that was started for a single command."""
+        with suppress(BrokerError), self._errors():
+            self.redis.shutdown(nosave=True)
 
     def memory_policy(self) -> str:
         """What Redis does when it is full; "" where CONFIG is not allowed (hosted Redis)."""

@@ -151,7 +151,7 @@ def _hub_errors(name: HubName) -> Iterator[None]:
             hint="check the spelling; a private one needs "
             "HF_TOKEN; a local file or folder needs an existing path",
         ) from error
-    except (errors.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HubError(
             f"the hub cannot be reached for {name.id}: {reason}",

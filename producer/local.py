@@ -104,7 +104,7 @@ def local_workers(
     broker: str, store_url: str, log: Path, *, workers: int | None, cache: str
 ) -> Iterator[LocalWorkers]:
     """Worker processes, one per GPU, else one; the CPU's cores are shared among them."""
-    command = [sys.executable, "-m", "worker.launch"]
+    command = [sys.executable, "-m", "worker.cli", "--with-parent"]
     count = workers or len(visible_gpus()) or 1
     command += [f"--workers={count}"]
     if not visible_gpus():

@@ -58,7 +58,7 @@ class _Resolver:
     def resolve(self, file: BatchFile) -> Resolved:
         models = {name: ref or self._model(name) for name, ref in file.batch.models.items()}
         loras = {
-            name: sha256 or self._lora(name, file.lora_sources[name])
+            name: sha256 or self._lora(file.lora_sources[name])
             for name, sha256 in file.batch.loras.items()
         }
         batch = file.batch.model_copy(update={"models": models, "loras": loras})
@@ -110,7 +110,7 @@ class _Resolver:
         self.assets[sha256] = path
         return sha256
 
-    def _lora(self, name: str, written: str) -> str | None:
+    def _lora(self, written: str) -> str | None:
         path = self.base_dir / Path(written).expanduser()
         hub_name = None if path.exists() else HubName.parse(written)
         if hub_name is None:

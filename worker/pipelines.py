@@ -126,6 +126,11 @@ class Pipelines:
             pipe = _from(kind, source, dtype, add_watermarker=False, **shared)
             if getattr(pipe.unet.config, "addition_embed_type", None) != "text_time":
                 raise BadInput(f"the model {ref} is no SDXL", hint="SD 1.5 and 2.x are not SDXL")
+            if any(len(tokenizer) < 256 for tokenizer in _tokenizers(pipe)):
+                raise BadInput(
+                    f"the model {ref} has a tokenizer without a vocabulary",
+                    hint="its tokenizer folders need tokenizer.json, or vocab.json and merges.txt",
+                )
             pipe.set_progress_bar_config(disable=True)
             return pipe.to(self._device)
 
@@ -181,6 +186,11 @@ def _scheduler_type(name: str) -> Any:
     if name not in SCHEDULER_TYPES:
         raise BadInput(f"this worker knows no scheduler {name!r}", hint="update it")
     return getattr(diffusers, name)
+
+
+def _tokenizers(pipe: Any) -> list[Any]:
+    both = (pipe.tokenizer, pipe.tokenizer_2)
+    return [tokenizer for tokenizer in both if tokenizer is not None]
 
 
 def _from_either(source: Source, dtype: str) -> Any:

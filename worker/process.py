@@ -52,9 +52,13 @@ class Timer(threading.Thread):
         self.report = report
         self._trouble = ""
         self._began = ("", 0.0)
+        self._launcher = os.getppid()
 
     def run(self) -> None:
         while not self.task.closing.is_set():
+            if os.getppid() != self._launcher:
+                log.warning("the launcher is gone; ending")
+                os.kill(os.getpid(), signal.SIGINT)
             self.tick()
             self.task.closing.wait(TICK_S * random.uniform(0.75, 1.25))
 

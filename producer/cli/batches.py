@@ -82,8 +82,7 @@ def _stored(matrix: Matrix, store: Store | None) -> int | None:
 def _plan_text(matrix: Matrix, data: dict[str, Any]) -> str:
     lines = [f"{matrix.batch.name}: {_cells_and_jobs(data['cells'], data['jobs'])}", ""]
     width = max((len(axis.name) for axis in matrix.axes), default=0)
-    for axis in matrix.axes:
-        lines.append(f"  {axis.name:<{width}}  {len(axis):>5}  {_some_labels(axis)}")
+    lines += [f"  {a.name:<{width}}  {len(a):>5}  {_some_labels(a)}" for a in matrix.axes]
     lines += ["", "settings", *_settings_lines(matrix.batch), "", "first cells"]
     lines += list(_first_cells(matrix))
     if data["unresolved"]:

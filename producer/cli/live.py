@@ -103,7 +103,8 @@ def _line(status: Status, rate: Rate, words: str) -> str:
     failed = f", {status.failed} failed" if status.failed else ""
     if status.over:
         return f"{counts}{failed}, {status.state}"
-    return f"{counts}{failed}, {rate.per_minute:.0f}/min, {rate.left(_remaining(status))} left, {words}"
+    left = rate.left(_remaining(status))
+    return f"{counts}{failed}, {rate.per_minute:.0f}/min, {left} left, {words}"
 
 
 def _remaining(status: Status) -> int:

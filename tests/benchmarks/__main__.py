@@ -51,7 +51,7 @@ variants:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gridfarm-bench-") as name:
         folder = Path(name)
-        subprocess.run([sys.executable, "-m", "worker.launch", "build-tiny", folder], check=True,
+        subprocess.run([sys.executable, "-m", "worker.cli", "build-tiny", folder], check=True,
                        stdout=subprocess.DEVNULL)  # fmt: skip
         throughput(folder)
         encodings(folder)

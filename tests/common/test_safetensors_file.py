@@ -139,7 +139,7 @@ def test_messages_call_the_file_by_its_name(file: Path) -> None:
 def test_the_second_of_two_tensors_is_looked_at(file: Path) -> None:
     header = {"b.lora": entry("F32", [1], 4, 8), "a.lora": entry("F32", [1], 0, 4)}
     file.write_bytes(build(header, struct.pack("<2f", 1, np.nan)))
-    with pytest.raises(InputFileError, match="tensor b.lora"):
+    with pytest.raises(InputFileError, match=r"tensor b\.lora"):
         check_lora_file(file)
     assert [entry.name for entry in read_header(file)] == ["a.lora", "b.lora"]
 

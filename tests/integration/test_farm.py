@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Farm:
     def renders(self) -> Counter[str]:
         """`<batch> #<i>` → how often a worker rendered it."""
         lines = self.log.read_text().splitlines()
-        return Counter(" ".join(l.split()[1:3]) for l in lines if " rendered in " in l)
+        return Counter(" ".join(line.split()[1:3]) for line in lines if " rendered in " in line)
 
     @property
     def store(self) -> Store:
@@ -96,7 +97,7 @@ def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def _with_workers(folder: Path, environment: dict[str, str]) -> Iterator[Farm]:
     log = folder / "workers.log"
-    command = [sys.executable, "-m", "worker.launch", "--workers=2", "--cpu-threads=1"]
+    command = [sys.executable, "-m", "worker.cli", "--workers=2", "--cpu-threads=1"]
     with log.open("wb") as out:
         workers = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     farm = Farm(
@@ -231,3 +232,42 @@ def save_misfit_lora(path: Path) -> None:
     layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
     ones = np.ones((4, 4), dtype=np.float32)
     save_file({f"{layer}.lora_A.weight": ones, f"{layer}.lora_B.weight": ones}, path)
+
+
+def test_the_farms_pictures_are_the_notebooks(farm: Farm) -> None:
+    """Base, negative only, LoRA + negative; two prompts, weighted, with the refiner; the models
+    are local folders in the hub's layout, which go up as assets. Bit for bit what plain
+    diffusers and compel draw."""
+    from tests.worker.test_parity import BURGER, SIZE, WOLF, notebook
+    from worker.tiny import build
+
+    build(farm.folder / "tiny")
+    file = farm.write(
+        "parity",
+        model="tiny/base",
+        lora_files={"wrong": "tiny/wrong.safetensors"},
+        prompts={
+            "wolf": {"prompt": WOLF, "seed": 84061037},
+            "burger": {"prompt": BURGER, "seed": 5},
+        },
+        settings={
+            "steps": 10, "guidance_scale": 13, "high_noise_frac": 0.8, "dtype": "fp32",
+            "size": f"{SIZE['width']}x{SIZE['height']}", "vae": "own",
+            "refiner": {"model": "tiny/refiner"},
+        },
+        variants={
+            "base": {},
+            "negative": {"negative_prompt": "wrong"},
+            "lora": {"negative_prompt": "wrong", "loras": {"wrong": 0.7}},
+        },
+    )  # fmt: skip
+    batch = farm.gridfarm("submit", file)["batch"]
+    assert farm.gridfarm("watch", batch)["done"] == 6
+    lora = (farm.folder / "tiny" / "wrong.safetensors", 0.7, 1.0)
+    for cell in Matrix(read_batch(farm.store, batch)):
+        expected = notebook(
+            farm.folder / "tiny", cell.job.prompt, cell.job.seed, refined=True,
+            negative=cell.job.negative_prompt, lora=lora if cell.job.loras else None,
+        )  # fmt: skip
+        with Image.open(BytesIO(farm.store.get(keys.picture(cell.key)))) as stored:
+            assert stored.tobytes() == expected.tobytes(), cell.labels

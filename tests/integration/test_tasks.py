@@ -71,7 +71,7 @@ class ScriptedRenderer:
             on_step(1, 2)
         return Drawn(Image.new("RGB", (64, 64), (job.seed, 9, 9)), {"total": 0.1})
 
-    def fingerprint(self, job: Job) -> dict[str, Any]:
+    def fingerprint(self, _: Job) -> dict[str, Any]:
         return {"device": "scripted"}
 
 

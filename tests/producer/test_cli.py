@@ -18,7 +18,7 @@ from producer.cli.main import cli, run
 from tests.servers import free_port, ministack, valkey
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BATCH = "model: tiny\nprompts: [\"a wolf\", \"a cat\"]\nseeds: 0..2\n"
+BATCH = 'model: tiny\nprompts: ["a wolf", "a cat"]\nseeds: 0..2\n'
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_plan_with_a_store_knows_what_is_new(gridfarm: Any, tmp_path: Path) -> N
     assert answer["batch"].startswith("a-")
 
 
-def test_plan_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_reads_standard_input() -> None:
     answer = CliRunner().invoke(cli, ["plan", "-", "--json"], input=BATCH)
     assert json.loads(answer.output)["cells"] == 6
 
@@ -95,7 +95,7 @@ def _zip(path: Path) -> None:
 
 
 BAD_LORAS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: None, "x.safetensors"),
+    "missing": (lambda _: None, "x.safetensors"),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
     "truncated": (lambda path: path.write_bytes(TINY_LORA.read_bytes()[:-100]), "cut short"),
     "html": (lambda path: path.write_text("<!DOCTYPE html><html>404</html>"), "web page"),
@@ -160,7 +160,9 @@ def test_a_broker_that_refuses_the_password(gridfarm: Any, tmp_path: Path) -> No
     file = write(tmp_path / "a.yaml")
     with valkey(tmp_path / "broker", password="right") as server:
         url = server.url.replace(":right@", ":wrong-secret@")
-        answer, said = gridfarm("submit", file, "--broker", url, "--store", str(tmp_path / "s"), code=3)
+        answer, said = gridfarm(
+            "submit", file, "--broker", url, "--store", str(tmp_path / "s"), code=3
+        )
     assert answer["error"] == "BrokerRefused"
     assert "wrong-secret" not in json.dumps(answer) + said
 
@@ -258,7 +260,7 @@ def test_a_wrong_command_line_is_exit_code_2(gridfarm: Any, arguments: list[str]
     assert answer["error"] == "UsageError"
 
 
-@pytest.mark.parametrize("name", [name for name in cli.commands])
+@pytest.mark.parametrize("name", list(cli.commands))
 def test_every_command_has_help(name: str) -> None:
     answer = CliRunner().invoke(cli, [name, "--help"])
     assert answer.exit_code == 0

@@ -42,10 +42,10 @@ FILES = {
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = self.path.split("?")[0]
         if info := re.fullmatch(r"/api/models/([\w-]+/[\w-]+)(?:/revision/([\w-]+))?", path):
             self._info(info[1], info[2] or "main")
@@ -136,9 +136,7 @@ def test_a_lora_is_known_by_its_content_and_uploaded(hub: str, submit: Any, tmp_
     assert open_store(str(tmp_path / "store")).get(keys.asset(sha256)) == TINY_LORA.read_bytes()
 
 
-def test_without_a_hub_the_last_commit_recorded_is_used_and_said(
-    hub: str, submit: Any, tmp_path: Path
-) -> None:
+def test_without_a_hub_the_last_commit_recorded_is_used_and_said(hub: str, submit: Any) -> None:
     for content in (MODEL.format(""), LORA.format("someone/lora")):
         before, _ = submit(hub, content)
         nobody = f"http://127.0.0.1:{free_port()}"

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 import torch
 from compel import Compel, ReturnedEmbeddingsType
-from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UniPCMultistepScheduler,
+)
 from PIL import Image
 
 from common.job import SchedulerUse
@@ -39,12 +44,15 @@ def notebook(
     guidance: float = 13.0,
     lora: tuple[Path, float, float] | None = None,
     refined: bool = False,
+    sampler: Any = None,
     steps: int = 10,
 ) -> Image.Image:
     torch.set_num_threads(1)
     base = StableDiffusionXLPipeline.from_pretrained(
         folder / "base", dtype=torch.float32, use_safetensors=True, add_watermarker=False
     )
+    if sampler:
+        base.scheduler = sampler.from_config(base.scheduler.config)
     if lora:
         path, unet, text = lora
         base.load_lora_weights(str(path), adapter_name="lora")
@@ -75,6 +83,8 @@ def notebook(
         use_safetensors=True,
         add_watermarker=False,
     )
+    if sampler:
+        refiner.scheduler = sampler.from_config(refiner.scheduler.config)
     compel = Compel(
         tokenizer=refiner.tokenizer_2,
         text_encoder=refiner.text_encoder_2,
@@ -158,6 +168,19 @@ def test_a_lora_of_the_text_encoders_is_the_notebooks(
             **SIZE,
             **(REFINED if refined else {}),
         )
+    )
+    assert same(rendered.image, expected)
+
+
+@pytest.mark.parametrize("sampler", [EulerAncestralDiscreteScheduler, UniPCMultistepScheduler])
+def test_another_scheduler_serves_both_stages(
+    renderer: Renderer, tiny_folder: Path, sampler: Any
+) -> None:
+    """Also one that draws noise in each step, from a generator that each stage starts anew."""
+    expected = notebook(tiny_folder, WOLF, 3, sampler=sampler, refined=True)
+    used = SchedulerUse(type=sampler.__name__)
+    rendered = renderer.render(
+        job(prompt=WOLF, seed=3, steps=10, guidance_scale=13.0, scheduler=used, **SIZE, **REFINED)
     )
     assert same(rendered.image, expected)
 

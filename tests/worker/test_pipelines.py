@@ -99,7 +99,7 @@ BROKEN_BASES: dict[str, tuple[dict[str, bytes | None], str]] = {
         },
         "foreign part",
     ),
-    "no tokenizer": ({"tokenizer/tokenizer.json": None}, "cannot be loaded"),
+    "no vocabulary": ({"tokenizer/tokenizer.json": None}, "without a vocabulary"),
 }
 
 

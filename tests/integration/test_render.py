@@ -1,0 +1,154 @@
+"""`gridfarm render`: a whole farm on this machine in one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.servers import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+FILE = """
+name: local
+model: tiny
+settings: {{steps: {steps}, size: {size}}}
+prompts: {{wolf: a wolf, cat: "a cat, sitting"}}
+seeds: {seeds}
+variants: {{base: {{}}, wrong: {{negative_prompt: wrong}}}}
+"""
+
+
+def write(path: Path, *, steps: int = 3, size: str = "64x64", seeds: str = "1..2") -> str:
+    path.write_text(FILE.format(steps=steps, size=size, seeds=seeds))
+    return str(path)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "producer.cli.main", "render", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, out + err
+    assert "Traceback" not in err
+    return out, err
+
+
+def pictures(folder: Path) -> list[Path]:
+    return list((folder / "store" / "images").rglob("*.png"))
+
+
+def wait_for(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(pictures(folder)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
+    """And the same command again, with a seed more, renders only what is new."""
+    file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
+    answer = json.loads(ended(start(file, "--out", str(out), "--workers", "2", "--json"), 0)[0]
+                        .splitlines()[-1])  # fmt: skip
+    assert (answer["state"], answer["jobs"], answer["done"], answer["failed"]) == ("done", 8, 8, 0)
+    assert (answer["out"], answer["grid"]) == (str(out), str(out / "grid.png"))
+    names = {str(path.relative_to(out / "images")) for path in (out / "images").rglob("*.png")}
+    assert names == {
+        f"{prompt}/s{seed}/{variant}.png"
+        for prompt in ("wolf", "cat") for seed in (1, 2) for variant in ("base", "wrong")
+    }  # fmt: skip
+    with Image.open(out / "grid.png") as grid:
+        assert grid.height > grid.width > 128
+
+    before = {path: path.stat().st_mtime_ns for path in pictures(out)}
+    again, said = ended(start(file, "--out", str(out)), 0)
+    assert "nothing to render, 8 of 8 stored" in said
+    assert "Try next" in again
+    _, said = ended(start(write(tmp_path / "local.yaml", seeds="1..3"), "--out", str(out)), 0)
+    assert "4 pictures to render, 8 stored already" in said
+    assert len(pictures(out)) == 12
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
+
+
+def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
+    process = start(file, "--out", str(out), "--workers", "1")
+    wait_for(out, 1)
+    process.send_signal(signal.SIGINT)
+    _, said = ended(process, 130)
+    assert "the same command goes on" in said
+    stored = len(pictures(out))
+    assert 1 <= stored < 8
+    _, said = ended(start(file, "--out", str(out), "--workers", "1"), 0)
+    assert f"{8 - stored} pictures to render, {stored} stored already" in said
+    assert len(pictures(out)) == 8
+
+
+def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    """SIGKILL of the command: workers and broker end by themselves."""
+    file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
+    process = start(file, "--out", str(out), "--workers", "1")
+    wait_for(out, 1)
+    family = descendants(process.pid)
+    assert len(family) >= 3, "broker, launcher, worker"
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in family):
+        assert time.monotonic() < deadline, [pid for pid in family if alive(pid)]
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> list[int]:
+    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = [tuple(map(int, line.split())) for line in table.stdout.splitlines()]
+    found, new = [], [pid]
+    while new:
+        new = [child for child, parent in parents if parent in new]
+        found += new
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return not state.stdout.strip().startswith("Z")
+
+
+@pytest.mark.parametrize("what", ["broker", "store"])
+def test_a_worker_without_broker_or_store_says_so_and_ends(what: str, tmp_path: Path,
+                                                           broker: str) -> None:  # fmt: skip
+    """Exit code 3 and one clear message, no traceback."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    environment: dict[str, Any] = {
+        "GRIDFARM_BROKER": broker if what == "store" else f"redis://{nowhere}/0",
+        "GRIDFARM_STORE": str(tmp_path / "store") if what == "broker" else "s3://bucket/prefix",
+        "AWS_ENDPOINT_URL_S3": f"http://{nowhere}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "very-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-m", "worker.cli"],
+        env=os.environ | environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert answer.returncode == 3, answer.stderr
+    assert nowhere in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "very-secret" not in answer.stderr

@@ -1,0 +1,114 @@
+"""`gridfarm-worker`: the GPU side's command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from common.errors import GridfarmError
+from common.gpus import visible_gpus
+from common.ledger import Ledger
+from common.settings import load_settings
+from worker.launch import Launcher, Slot
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--broker", help="redis:// or rediss:// URL  [env: GRIDFARM_BROKER]")
+@click.option("--store", help="s3://bucket/prefix or a folder  [env: GRIDFARM_STORE]")
+@click.option("--workers", type=click.IntRange(1), help="Processes; default one per GPU, else one.")
+@click.option(
+    "--threads",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 32),
+    help="Jobs in hand per process; one computes, the others fetch and upload.",
+)
+@click.option("--cpu-threads", type=click.IntRange(1), help="Threads of torch on a CPU.")
+@click.option(
+    "--gpu", default="", help="The pool's GPU type (l4, a100): also takes batches pinned to it."
+)
+@click.option("--device", help="cuda, mps or cpu; default the best there is.")
+@click.option(
+    "--with-parent",
+    is_flag=True,
+    hidden=True,
+    help="End with the process that started this one, and end the broker too.",
+)
+@click.pass_context
+def main(
+    context: click.Context,
+    broker: str | None,
+    store: str | None,
+    workers: int | None,
+    threads: int,
+    cpu_threads: int | None,
+    gpu: str,
+    device: str | None,
+    with_parent: bool,
+) -> None:
+    """Render gridfarm's cells on this machine until it is told to stop (Ctrl-C, SIGTERM)."""
+    if context.invoked_subcommand:
+        return
+    try:
+        settings = load_settings({"broker": broker, "store": store})
+        settings.need_broker(), settings.need_store()
+    except GridfarmError as error:
+        _refuse(error)
+    environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
+    arguments = [f"--threads={threads}", f"--gpu={gpu}"]
+    arguments += [f"--cpu-threads={cpu_threads}"] if cpu_threads else []
+    arguments += [f"--device={device}"] if device else []
+    gpus = visible_gpus() if not device or device.startswith("cuda") else []
+    slots = [
+        Slot(arguments, environment | _pin(gpus, number))
+        for number in range(workers or len(gpus) or 1)
+    ]
+    launcher = Launcher(slots, parent=os.getppid() if with_parent else None)
+    code = launcher.run()
+    if launcher.orphaned:
+        # `gridfarm render` was killed and could not end its own broker.
+        Ledger(settings.broker).shut_down_broker()
+    sys.exit(code)
+
+
+@main.command("build-tiny")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def build_tiny(folder: Path) -> None:
+    """Write the tiny SDXL as FOLDER/base, FOLDER/refiner and a LoRA FOLDER/wrong.safetensors."""
+    from worker.tiny import build
+
+    build(folder)
+    click.echo(f"{folder}/base, {folder}/refiner, {folder}/wrong.safetensors")
+
+
+@main.command("process", hidden=True)
+@click.option("--threads", type=int)
+@click.option("--cpu-threads", type=int)
+@click.option("--gpu", default="")
+@click.option("--device")
+def process(threads: int, cpu_threads: int | None, gpu: str, device: str | None) -> None:
+    """One worker process; what the launcher starts."""
+    from worker.process import ProcessOptions
+    from worker.process import main as run_process
+
+    options = ProcessOptions(threads=threads, cpu_threads=cpu_threads, gpu=gpu, device=device)
+    sys.exit(run_process(load_settings({}), options))
+
+
+def _pin(gpus: list[str], number: int) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+
+
+def _refuse(error: GridfarmError) -> NoReturn:
+    click.echo(f"Error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
