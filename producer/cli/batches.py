@@ -36,9 +36,10 @@ SHOWN_LABELS = 72
 @model_option
 @farm_command
 def plan(farm: Farm, file: str, model: str | None) -> None:
-    """What FILE would render: axes, counts, the first cells. Renders and uploads nothing.
+    """Show what FILE would render.
 
-    Works offline; with a store it also says how many pictures are stored already.
+    Axes, counts, settings, the first cells; all mistakes of the file at once. Renders and uploads
+    nothing and works offline; with a store it also says how many pictures are stored already.
     """
     from common.matrix import Matrix
     from producer.resolve import resolve_offline
@@ -83,7 +84,7 @@ def _plan_text(matrix: Matrix, data: dict[str, Any]) -> str:
     lines = [f"{matrix.batch.name}: {_cells_and_jobs(data['cells'], data['jobs'])}", ""]
     width = max((len(axis.name) for axis in matrix.axes), default=0)
     lines += [f"  {a.name:<{width}}  {len(a):>5}  {_some_labels(a)}" for a in matrix.axes]
-    lines += ["", "settings", *_settings_lines(matrix.batch), "", "first cells"]
+    lines += ["", "settings", *_settings_lines(matrix), "", "first cells"]
     lines += list(_first_cells(matrix))
     if data["unresolved"]:
         lines += ["", f"looked up at submit: {', '.join(data['unresolved'])}"]
@@ -102,21 +103,26 @@ def _some_labels(axis: Any) -> str:
     shown: list[str] = []
     for position in range(len(axis)):
         shown.append(" ".join(axis.value(position).label.split()))
-        if len(", ".join(shown)) > SHOWN_LABELS:
+        if len(" · ".join(shown)) > SHOWN_LABELS:
             break
-    return textwrap.shorten(", ".join(shown), SHOWN_LABELS, placeholder=" …")
+    return textwrap.shorten(" · ".join(shown), SHOWN_LABELS, placeholder=" …")
 
 
-def _settings_lines(batch: Batch) -> list[str]:
-    shown = {name: value for name, value in batch.settings.items() if value not in (None, {}, "")}
-    text = ", ".join(f"{name} {_short(value)}" for name, value in shown.items())
+def _settings_lines(matrix: Matrix) -> list[str]:
+    """What all cells have in common, model-dependent defaults included."""
+    from common.matrix import complete
+    from common.spec_values import as_text
+
+    varying = {name for axis in matrix.axes for name in axis.setting_names()}
+    settings = complete(matrix.batch.settings)
+    shown = [
+        f"{name} {as_text(value)}"
+        for name, value in settings.items()
+        if name not in varying and value not in (None, {}, "")
+        and not (name == "refiner" and settings["high_noise_frac"] == 1)
+    ]  # fmt: skip
+    text = ", ".join(shown)
     return textwrap.wrap(text, 90, initial_indent="  ", subsequent_indent="  ")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} {_short(v)}" for name, v in value.items()) + "}"
-    return textwrap.shorten(str(value), 60, placeholder=" …")
 
 
 def _first_cells(matrix: Matrix) -> list[str]:
@@ -137,9 +143,9 @@ def _first_cells(matrix: Matrix) -> list[str]:
 @click.option("--watch", "and_watch", is_flag=True, help="Stay and show the progress.")
 @farm_command
 def submit(farm: Farm, file: str, model: str | None, and_watch: bool) -> int:
-    """Order FILE from the farm and print the batch's id.
+    """Order FILE from the farm.
 
-    The same file again is the same batch: what is stored is not rendered twice, a cancelled
+    Prints the batch's id. The same file again is the same batch: what is stored is not rendered twice, a cancelled
     batch goes on, failed cells stay failed.
     """
     from producer.find import remember
@@ -169,9 +175,9 @@ def submit_text(report: SubmitReport) -> str:
 @batch_argument
 @farm_command
 def status(farm: Farm, batch: str) -> None:
-    """How BATCH stands: an id, its beginning, a name, a batch file, or @last.
+    """Say how BATCH stands.
 
-    Without a broker, or when it is away, the store answers.
+    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default. Without a broker, or when it is away, the store answers.
     """
     from producer.watch import Watcher
 
@@ -184,9 +190,9 @@ def status(farm: Farm, batch: str) -> None:
 @batch_argument
 @farm_command
 def watch(farm: Farm, batch: str) -> int:
-    """Follow BATCH until it is done. Ctrl-C ends the watching only; the farm goes on.
+    """Follow BATCH until it is done.
 
-    Ends with 4 when cells failed.
+    Ctrl-C ends the watching only; the farm goes on. Ends with 4 when cells failed.
     """
     batch_id, document = farm.find(batch)
     farm.ledger.ping()

@@ -44,9 +44,9 @@ ONE_SHEET_UP_TO = 400
 def render(
     farm: Farm, file: str, model: str | None, folder: Path | None, workers: int | None
 ) -> int:
-    """Render FILE on this machine: a broker, workers and a folder, started and ended with it.
+    """Render FILE on this machine.
 
-    Leaves DIR/grid.png and DIR/images. The same command again renders only what is new;
+    A broker, workers and a folder as the store are started and ended with it. Leaves DIR/grid.png and DIR/images. The same command again renders only what is new;
     Ctrl-C hands running cells back and ends with 130.
     """
     _need_worker_packages()
@@ -193,9 +193,9 @@ def _quoted(path: Path) -> str:
 @click.command()
 @farm_command
 def doctor(farm: Farm) -> int:
-    """What works here and what to do about the rest: broker, store, workers, GPU, packages.
+    """Say what works here and what does not.
 
-    Ends with 3 when a configured broker or store does not answer.
+    Broker, store, workers, GPU, packages, and what to do about each that is not well. Ends with 3 when a configured broker or store does not answer.
     """
     from producer.doctor import examine
 

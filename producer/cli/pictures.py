@@ -43,9 +43,9 @@ def grid(
     where: tuple[str, ...],
     cell_size: int | None,
 ) -> None:
-    """BATCH as a labelled PNG: one sheet, or several when axes are left over.
+    """Draw BATCH as a labelled PNG.
 
-    Cells that are missing or failed are shown as such, so a grid can be made at any time.
+    One sheet, or several when axes are left over; --rows and --columns choose. Cells that are missing or failed are shown as such, so a grid can be made at any time.
     """
     from common.matrix import Matrix
 
@@ -92,9 +92,9 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[str]] | None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @farm_command
 def fetch(farm: Farm, batch: str, folder: Path) -> None:
-    """Copy BATCH's pictures to DIR under readable names: prompt/s<seed>/variant.png.
+    """Copy BATCH's pictures to DIR.
 
-    What is there already is not copied again.
+    Under readable names: prompt/s<seed>/variant.png. What is there already is not copied again.
     """
     from common.matrix import Matrix
     from producer.fetch import fetch as copy
@@ -128,7 +128,10 @@ def _fetch_text(data: dict[str, Any]) -> str:
 @click.argument("what", metavar="IMAGE|BATCH#I")
 @farm_command
 def show(farm: Farm, what: str) -> None:
-    """How a picture was made: the Job behind a PNG file or behind cell I of BATCH."""
+    """Say how a picture was made.
+
+    The Job behind a PNG file that gridfarm wrote, or behind cell I of BATCH.
+    """
     cell = _CELL.match(what)
     path = Path(what)
     if cell and not path.exists():

@@ -35,7 +35,7 @@ def test_every_scheduler_draws_in_one_stage_and_in_two(renderer: Renderer, type_
         assert same(renderer.render(cell).image, renderer.render(cell).image)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+@pytest.mark.parametrize("steps", [1, 7])
 @pytest.mark.parametrize("name", SCHEDULER_NAMES)
 def test_every_name_of_a_scheduler_is_one_of_diffusers(
     renderer: Renderer, name: str, steps: int
@@ -47,7 +47,7 @@ def test_every_name_of_a_scheduler_is_one_of_diffusers(
     try:
         made = scheduler(own, used, steps)
     except BadInput as error:
-        assert steps < 3
+        assert steps == 1
         assert f"{steps} steps" in error.message
     else:
         assert type(made) is getattr(diffusers, used.type)
