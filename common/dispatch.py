@@ -7,13 +7,15 @@ all of it is safe to run in any number of processes at once.
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from common import keys
 from common.batch import Batch
-from common.errors import ObjectMissing
+from common.errors import GridfarmError, ObjectMissing
 from common.ledger import PRIORITIES, Ledger, Opening, State, bitmap, is_set
 from common.matrix import Matrix
 from common.queue import TASK_NAME, queue_of
@@ -21,7 +23,10 @@ from common.store import Store
 
 RECONCILE_EVERY_MS = 10_000
 SNAPSHOT_EVERY_MS = 30_000
+FINISH_EVERY_MS = 5_000
 CELLS_FILE_UP_TO = 100_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,14 @@ class Control:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Control:
-        known = {name: value for name, value in json.loads(data).items() if name in asdict(cls())}
-        return cls(**known)
+        """Raises GridfarmError for what is no control document."""
+        try:
+            known = asdict(cls())
+            return cls(**{name: value for name, value in json.loads(data).items() if name in known})
+        except (ValueError, AttributeError) as error:
+            raise GridfarmError(
+                f"a batch's control.json is damaged: {error}", hint="submit the batch file again"
+            ) from error
 
 
 def read_batch(store: Store, batch_id: str) -> Batch:
@@ -103,7 +114,22 @@ class Dispatcher:
         for name in self.store.list(keys.ACTIVE):
             batch_id = name.removeprefix(keys.ACTIVE)
             if not self.ledger.known(batch_id):
-                self.reopen(batch_id)
+                with self._forgetting_removed(batch_id):
+                    self.reopen(batch_id)
+
+    @contextmanager
+    def _forgetting_removed(self, batch_id: str) -> Iterator[None]:
+        """A batch whose document is gone was removed: neither marker nor ledger outlives it,
+        and the other batches go on."""
+        try:
+            yield
+        except ObjectMissing as error:
+            log.warning("%s was removed from the store: %s", batch_id, error.message)
+            self.forget(batch_id)
+
+    def forget(self, batch_id: str) -> None:
+        self.store.delete(keys.active(batch_id))
+        self.ledger.drop(batch_id)
 
     def reopen(self, batch_id: str) -> None:
         """Rebuild one ledger from the store. What finished after the last snapshot is sent
@@ -118,7 +144,8 @@ class Dispatcher:
     def _look_after(self, batch_id: str) -> None:
         status = self.ledger.status(batch_id)
         if status and status.done + status.failed >= status.total:
-            self.finish(batch_id)
+            with self._forgetting_removed(batch_id):
+                self.finish(batch_id)
         elif self.ledger.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
             self.snapshot(batch_id)
 
@@ -129,7 +156,7 @@ class Dispatcher:
     def finish(self, batch_id: str) -> None:
         """Write down how the batch ended. Safe to be cut off anywhere and done again: the
         marker `active/<id>` goes last but for Redis."""
-        if not self.ledger.once(f"finish:{batch_id}", every_ms=LOCK_FINISH_MS):
+        if not self.ledger.once(f"finish:{batch_id}", every_ms=FINISH_EVERY_MS):
             return
         self.snapshot(batch_id)
         self._write_cells(batch_id)
@@ -149,9 +176,6 @@ class Dispatcher:
         )
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self.store.put(keys.cells(batch_id), text.encode(), content_type="application/jsonl")
-
-
-LOCK_FINISH_MS = 5_000
 
 
 def opening(

@@ -22,6 +22,9 @@ def with_model(file: BatchFile, model: str, say: Say) -> BatchFile:
     """Render `file` with `model` in every cell. Each thing that changes is said aloud."""
     if model == TINY:
         return _with_tiny(file, say)
+    if Path(model).expanduser().exists():
+        # On the command line a path is relative to where the person is, not to the file.
+        model = str(Path(model).expanduser().absolute())
     if any("model" in axis.setting_names() for axis in file.batch.axes):
         say(f"--model {model} replaces the values of the model axis")
     batch = _map_settings(file.batch, lambda s: s | {"model": model} if "model" in s else s)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from common.batch import Batch
 from common.dispatch import Dispatcher, read_control, read_failures
 from common.errors import BrokerError, StoreError
-from common.ledger import Ledger, LedgerStatus, WorkerReport
+from common.ledger import Ledger, LedgerStatus, WorkerReport, is_set
 from common.matrix import Matrix
 from common.queue import queue_of
 from common.store import Store
@@ -113,11 +113,11 @@ class Watcher:
         )
 
     def _from_store(self) -> Status:
-        done = look_up(self.matrix, self.batch_id, self.store).count
-        reasons = read_failures(self.store, self.batch_id)
+        stored = look_up(self.matrix, self.batch_id, self.store)
+        found = read_failures(self.store, self.batch_id)
+        reasons = {i: reason for i, reason in found.items() if not is_set(stored.done, i)}
         state = read_control(self.store, self.batch_id).state
-        jobs = self.matrix.jobs
-        failed = min(len(reasons), jobs - done)
+        jobs, done, failed = self.matrix.jobs, stored.count, len(reasons)
         return Status(
             batch=self.batch_id,
             state=state,
@@ -125,9 +125,9 @@ class Watcher:
             done=done,
             failed=failed,
             running=0,
-            waiting=jobs - done - failed,
+            waiting=max(0, jobs - done - failed),
             workers=0,
-            failures=self._failures(reasons) if failed else [],
+            failures=self._failures(reasons),
         )
 
     def _failures(self, reasons: dict[int, str]) -> list[dict[str, object]]:

@@ -53,14 +53,18 @@ class Timer(threading.Thread):
         self._trouble = ""
         self._began = ("", 0.0)
         self._launcher = os.getppid()
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        self._closing.set()
 
     def run(self) -> None:
-        while not self.task.closing.is_set():
+        while not self._closing.is_set():
             if os.getppid() != self._launcher:
                 log.warning("the launcher is gone; ending")
                 os.kill(os.getpid(), signal.SIGINT)
             self.tick()
-            self.task.closing.wait(TICK_S * random.uniform(0.75, 1.25))
+            self._closing.wait(TICK_S * random.uniform(0.75, 1.25))
 
     def tick(self) -> None:
         try:
@@ -117,12 +121,13 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
         identity.worker, identity.machine, queues, options.threads, renderer.device_name, "starting"
     )
     leases.start()
-    Timer(task, report).start()
+    timer = Timer(task, report)
+    timer.start()
     log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
     try:
         _consume(settings.need_broker(), task, queues, options.threads)
     finally:
-        task.closing.set()
+        timer.close()
         leases.close()
         _say_goodbye(ledger, identity.worker)
     return RESTART if wants_restart.is_set() else 0
@@ -141,6 +146,8 @@ def _consume(broker: str, task: CellTask, queues: tuple[str, ...], threads: int)
         """SIGTERM finishes the running cells; SIGINT, a person's Ctrl-C, hands them back."""
         if sig == "SIGINT":
             task.hand_back_all()
+        else:
+            task.close()
 
     worker_shutting_down.connect(shutting_down, weak=False)
     app.worker_main(

@@ -22,7 +22,14 @@ from pydantic import JsonValue
 
 from common import keys, picture
 from common.dispatch import Dispatcher, read_batch
-from common.errors import BadInput, BrokerError, StoreError, StoreFull, SuspectPicture
+from common.errors import (
+    BadInput,
+    BrokerError,
+    ObjectMissing,
+    StoreError,
+    StoreFull,
+    SuspectPicture,
+)
 from common.job import Job
 from common.ledger import Ledger
 from common.matrix import Cell, Matrix
@@ -101,6 +108,10 @@ class CellTask:
             try:
                 self._attempt(batch_id, i, generation)
                 return
+            except ObjectMissing as error:
+                log.warning("%s #%d: %s", batch_id, i, error)
+                self.dispatcher.forget(batch_id)
+                return
             except Stopped:
                 log.info("%s #%d stopped: not wanted here any more", batch_id, i)
                 return
@@ -111,9 +122,13 @@ class CellTask:
                 log.warning("%s #%d: %s", batch_id, i, error)
                 return
 
+    def close(self) -> None:
+        """Start nothing more; a worker that is paused stops waiting for the store."""
+        self.closing.set()
+
     def hand_back_all(self) -> None:
         """Stop at the next denoising step and give every cell in hand back to the queue."""
-        self.closing.set()
+        self.close()
         self.leases.stop_all()
 
     def _attempt(self, batch_id: str, i: int, generation: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from common.errors import StoreError
+from common.errors import BrokerError, StoreError
 from producer.cli.options import (
     Farm,
     batch_argument,
@@ -38,8 +38,9 @@ SHOWN_LABELS = 72
 def plan(farm: Farm, file: str, model: str | None) -> None:
     """Show what FILE would render.
 
-    Axes, counts, settings, the first cells; all mistakes of the file at once. Renders and uploads
-    nothing and works offline; with a store it also says how many pictures are stored already.
+    Axes, counts, settings, the first cells; all mistakes of the file at once. Renders and
+    uploads nothing and works offline; with a store it also says how many pictures are
+    stored already.
     """
     from common.matrix import Matrix
     from producer.resolve import resolve_offline
@@ -145,8 +146,8 @@ def _first_cells(matrix: Matrix) -> list[str]:
 def submit(farm: Farm, file: str, model: str | None, and_watch: bool) -> int:
     """Order FILE from the farm.
 
-    Prints the batch's id. The same file again is the same batch: what is stored is not rendered twice, a cancelled
-    batch goes on, failed cells stay failed.
+    Prints the batch's id. The same file again is the same batch: what is stored is not
+    rendered twice, a cancelled batch goes on, failed cells stay failed.
     """
     from producer.find import remember
     from producer.hub import Hub
@@ -177,12 +178,20 @@ def submit_text(report: SubmitReport) -> str:
 def status(farm: Farm, batch: str) -> None:
     """Say how BATCH stands.
 
-    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default. Without a broker, or when it is away, the store answers.
+    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
+    Without a broker, or when it is away, the store answers.
     """
     from producer.watch import Watcher
 
     batch_id, document = farm.find(batch)
-    seen = Watcher(batch_id, document, farm.store, farm.ledger_if_any).status()
+    ledger = farm.ledger_if_any
+    try:
+        if ledger:
+            ledger.ping()
+    except BrokerError as error:
+        farm.out.say(f"{error.message}; this is what the store knows")
+        ledger = None
+    seen = Watcher(batch_id, document, farm.store, ledger).status()
     farm.out.result(status_json(seen), status_text(seen))
 
 

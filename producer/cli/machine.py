@@ -46,8 +46,9 @@ def render(
 ) -> int:
     """Render FILE on this machine.
 
-    A broker, workers and a folder as the store are started and ended with it. Leaves DIR/grid.png and DIR/images. The same command again renders only what is new;
-    Ctrl-C hands running cells back and ends with 130.
+    A broker, workers and a folder as the store are started and ended with it. Leaves
+    DIR/grid.png and DIR/images. The same command again renders only what is new; Ctrl-C
+    hands running cells back and ends with 130.
     """
     _need_worker_packages()
     batch_file = read_file(file, model, farm.out)
@@ -195,7 +196,8 @@ def _quoted(path: Path) -> str:
 def doctor(farm: Farm) -> int:
     """Say what works here and what does not.
 
-    Broker, store, workers, GPU, packages, and what to do about each that is not well. Ends with 3 when a configured broker or store does not answer.
+    Broker, store, workers, GPU, packages, and what to do about each that is not well. Ends
+    with 3 when a configured broker or store does not answer.
     """
     from producer.doctor import examine
 

@@ -45,7 +45,8 @@ def grid(
 ) -> None:
     """Draw BATCH as a labelled PNG.
 
-    One sheet, or several when axes are left over; --rows and --columns choose. Cells that are missing or failed are shown as such, so a grid can be made at any time.
+    One sheet, or several when axes are left over; --rows and --columns choose. Cells that
+    are missing or failed are shown as such, so a grid can be made at any time.
     """
     from common.matrix import Matrix
 
@@ -94,7 +95,8 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[str]] | None:
 def fetch(farm: Farm, batch: str, folder: Path) -> None:
     """Copy BATCH's pictures to DIR.
 
-    Under readable names: prompt/s<seed>/variant.png. What is there already is not copied again.
+    Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
+    again.
     """
     from common.matrix import Matrix
     from producer.fetch import fetch as copy

@@ -206,3 +206,15 @@ def test_cells_that_need_cuda_go_to_cuda_workers() -> None:
     assert queue_of(batch()) == "gridfarm.1.1"
     assert queue_of(batch(noise="cuda")) == "gridfarm.1.1.cuda"
     assert queue_of(batch().model_copy(update={"gpu": "l4"})) == "gridfarm.1.1.l4"
+
+
+def test_a_removed_batch_does_not_hold_up_the_others(store: Store, ledger: Ledger) -> None:
+    """Its marker without its document: the marker goes, the other batch is rebuilt and fed."""
+    order(batch("kept"), store, ledger)
+    order(batch("removed"), store, ledger)
+    store.delete(keys.batch(batch("removed").id))
+    ledger.redis.flushall()
+    dispatcher(store, ledger).tick()
+    assert ledger.active() == [batch("kept").id]
+    assert [*store.list(keys.ACTIVE)] == [keys.active(batch("kept").id)]
+    assert ledger.redis.llen(queue_name()) == 4

@@ -277,6 +277,26 @@ def test_a_full_disk_pauses_and_fails_nothing(
     assert (task.renderer.rendered, status(ledger)) == (2, (1, 0))
 
 
+def test_a_task_of_a_removed_batch_ends(worker: Any, folder: Store, ledger: Ledger) -> None:
+    folder.delete(keys.batch(BATCH.id))
+    run(worker())
+    assert ledger.status(BATCH.id) is None
+
+
+def test_a_paused_worker_can_be_ended(worker: Any, folder: Store, ledger: Ledger) -> None:
+    """SIGTERM while the store is away: the task returns, the cell is handed back."""
+
+    def before(operation: str, name: str) -> None:
+        if operation == "put" and name.endswith(".png"):
+            task.close()
+            raise StoreUnreachable("503 Slow Down")
+
+    task = worker(store=WrappedStore(folder, before))
+    run(task)
+    assert status(ledger) == (0, 0)
+    assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
+
+
 def test_a_cancelled_cell_stops_at_the_next_step(worker: Any, ledger: Ledger) -> None:
     task = worker()
 
