@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from common.batch import slug
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
 from common.ledger import Ledger
@@ -59,7 +60,7 @@ def main(
     except GridfarmError as error:
         _refuse(error)
     environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
-    arguments = [f"--threads={threads}", f"--gpu={gpu}"]
+    arguments = [f"--threads={threads}", f"--gpu={slug(gpu) if gpu else ''}"]
     arguments += [f"--cpu-threads={cpu_threads}"] if cpu_threads else []
     arguments += [f"--device={device}"] if device else []
     gpus = visible_gpus() if not device or device.startswith("cuda") else []

@@ -59,7 +59,7 @@ class Progress:
     def __init__(self, total: int, watch: Stopwatch, on_step: OnStep | None) -> None:
         self.total = total
         self.done = 0
-        self._watch = watch
+        self.watch = watch
         self._on_step = on_step
 
     def __call__(self, pipe: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Progress:
             self._on_step(self.done, self.total)
         if step + 1 == pipe.num_timesteps:
             _check_finite(tensors["latents"], "the latents")
-            self._watch.lap("denoise")
+            self.watch.lap("denoise")
         return {}
 
 
@@ -164,31 +164,39 @@ class Renderer:
         self, job: Job, base: Base, refiner: Any, watch: Stopwatch, on_step: OnStep | None
     ) -> torch.Tensor:
         """(1, 3, height, width), 0…1."""
-        steps = scheduler(base.own_scheduler, job.scheduler, job.steps)
-        base.pipe.scheduler = steps
-        follow = Progress(len(steps.timesteps), watch, on_step)
-        prompts = self._conditioning(job, base, base.pipe, "text_encoder", "text_encoder_2")
-        watch.lap("encode")
-        size = {"width": job.width, "height": job.height}
+        base.pipe.scheduler = scheduler(base.own_scheduler, job.scheduler, job.steps)
+        follow = Progress(len(base.pipe.scheduler.timesteps), watch, on_step)
         if refiner is None:
-            return self._run(base.pipe, job, follow, output_type="pt", **size, **prompts)
-        end = job.high_noise_frac
-        latents = self._run(
-            base.pipe, job, follow, output_type="latent", denoising_end=end, **size, **prompts
+            return self._base_stage(job, base, follow, output_type="pt")
+        latents = self._base_stage(
+            job, base, follow, output_type="latent", denoising_end=job.high_noise_frac
         )
+        return self._refiner_stage(job, base, refiner, follow, latents)
+
+    def _base_stage(self, job: Job, base: Base, follow: Progress, **ending: Any) -> torch.Tensor:
+        prompts = self._conditioning(job, base, base.pipe, "text_encoder", "text_encoder_2")
+        follow.watch.lap("encode")
+        size = {"width": job.width, "height": job.height}
+        return self._run(base.pipe, job, follow, **prompts, **size, **ending)
+
+    def _refiner_stage(
+        self, job: Job, base: Base, refiner: Any, follow: Progress, latents: torch.Tensor
+    ) -> torch.Tensor:
+        assert job.refiner is not None
         base.adapters.text_encoders_off()
         refiner.scheduler = scheduler(base.own_scheduler, job.scheduler, job.steps)
         prompts = self._conditioning(job, base, refiner, "text_encoder_2")
-        watch.lap("encode")
+        follow.watch.lap("encode")
         return self._run(
             refiner,
             job,
             follow,
-            output_type="pt",
-            image=latents,
-            denoising_start=end,
-            **_aesthetics(job),
             **prompts,
+            image=latents,
+            denoising_start=job.high_noise_frac,
+            output_type="pt",
+            aesthetic_score=job.refiner.aesthetic_score,
+            negative_aesthetic_score=job.refiner.negative_aesthetic_score,
         )
 
     def _run(self, pipe: Any, job: Job, follow: Progress, **arguments: Any) -> torch.Tensor:
@@ -213,14 +221,6 @@ class Renderer:
             truncate=job.long_prompts == "truncate",
             zeros_for_none=pipe.config.force_zeros_for_empty_prompt or not guided,
         )
-
-
-def _aesthetics(job: Job) -> dict[str, float]:
-    assert job.refiner is not None
-    return {
-        "aesthetic_score": job.refiner.aesthetic_score,
-        "negative_aesthetic_score": job.refiner.negative_aesthetic_score,
-    }
 
 
 def _check_finite(tensor: torch.Tensor, place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -142,19 +143,24 @@ def _first_cells(matrix: Matrix) -> list[str]:
 @file_argument
 @model_option
 @click.option("--watch", "and_watch", is_flag=True, help="Stay and show the progress.")
+@click.option("--gpu", metavar="TYPE", help="Only workers started with --gpu TYPE may render it.")
 @farm_command
-def submit(farm: Farm, file: str, model: str | None, and_watch: bool) -> int:
+def submit(farm: Farm, file: str, model: str | None, and_watch: bool, gpu: str | None) -> int:
     """Order FILE from the farm.
 
     Prints the batch's id. The same file again is the same batch: what is stored is not
     rendered twice, a cancelled batch goes on, failed cells stay failed.
     """
+    from common.batch import slug
     from producer.find import remember
     from producer.hub import Hub
     from producer.resolve import resolve
     from producer.submit import submit as place
 
     batch_file = read_file(file, model, farm.out)
+    if gpu:
+        pinned = batch_file.batch.model_copy(update={"gpu": slug(gpu)})
+        batch_file = replace(batch_file, batch=pinned)
     farm.ledger.ping()
     with farm.out.progress() as progress:
         resolved = resolve(batch_file, Hub(farm.store, farm.out.say))

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import UsageError
-from producer.cli.options import Farm, farm_command, file_argument, model_option, read_file
+from producer.cli.options import (
+    Farm,
+    farm_command,
+    file_argument,
+    local_command,
+    model_option,
+    read_file,
+)
 from producer.cli.output import counted
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ ONE_SHEET_UP_TO = 400
 @click.option(
     "--workers", type=click.IntRange(1, 64), help="Worker processes; default one per GPU."
 )
-@farm_command
+@local_command
 def render(
     farm: Farm, file: str, model: str | None, folder: Path | None, workers: int | None
 ) -> int:
@@ -50,18 +57,20 @@ def render(
     DIR/grid.png and DIR/images. The same command again renders only what is new; Ctrl-C
     hands running cells back and ends with 130.
     """
+    from common.batch import slug
+
     _need_worker_packages()
     batch_file = read_file(file, model, farm.out)
-    folder = folder or Path("gridfarm-out") / batch_file.batch.name
-    local = _local_farm(farm, folder)
+    folder = folder or Path("gridfarm-out") / slug(batch_file.batch.name)
+    farm.settings = replace(farm.settings, store=str((folder / "store").absolute()))
     try:
-        resolved, seen = _render(local, batch_file, folder, workers)
+        resolved, seen = _render(farm, batch_file, folder, workers)
     except KeyboardInterrupt:
         farm.out.say("interrupted: running cells were handed back; the same command goes on")
         raise
     from producer.cli.batches import FAILED_CELLS
 
-    _show_result(local, resolved.batch, seen, folder)
+    _show_result(farm, resolved.batch, seen, folder)
     return FAILED_CELLS if seen.failed else 0
 
 
@@ -71,12 +80,6 @@ def _need_worker_packages() -> None:
             "this is a producer-only install: it has no torch to render with",
             hint="pip install 'gridfarm[local]', or gridfarm submit to a farm",
         )
-
-
-def _local_farm(farm: Farm, folder: Path) -> Farm:
-    """The same command line with a folder of its own as the store, unless --store named one."""
-    store = click.get_current_context().params.get("store") or str(folder / "store")
-    return Farm(replace(farm.settings, store=str(Path(store).absolute())), farm.out)
 
 
 def _render(

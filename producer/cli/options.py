@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,19 +52,38 @@ class Farm:
         return find_batch(word, self.store, self.settings)
 
 
+broker_option = click.option(
+    "--broker", metavar="URL", help="redis:// or rediss:// URL  [env: GRIDFARM_BROKER]"
+)
+store_option = click.option(
+    "--store", metavar="URL", help="s3://bucket/prefix, or a folder  [env: GRIDFARM_STORE]"
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+)
+
+
 def farm_command(command: Command) -> Command:
     """A command of the farm: --broker, --store, --json; its first argument is a Farm."""
 
-    @click.option(
-        "--broker", metavar="URL", help="redis:// or rediss:// URL  [env: GRIDFARM_BROKER]"
-    )
-    @click.option(
-        "--store", metavar="URL", help="s3://bucket/prefix, or a folder  [env: GRIDFARM_STORE]"
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @broker_option
+    @store_option
+    @json_option
     @wraps(command)
     def wrapped(broker: str | None, store: str | None, as_json: bool, **rest: Any) -> Any:
         settings = load_settings({"broker": broker, "store": store})
+        return command(Farm(settings, Output(as_json)), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def local_command(command: Command) -> Command:
+    """A command that brings its own broker and store; its first argument is a Farm of neither."""
+
+    @json_option
+    @wraps(command)
+    def wrapped(as_json: bool, **rest: Any) -> Any:
+        settings = replace(load_settings({}), broker="", store="")
         return command(Farm(settings, Output(as_json)), **rest)
 
     return wrapped  # type: ignore[return-value]
