@@ -20,7 +20,9 @@ MAX_NESTING = 20
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _ESCAPED = re.compile(r"\\[()\"]")
-_EMPTY_GROUP = re.compile(rf"\(\s*\)(?:\++|-+|{_NUMBER}|\.attend\([^()]*\))?")
+_WEIGHT = rf"(?:\++|-+|{_NUMBER}|\.attend\([^()]*\))?"
+_EMPTY_GROUP = re.compile(rf"\(\s*\){_WEIGHT}")
+_QUOTED_EMPTY = re.compile(rf'"\s*(?:\(\s*\){_WEIGHT}\s*)+"{_WEIGHT}')
 _LORA_CALL = re.compile(r"(?:use|with)Lora\([^()]*\)")
 _SWAP = re.compile(r"[\w)\"]\s*\.swap\(")
 _COMBINED = re.compile(r"\)\s*\.(blend|and|add)\s*\(([^()]*)\)")
@@ -90,11 +92,12 @@ def _depth(plain: str) -> int:
 
 
 def _without_empties(plain: str) -> str:
-    """`plain` without empty groups, and groups of empty groups, and their weights."""
+    """`plain` without empty groups, groups or quotations of empty groups, and their weights."""
     previous = None
     text = _LORA_CALL.sub("", plain)
     while text != previous:
-        previous, text = text, _EMPTY_GROUP.sub("", text)
+        # Quotes around empty groups vanish with them; quotes around nothing are text.
+        previous, text = text, _EMPTY_GROUP.sub("", _QUOTED_EMPTY.sub("", text))
     return text
 
 

@@ -32,7 +32,7 @@ from worker.launch import Launcher, Slot
 @click.option(
     "--gpu", default="", help="The pool's GPU type (l4, a100): also takes batches pinned to it."
 )
-@click.option("--device", help="cuda, mps or cpu; default the best there is.")
+@click.option("--device", help="cuda, cuda:1 or cpu; default a GPU if there is one.")
 @click.option(
     "--with-parent",
     is_flag=True,

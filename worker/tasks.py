@@ -25,6 +25,8 @@ from common.dispatch import Dispatcher, read_batch
 from common.errors import (
     BadInput,
     BrokerError,
+    GridfarmError,
+    HubError,
     ObjectMissing,
     StoreError,
     StoreFull,
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 RETRY_AFTER_MS = 5_000
+HUB_AGAIN_AFTER_MS = 30_000
 PROBE_AFTER_S = (2, 5, 10, 20, 30)
 
 
@@ -240,13 +243,16 @@ class CellTask:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             self._hand_back(lease, refund=lease.charged is not None)
             raise StoreFull(f"the disk of {self.identity.machine} is full: {error}") from error
-        log.exception("%s #%d: attempt failed", lease.batch_id, lease.i)
+        expected = isinstance(error, GridfarmError)
+        log.error("%s #%d: %s", lease.batch_id, lease.i, error, exc_info=not expected)
         attempts, machines = lease.charged or self._charge(lease)
         live = {worker.machine for worker in self.ledger.workers()} | {self.identity.machine}
         if attempts >= ATTEMPTS and (machines >= 2 or len(live) == 1):
-            self._fail(lease, f"{type(error).__name__}: {error} (after {attempts} attempts)")
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            self._fail(lease, f"{reason} (after {attempts} attempts)")
         else:
-            self._hand_back(lease, pause_ms=RETRY_AFTER_MS)
+            away = isinstance(error, HubError)
+            self._hand_back(lease, pause_ms=HUB_AGAIN_AFTER_MS if away else RETRY_AFTER_MS)
 
     def _suspect(self, lease: Lease, reason: str) -> None:
         """NaN or black may be a bad machine's: another process has to see it too."""

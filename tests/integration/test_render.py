@@ -9,12 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.servers import free_port
+from tests.servers import free_port, valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -85,14 +84,14 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
 
 def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
     file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
-    process = start(file, "--out", str(out), "--workers", "1")
+    process = start(file, "--out", str(out), "--workers", "2")
     wait_for(out, 1)
     process.send_signal(signal.SIGINT)
     _, said = ended(process, 130)
     assert "the same command goes on" in said
     stored = len(pictures(out))
     assert 1 <= stored < 8
-    _, said = ended(start(file, "--out", str(out), "--workers", "1"), 0)
+    _, said = ended(start(file, "--out", str(out), "--workers", "2"), 0)
     assert f"{8 - stored} pictures to render, {stored} stored already" in said
     assert len(pictures(out)) == 8
 
@@ -100,7 +99,7 @@ def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
 def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
     """SIGKILL of the command: workers and broker end by themselves."""
     file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
-    process = start(file, "--out", str(out), "--workers", "1")
+    process = start(file, "--out", str(out), "--workers", "2")
     wait_for(out, 1)
     family = descendants(process.pid)
     assert len(family) >= 3, "broker, launcher, worker"
@@ -131,24 +130,28 @@ def alive(pid: int) -> bool:
     return not state.stdout.strip().startswith("Z")
 
 
-@pytest.mark.parametrize("what", ["broker", "store"])
-def test_a_worker_without_broker_or_store_says_so_and_ends(what: str, tmp_path: Path,
-                                                           broker: str) -> None:  # fmt: skip
-    """Exit code 3 and one clear message, no traceback."""
+@pytest.mark.parametrize("what", ["broker away", "broker refuses", "store away"])
+def test_a_worker_without_broker_or_store_says_so_and_ends(
+    what: str, tmp_path: Path, broker: str
+) -> None:
+    """Exit code 3 and one clear message, without the secret, no traceback."""
     nowhere = f"127.0.0.1:{free_port()}"
-    environment: dict[str, Any] = {
-        "GRIDFARM_BROKER": broker if what == "store" else f"redis://{nowhere}/0",
-        "GRIDFARM_STORE": str(tmp_path / "store") if what == "broker" else "s3://bucket/prefix",
-        "AWS_ENDPOINT_URL_S3": f"http://{nowhere}",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "very-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    answer = subprocess.run(
-        [sys.executable, "-m", "worker.cli"],
-        env=os.environ | environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    brokers = {"broker away": f"redis://:very-secret@{nowhere}/0", "store away": broker}
+    with valkey(tmp_path / "broker", password="right") as server:
+        refusing = server.url.replace(":right@", ":very-secret@")
+        environment: dict[str, str] = {
+            "GRIDFARM_BROKER": brokers.get(what, refusing),
+            "GRIDFARM_STORE": "s3://bucket/x" if what == "store away" else str(tmp_path / "store"),
+            "AWS_ENDPOINT_URL_S3": f"http://{nowhere}",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "very-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        answer = subprocess.run(
+            [sys.executable, "-m", "worker.cli"],
+            env=os.environ | environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
     assert answer.returncode == 3, answer.stderr
-    assert nowhere in answer.stderr
+    assert (f"127.0.0.1:{server.port}" if what == "broker refuses" else nowhere) in answer.stderr
     assert "Traceback" not in answer.stderr
     assert "very-secret" not in answer.stderr
