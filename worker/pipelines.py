@@ -59,6 +59,16 @@ class Base:
         )
 
 
+@dataclass(frozen=True)
+class Refiner:
+    """SDXL's refiner on the device, with its own scheduler."""
+
+    ref: str
+    dtype: str
+    pipe: Any
+    own_scheduler: Any
+
+
 class Pipelines:
     """Loads what jobs need onto `device`. Not safe for several threads."""
 
@@ -66,7 +76,7 @@ class Pipelines:
         self._assets = assets
         self._device = device
         self._base: Base | None = None
-        self._refiner: tuple[tuple[str, str], Any] | None = None
+        self._refiner: Refiner | None = None
         self._vaes: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
     def base(self, job: Job) -> Base:
@@ -83,18 +93,17 @@ class Pipelines:
         base.pipe.vae.to(dtype=DTYPES[job.dtype])
         return base
 
-    def refiner(self, job: Job, base: Base) -> Any:
+    def refiner(self, job: Job, base: Base) -> Refiner:
         """The job's refiner, sharing encoder and VAE with `base`. Raises as `base` does."""
         assert job.refiner is not None
         key = (job.refiner.model, job.dtype)
-        if self._refiner is None or self._refiner[0] != key:
+        if self._refiner is None or (self._refiner.ref, self._refiner.dtype) != key:
             self._refiner = None
             self._free()
-            self._refiner = key, self._load_refiner(*key, base)
-        pipe = self._refiner[1]
+            self._refiner = self._load_refiner(*key, base)
         for shared in ("tokenizer_2", "text_encoder_2", "vae"):
-            setattr(pipe, shared, getattr(base.pipe, shared))
-        return pipe
+            setattr(self._refiner.pipe, shared, getattr(base.pipe, shared))
+        return self._refiner
 
     def _load_base(self, ref: str, dtype: str) -> Base:
         pipe = self._load(StableDiffusionXLPipeline, ref, dtype)
@@ -108,7 +117,7 @@ class Pipelines:
             )
         return Base(ref, dtype, pipe, Adapters(pipe, self._assets), pipe.vae, pipe.scheduler)
 
-    def _load_refiner(self, ref: str, dtype: str, base: Base) -> Any:
+    def _load_refiner(self, ref: str, dtype: str, base: Base) -> Refiner:
         shared = {"text_encoder_2": base.pipe.text_encoder_2, "vae": base.pipe.vae}
         pipe = self._load(StableDiffusionXLImg2ImgPipeline, ref, dtype, **shared)
         if pipe.unet.config.cross_attention_dim != base.pipe.text_encoder_2.config.hidden_size:
@@ -117,7 +126,7 @@ class Pipelines:
                 "second text encoder alone",
                 hint="leave `refiner.model` out to have SDXL's own",
             )
-        return pipe
+        return Refiner(ref, dtype, pipe, pipe.scheduler)
 
     def _load(self, kind: Any, ref: str, dtype: str, **shared: Any) -> Any:
         source = self._assets.model(ref)
@@ -154,7 +163,7 @@ class Pipelines:
     def _drop_base(self) -> None:
         self._base = None
         if self._refiner is not None:
-            self._refiner[1].register_modules(text_encoder_2=None, vae=None)
+            self._refiner.pipe.register_modules(text_encoder_2=None, vae=None)
         self._free()
 
     def _free(self) -> None:

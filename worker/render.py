@@ -24,7 +24,7 @@ from pydantic import JsonValue
 from common.errors import BadInput, SuspectPicture
 from common.job import Job
 from worker.assets import Assets
-from worker.pipelines import Base, Pipelines, scheduler
+from worker.pipelines import Base, Pipelines, Refiner, scheduler
 from worker.prompts import PromptEncoder
 
 OnStep = Callable[[int, int], None]
@@ -150,7 +150,7 @@ class Renderer:
             mark["instruction_set"] = torch.backends.cpu.get_cpu_capability()
         return mark | (_cuda_numerics() if self._on_cuda else {"cpu_threads": self._cpu_threads})
 
-    def _load(self, job: Job) -> tuple[Base, Any]:
+    def _load(self, job: Job) -> tuple[Base, Refiner | None]:
         if job.noise == "cuda" and not self._on_cuda:
             raise BadInput(
                 f"noise: cuda needs a CUDA device, and this worker renders on {self.device}",
@@ -161,7 +161,12 @@ class Renderer:
         return base, self._pipelines.refiner(job, base) if job.refiner else None
 
     def _pixels(
-        self, job: Job, base: Base, refiner: Any, watch: Stopwatch, on_step: OnStep | None
+        self,
+        job: Job,
+        base: Base,
+        refiner: Refiner | None,
+        watch: Stopwatch,
+        on_step: OnStep | None,
     ) -> torch.Tensor:
         """(1, 3, height, width), 0…1."""
         base.pipe.scheduler = scheduler(base.own_scheduler, job.scheduler, job.steps)
@@ -180,15 +185,15 @@ class Renderer:
         return self._run(base.pipe, job, follow, **prompts, **size, **ending)
 
     def _refiner_stage(
-        self, job: Job, base: Base, refiner: Any, follow: Progress, latents: torch.Tensor
+        self, job: Job, base: Base, refiner: Refiner, follow: Progress, latents: torch.Tensor
     ) -> torch.Tensor:
         assert job.refiner is not None
         base.adapters.text_encoders_off()
-        refiner.scheduler = scheduler(base.own_scheduler, job.scheduler, job.steps)
-        prompts = self._conditioning(job, base, refiner, "text_encoder_2")
+        refiner.pipe.scheduler = scheduler(refiner.own_scheduler, job.scheduler, job.steps)
+        prompts = self._conditioning(job, base, refiner.pipe, "text_encoder_2")
         follow.watch.lap("encode")
         return self._run(
-            refiner,
+            refiner.pipe,
             job,
             follow,
             **prompts,

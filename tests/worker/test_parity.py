@@ -6,6 +6,8 @@ call them; it loads everything anew for each picture.
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,19 @@ from diffusers import (
 )
 from PIL import Image
 
-from common.job import SchedulerUse
+from common.job import RefinerUse, SchedulerUse
 from common.store import Store
-from tests.worker.engine import REFINED, file_of, job, put, same, text_lora, tiny_lora, use
+from tests.worker.engine import (
+    REFINED,
+    file_of,
+    job,
+    put,
+    put_tree,
+    same,
+    text_lora,
+    tiny_lora,
+    use,
+)
 from worker.render import Renderer
 
 WOLF = "A wolf in Yosemite National Park, chilly nature documentary film photography"
@@ -183,6 +195,21 @@ def test_another_scheduler_serves_both_stages(
         job(prompt=WOLF, seed=3, steps=10, guidance_scale=13.0, scheduler=used, **SIZE, **REFINED)
     )
     assert same(rendered.image, expected)
+
+
+def test_a_refiner_with_a_scheduler_of_its_own_keeps_it(
+    renderer: Renderer, tiny_folder: Path, engine_store: Store, tmp_path: Path
+) -> None:
+    """Where none is named each stage has its model's own, as in a notebook."""
+    shutil.copytree(tiny_folder, tmp_path / "tiny")
+    config = tmp_path / "tiny" / "refiner" / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_karras_sigmas": True}))
+    expected = notebook(tmp_path / "tiny", WOLF, 3, refined=True)
+    own = RefinerUse(model=put_tree(engine_store, tmp_path / "tiny" / "refiner"))
+    wanted = job(prompt=WOLF, seed=3, steps=10, guidance_scale=13.0, **SIZE, **REFINED)
+    rendered = renderer.render(wanted.model_copy(update={"refiner": own}))
+    assert same(rendered.image, expected)
+    assert not same(rendered.image, renderer.render(wanted).image)
 
 
 def test_guidance_of_one_takes_no_negative_prompt(renderer: Renderer, tiny_folder: Path) -> None:
