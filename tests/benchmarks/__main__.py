@@ -147,9 +147,10 @@ def encodings(folder: Path) -> None:
     unique = set()
     for job in jobs:
         renderer.render(job.model_copy(update={"steps": 2, "high_noise_frac": 0.5}))
-        # The LoRA of this batch touches the UNet only: both encoders are as without it.
+        # The LoRA of this batch touches the UNet only: both encoders are as without it, and
+        # the refiner reads what the second one made for the base.
         for text in filter(lambda t: t is not None, (job.prompt, job.negative_prompt)):
-            unique |= {(text, "base"), (text, "refiner")}
+            unique |= {(text, "text_encoder"), (text, "text_encoder_2")}
     show("prompt encodings computed, for 24 pictures", str(renderer.encodings_computed))
     show("unique (prompt, encoder, adapter state)", str(len(unique)))
 

@@ -32,10 +32,16 @@ def write(path: Path, *, steps: int = 3, size: str = "64x64", seeds: str = "1..2
     return str(path)
 
 
+def heed_ctrl_c() -> None:
+    """A test run in the background of a script ignores SIGINT, and its children would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "producer.cli.main", "render", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
 
 
