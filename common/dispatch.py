@@ -128,6 +128,9 @@ class Dispatcher:
             self.forget(batch_id)
 
     def forget(self, batch_id: str) -> None:
+        """Raises StoreError, and forgets nothing, unless the store grants everything: where
+        rights were taken away, what is there looks as if it were not."""
+        self.store.probe()
         self.store.delete(keys.active(batch_id))
         self.ledger.drop(batch_id)
 

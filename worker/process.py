@@ -62,6 +62,7 @@ class Timer(threading.Thread):
         while not self._closing.is_set():
             if os.getppid() != self._launcher:
                 log.warning("the launcher is gone; ending")
+                self._launcher = os.getppid()
                 os.kill(os.getpid(), signal.SIGINT)
             self.tick()
             self._closing.wait(TICK_S * random.uniform(0.75, 1.25))

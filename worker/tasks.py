@@ -113,8 +113,8 @@ class CellTask:
                 return
             except ObjectMissing as error:
                 log.warning("%s #%d: %s", batch_id, i, error)
-                self.dispatcher.forget(batch_id)
-                return
+                if self._forgotten(batch_id):
+                    return
             except Stopped:
                 log.info("%s #%d stopped: not wanted here any more", batch_id, i)
                 return
@@ -133,6 +133,15 @@ class CellTask:
         """Stop at the next denoising step and give every cell in hand back to the queue."""
         self.close()
         self.leases.stop_all()
+
+    def _forgotten(self, batch_id: str) -> bool:
+        """Forget a batch whose document is gone; False when the store had to be waited for."""
+        try:
+            self.dispatcher.forget(batch_id)
+        except StoreError as error:
+            self._pause(error)
+            return False
+        return True
 
     def _attempt(self, batch_id: str, i: int, generation: int) -> None:
         cell = self.matrix(batch_id)[i]

@@ -20,7 +20,13 @@ from PIL import Image
 from common import keys
 from common.batch import Batch, RangeAxis
 from common.dispatch import Dispatcher
-from common.errors import BadInput, StoreUnreachable, SuspectPicture
+from common.errors import (
+    BadInput,
+    ObjectMissing,
+    StoreRefused,
+    StoreUnreachable,
+    SuspectPicture,
+)
 from common.job import Job
 from common.ledger import Ledger, WorkerReport
 from common.matrix import Cell, Matrix
@@ -281,6 +287,23 @@ def test_a_task_of_a_removed_batch_ends(worker: Any, folder: Store, ledger: Ledg
     folder.delete(keys.batch(BATCH.id))
     run(worker())
     assert ledger.status(BATCH.id) is None
+
+
+def test_a_store_that_hides_a_batch_is_waited_for(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights that were taken away make a document look absent: the batch is not forgotten."""
+    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    hidden = iter([True, True, False])
+
+    def before(operation: str, name: str) -> None:
+        if operation == "get" and name == keys.batch(BATCH.id) and next(hidden, False):
+            raise ObjectMissing("403, which may mean absent")
+        if operation == "probe" and next(hidden, False):
+            raise StoreRefused("403")
+
+    run(worker(store=WrappedStore(folder, before)))
+    assert status(ledger) == (1, 0)
 
 
 def test_a_paused_worker_can_be_ended(worker: Any, folder: Store, ledger: Ledger) -> None:
