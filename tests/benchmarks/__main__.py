@@ -25,6 +25,7 @@ from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.queue import TASK_NAME, queue_name
 from common.spec import load_batch_file
+from common.spec_values import DEFAULTS
 from common.store import open_store
 from common.store_folder import FolderStore
 from producer.local import local_broker, local_workers
@@ -173,16 +174,12 @@ def command_line() -> None:
 
 
 def million() -> Batch:
-    complete = {
-        "model": "tiny", "prompt": "x", "negative_prompt": None, "seed": "0", "noise": "cpu",
-        "guidance_scale": 5.0, "high_noise_frac": 1.0, "size": "64x64", "lora_scale": 1.0,
-        "long_prompts": "truncate", "steps": 1,
-    }  # fmt: skip
+    settings = DEFAULTS | {"model": "tiny", "prompt": "x", "size": "64x64"}
     axes = (
         RangeAxis(name="steps", first="1", last="1000"),
         RangeAxis(name="seed", first="0", last="999"),
     )
-    return Batch(name="million", settings=complete, axes=axes,
+    return Batch(name="million", settings=settings, axes=axes,
                  models=dict(BUILTIN_MODELS))  # fmt: skip
 
 

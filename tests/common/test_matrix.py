@@ -14,20 +14,9 @@ from common.batch import Axis, Batch, RangeAxis, Value
 from common.errors import GridfarmError
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
+from common.spec_values import DEFAULTS
 
-DEFAULTS: dict[str, Any] = {
-    "model": "tiny",
-    "prompt": "a wolf",
-    "negative_prompt": None,
-    "seed": "0",
-    "noise": "cpu",
-    "steps": 50,
-    "guidance_scale": 5.0,
-    "high_noise_frac": 1.0,
-    "size": "1024x1024",
-    "lora_scale": 1.0,
-    "long_prompts": "truncate",
-}
+SETTINGS: dict[str, Any] = DEFAULTS | {"model": "tiny", "prompt": "a wolf"}
 LORAS: dict[str, str | None] = {name: name * 64 for name in "abcd"}
 
 
@@ -38,7 +27,7 @@ def axis(name: str, **values: dict[str, Any]) -> Axis:
 def matrix(*axes: Axis | RangeAxis, exclude: Any = (), only: Any = (), **over: Any) -> Matrix:
     batch = Batch(
         name="test",
-        settings=DEFAULTS | over,
+        settings=SETTINGS | over,
         axes=axes,
         exclude=exclude,
         only=only,

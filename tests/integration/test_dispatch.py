@@ -15,6 +15,7 @@ from common.ledger import Ledger, is_set
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.queue import queue_name, queue_of
+from common.spec_values import DEFAULTS
 from common.store import Store
 from producer.resolve import Resolved
 from producer.submit import SubmitReport, submit
@@ -25,11 +26,7 @@ pytestmark = pytest.mark.integration
 
 
 def batch(name: str = "night", *, seeds: int = 4, **settings: Any) -> Batch:
-    complete = {
-        "model": "tiny", "prompt": "a wolf", "negative_prompt": None, "seed": "0", "noise": "cpu",
-        "steps": 2, "guidance_scale": 5.0, "high_noise_frac": 1.0, "size": "64x64",
-        "lora_scale": 1.0, "long_prompts": "truncate",
-    }  # fmt: skip
+    complete = DEFAULTS | {"model": "tiny", "prompt": "a wolf", "steps": 2, "size": "64x64"}
     axis = RangeAxis(name="seed", first="0", last=str(seeds - 1))
     return Batch(name=name, settings=complete | settings, axes=(axis,), models=dict(BUILTIN_MODELS))
 

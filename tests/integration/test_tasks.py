@@ -32,6 +32,7 @@ from common.ledger import Ledger, WorkerReport
 from common.matrix import Cell, Matrix
 from common.models import BUILTIN_MODELS
 from common.queue import queue_name
+from common.spec_values import DEFAULTS
 from common.store import Store, open_store
 from producer.resolve import Resolved
 from producer.submit import submit
@@ -43,14 +44,10 @@ pytestmark = pytest.mark.integration
 
 BATCH = Batch(
     name="tasks",
-    settings={
-        "model": "tiny", "prompt": "a wolf", "negative_prompt": None, "noise": "cpu", "steps": 2,
-        "guidance_scale": 5.0, "high_noise_frac": 1.0, "size": "64x64", "lora_scale": 1.0,
-        "long_prompts": "truncate",
-    },
+    settings=DEFAULTS | {"model": "tiny", "prompt": "a wolf", "steps": 2, "size": "64x64"},
     axes=(RangeAxis(name="seed", first="0", last="1"),),
     models=dict(BUILTIN_MODELS),
-)  # fmt: skip
+)
 
 
 @dataclass
