@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,16 @@ class _Resolver:
     assets: dict[str, Path | bytes] = field(default_factory=dict)
 
     def resolve(self, file: BatchFile) -> Resolved:
-        models = {name: ref or self._model(name) for name, ref in file.batch.models.items()}
-        loras = {
-            name: sha256 or self._lora(file.lora_sources[name])
-            for name, sha256 in file.batch.loras.items()
-        }
+        mistakes: list[tuple[str, InputFileError]] = []
+        models, loras = dict(file.batch.models), dict(file.batch.loras)
+        for name in [name for name, ref in models.items() if not ref]:
+            with _noting(mistakes, f"model {name}"):
+                models[name] = self._model(name)
+        for name in [name for name, sha256 in loras.items() if not sha256]:
+            with _noting(mistakes, f"lora_files.{name}"):
+                loras[name] = self._lora(file.lora_sources[name])
+        if mistakes:
+            raise _all_of(mistakes)
         batch = file.batch.model_copy(update={"models": models, "loras": loras})
         _refuse_twins(file, batch)
         return Resolved(batch, self.assets)
@@ -121,6 +127,20 @@ class _Resolver:
             check_lora_file(downloaded)
             self.assets[str(sha256)] = downloaded
         return sha256
+
+
+@contextmanager
+def _noting(mistakes: list[tuple[str, InputFileError]], place: str) -> Iterator[None]:
+    try:
+        yield
+    except InputFileError as error:
+        mistakes.append((place, error))
+
+
+def _all_of(mistakes: list[tuple[str, InputFileError]]) -> InputFileError:
+    """One error that names every place, so that all local files are mended in one go."""
+    message = "\n".join(f"{place}: {error.message}" for place, error in mistakes)
+    return InputFileError(message, hint="; ".join(dict.fromkeys(e.hint for _, e in mistakes)))
 
 
 def _refuse_twins(file: BatchFile, batch: Batch) -> None:

@@ -83,7 +83,7 @@ def _stored(matrix: Matrix, store: Store | None) -> int | None:
 
 
 def _plan_text(matrix: Matrix, data: dict[str, Any]) -> str:
-    lines = [f"{matrix.batch.name}: {_cells_and_jobs(data['cells'], data['jobs'])}", ""]
+    lines = [f"{matrix.batch.name}: {_cells_and_jobs(matrix)}", ""]
     width = max((len(axis.name) for axis in matrix.axes), default=0)
     lines += [f"  {a.name:<{width}}  {len(a):>5}  {_some_labels(a)}" for a in matrix.axes]
     lines += ["", "settings", *_settings_lines(matrix), "", "first cells"]
@@ -95,7 +95,10 @@ def _plan_text(matrix: Matrix, data: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cells_and_jobs(cells: int, jobs: int) -> str:
+def _cells_and_jobs(matrix: Matrix) -> str:
+    cells, jobs = matrix.cells, matrix.jobs
+    if matrix.distinct is None:
+        return f"{counted(cells, 'cell')}, so many that equal ones are not counted"
     if cells == jobs:
         return f"{counted(cells, 'cell')}, each a picture of its own"
     return f"{counted(cells, 'cell')}, {counted(jobs, 'different picture')}"

@@ -120,6 +120,15 @@ def test_a_bad_lora_file_is_exit_code_2(
     assert answer["hint"]
 
 
+def test_all_bad_local_files_are_named_at_once(gridfarm: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "prompts: [a]\nmodel: ./nothing\n"
+                 "lora_files: {x: x.safetensors, y: y.safetensors}\n"
+                 "settings: {loras: {x: 1, y: 1}}\n")  # fmt: skip
+    answer, _ = gridfarm("plan", file, code=2)
+    for place in ("model ./nothing", "lora_files.x", "lora_files.y"):
+        assert place in answer["message"]
+
+
 def test_one_lora_under_two_names_in_a_cell(gridfarm: Any, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(TINY_LORA.read_bytes())
     file = write(tmp_path / "a.yaml", "prompts: [a]\nmodel: tiny\n"
