@@ -162,7 +162,7 @@ class CellTask:
             except BrokerError:
                 raise
             except BadInput as error:
-                self._fail(lease, error.message)
+                self._fail(lease, self._reason(batch_id, error))
             except SuspectPicture as error:
                 self._suspect(lease, error.message)
             except Exception as error:
@@ -245,6 +245,13 @@ class CellTask:
         self.store.put(name, json.dumps(note).encode(), content_type="application/json")
         where = (lease.batch_id, lease.i, lease.key, self.identity.worker)
         self._settled(lease.batch_id, self.ledger.fail(*where, reason))
+
+    def _reason(self, batch_id: str, error: BadInput) -> str:
+        """With LoRAs by the names that the person gave them; a Job knows only their hashes."""
+        text = f"{error.message}; {error.hint}" if error.hint else error.message
+        for name, sha256 in self.matrix(batch_id).batch.loras.items():
+            text = text.replace(f"LoRA {sha256[:12]}", f"LoRA {name!r}") if sha256 else text
+        return text
 
     def _failed_attempt(self, lease: Lease, error: Exception) -> None:
         """An error that may be the machine's. Three attempts on two machines, or on the only

@@ -219,7 +219,7 @@ def test_a_lora_that_only_the_worker_finds_bad(farm: Farm) -> None:
     assert (end["state"], end["done"], end["failed"]) == ("done", 2, 2)
     failures = farm.gridfarm("status", batch)["failures"]
     assert [f["labels"]["variant"] for f in failures] == ["bad", "bad"]
-    assert all("LoRA" in f["reason"] for f in failures)
+    assert all(f["reason"].startswith("LoRA 'misfit': ") for f in failures)
     assert farm.gridfarm("submit", file)["queued"] == 0
     assert farm.gridfarm("grid", batch, "-o", str(farm.folder / "misfit.png"))["files"]
 
