@@ -102,3 +102,11 @@ def test_the_examples_share_their_common_pictures() -> None:
     """Base, negative only and both are cells of the article's comparison too."""
     shared = {c.key for c in cells("wrong-lora.yaml")} & {c.key for c in cells("ablation.yaml")}
     assert len(shared) == 15
+
+
+def test_the_readmes_batch_files_load() -> None:
+    """6 cells, and 2 prompts × 8 seeds × 3 guidance × 2 LoRAs less the excluded 16."""
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in readme.split("```yaml\n")[1:]]
+    files = [load_batch_file(None, text=text, base_dir=EXAMPLES) for text in blocks]
+    assert [Matrix(file.batch).cells for file in files] == [6, 80]
