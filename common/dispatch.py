@@ -146,14 +146,19 @@ class Dispatcher:
 
     def _look_after(self, batch_id: str) -> None:
         status = self.ledger.status(batch_id)
-        if status and status.done + status.failed >= status.total:
+        if status is None:
+            return  # Redis was wiped a moment ago; the next reconcile rebuilds it
+        if status.done + status.failed >= status.total:
             with self._forgetting_removed(batch_id):
                 self.finish(batch_id)
         elif self.ledger.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
             self.snapshot(batch_id)
 
     def snapshot(self, batch_id: str) -> None:
+        """Copy the done bits into the store; never those of a ledger that was just wiped."""
         data = self.ledger.done_bitmap(batch_id)
+        if not self.ledger.known(batch_id):
+            return
         self.store.put(keys.done_bitmap(batch_id), data, content_type="application/octet-stream")
 
     def finish(self, batch_id: str) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(ABC):
     """A child process that can be killed and started again on the same port and data."""
 
     def __init__(self, data_dir: Path) -> None:
@@ -43,15 +44,17 @@ class Server:
         data_dir.mkdir(parents=True, exist_ok=True)
 
     @property
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """How it is started."""
 
     @property
     def server_environment(self) -> dict[str, str]:
         return {}
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it takes requests."""
 
     @property
     def log(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common import keys
-from common.batch import Batch, RangeAxis
+from common.batch import Axis, Batch, RangeAxis, Value
 from common.dispatch import Dispatcher, read_control, read_failures
 from common.errors import BrokerUnreachable
 from common.ledger import Ledger, is_set
@@ -195,7 +195,7 @@ def test_status_without_a_broker_reads_the_store(store: Store, ledger: Ledger) -
 def test_a_broker_that_is_down_leaves_nothing_half_ordered(store: Store) -> None:
     away = Ledger(f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(BrokerUnreachable):
-        order(batch(), store, away)
+        submit(Resolved(batch(), {"ab" * 32: b"a LoRA"}), store, away)
     assert list(store.list("")) == []
 
 
@@ -215,3 +215,28 @@ def test_a_removed_batch_does_not_hold_up_the_others(store: Store, ledger: Ledge
     assert ledger.active() == [batch("kept").id]
     assert [*store.list(keys.ACTIVE)] == [keys.active(batch("kept").id)]
     assert ledger.redis.llen(queue_name()) == 4
+
+
+def test_equal_cells_are_sent_once(store: Store, ledger: Ledger) -> None:
+    """Four seeds, each twice: eight cells, four messages, and the batch ends after four."""
+    twins = Axis(name="variant", values=(
+        Value(label="one", settings={}), Value(label="other", settings={"guidance_scale": 5.0})
+    ))  # fmt: skip
+    document = batch().model_copy(update={"axes": (*batch().axes, twins)})
+    report = order(document, store, ledger)
+    assert (report.cells, report.jobs, report.queued) == (8, 4, 4)
+    assert ledger.redis.llen(queue_name()) == 4
+    for i in (0, 2, 4, 6):
+        finish_cell(document, i, store, ledger)
+    dispatcher(store, ledger).tick()
+    assert not store.exists(keys.active(report.batch))
+
+
+def test_a_wiped_ledger_never_overwrites_the_snapshot(store: Store, ledger: Ledger) -> None:
+    report = order(batch(), store, ledger)
+    finish_cell(batch(), 1, store, ledger)
+    dispatcher(store, ledger).snapshot(report.batch)
+    kept = store.get(keys.done_bitmap(report.batch))
+    ledger.redis.flushall()
+    dispatcher(store, ledger).snapshot(report.batch)
+    assert store.get(keys.done_bitmap(report.batch)) == kept != b""

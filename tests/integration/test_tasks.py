@@ -174,6 +174,24 @@ def test_the_picture_is_uploaded_last(worker: Any, folder: Store) -> None:
     assert images[2:] == ["png"]
 
 
+def test_no_picture_without_its_copies(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sidecar that cannot be written keeps the picture from being stored."""
+    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    away, pictures = iter([True, False]), []
+
+    def before(operation: str, name: str) -> None:
+        if operation == "probe":
+            pictures.append(folder.exists(keys.picture(cell(0).key)))
+        if operation == "put" and name == keys.sidecar(cell(0).key) and next(away, False):
+            raise StoreUnreachable("503 Slow Down")
+
+    run(worker(store=WrappedStore(folder, before)))
+    assert pictures == [False]
+    assert status(ledger) == (1, 0)
+
+
 def test_a_stored_cell_is_not_rendered(worker: Any, folder: Store, ledger: Ledger) -> None:
     folder.put(keys.picture(cell(0).key), b"there")
     task = worker()
