@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from common.batch import Batch
@@ -74,7 +75,9 @@ class Watcher:
             now = time.monotonic()
             try:
                 if now >= next_tick:
-                    dispatcher.tick()
+                    # The workers say so when the store is away; the ledger still answers.
+                    with suppress(StoreError):
+                        dispatcher.tick()
                     next_tick = now + TICK_EVERY_S
                 seen = self.ledger.status(self.batch_id)
                 status = self._from_ledger(seen) if seen else self._from_store()

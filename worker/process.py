@@ -1,4 +1,4 @@
-"""One worker process: a renderer, a timer that beats and dispatches, and Celery's consumer.
+"""One worker process: a renderer, two timers (heart and dispatcher), and Celery's consumer.
 
 Started by `worker.launch`, one per GPU. Ends with RESTART when it wants to be started afresh.
 """
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.dispatch import Dispatcher
@@ -43,16 +44,13 @@ class ProcessOptions:
     device: str | None = None
 
 
-class Timer(threading.Thread):
-    """Every two seconds, jittered: say that we live, and do what the dispatcher finds due."""
+class Every(threading.Thread):
+    """Does `work` every two seconds, jittered, and goes on whatever happens in it."""
 
-    def __init__(self, task: CellTask, report: WorkerReport) -> None:
-        super().__init__(name="timer", daemon=True)
-        self.task = task
-        self.report = report
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
         self._trouble = ""
-        self._began = ("", 0.0)
-        self._launcher = os.getppid()
         self._closing = threading.Event()
 
     def close(self) -> None:
@@ -60,26 +58,36 @@ class Timer(threading.Thread):
 
     def run(self) -> None:
         while not self._closing.is_set():
-            if os.getppid() != self._launcher:
-                log.warning("the launcher is gone; ending")
-                self._launcher = os.getppid()
-                os.kill(os.getpid(), signal.SIGINT)
-            self.tick()
+            self._once()
             self._closing.wait(TICK_S * random.uniform(0.75, 1.25))
 
-    def tick(self) -> None:
+    def _once(self) -> None:
         try:
-            self.beat()
-            self.task.dispatcher.tick()
+            self._work()
             self._trouble = ""
         except GridfarmError as error:
             if error.message != self._trouble:
                 log.warning("%s", error.message)
             self._trouble = error.message
         except Exception:
-            log.exception("the timer failed; it goes on")
+            log.exception("%s failed; it goes on", self.name)
+
+
+class Heart:
+    """Says that this process lives and what it does. It beats in a thread that never asks the
+    store, so that a worker that is paused for the store's sake can say so."""
+
+    def __init__(self, task: CellTask, report: WorkerReport) -> None:
+        self.task = task
+        self.report = report
+        self._began = ("", 0.0)
+        self._launcher = os.getppid()
 
     def beat(self) -> None:
+        if os.getppid() != self._launcher:
+            log.warning("the launcher is gone; ending")
+            self._launcher = os.getppid()
+            os.kill(os.getpid(), signal.SIGINT)
         state, message = self._state()
         if state != self._began[0]:
             self._began = (state, time.time())
@@ -122,13 +130,17 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
         identity.worker, identity.machine, queues, options.threads, renderer.device_name, "starting"
     )
     leases.start()
-    timer = Timer(task, report)
-    timer.start()
+    heart = Heart(task, report)
+    heart.beat()  # before the first feed, whose window counts this worker's threads
+    threads = [Every("heart", heart.beat), Every("dispatcher", dispatcher.tick)]
+    for thread in threads:
+        thread.start()
     log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
     try:
         _consume(settings.need_broker(), task, queues, options.threads)
     finally:
-        timer.close()
+        for thread in threads:
+            thread.close()
         leases.close()
         _say_goodbye(ledger, identity.worker)
     return RESTART if wants_restart.is_set() else 0

@@ -1,0 +1,89 @@
+"""Following a batch while things go wrong, on a real broker and a folder store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.batch import Batch
+from common.errors import StoreError, StoreUnreachable
+from common.ledger import Ledger, WorkerReport
+from common.models import BUILTIN_MODELS
+from common.queue import queue_name
+from common.spec_values import DEFAULTS
+from common.store import open_store
+from producer.resolve import Resolved
+from producer.submit import submit
+from producer.watch import PAUSED_FOR_S, Watcher
+from worker.process import Every
+
+pytestmark = pytest.mark.integration
+
+BATCH = Batch(
+    name="watched",
+    settings=DEFAULTS | {"model": "tiny", "prompt": "a wolf"},
+    axes=(),
+    models=dict(BUILTIN_MODELS),
+)
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, broker: str) -> Watcher:
+    store, ledger = open_store(str(tmp_path / "store")), Ledger(broker)
+    submit(Resolved(BATCH), store, ledger)
+    return Watcher(BATCH.id, BATCH, store, ledger)
+
+
+def say(watcher: Watcher, state: str, *, since: float) -> None:
+    assert watcher.ledger
+    report = WorkerReport("w1", "m1", (queue_name(),), 3, "cpu", state, "503 Slow Down", since)
+    watcher.ledger.beat(report, ttl_ms=60_000)
+
+
+def test_a_store_that_is_away_does_not_end_the_watching(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnreachable("503 Slow Down")
+
+    monkeypatch.setattr(type(watcher.store), "list", away)
+    say(watcher, "paused", since=time.time())
+    status = next(watcher.follow())
+    assert (status.state, status.listening[0].message) == ("queued", "503 Slow Down")
+
+
+def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
+    watcher: Watcher,
+) -> None:
+    say(watcher, "paused", since=time.time() - PAUSED_FOR_S - 1)
+    statuses = watcher.follow()
+    next(statuses)
+    with pytest.raises(StoreError, match="503 Slow Down") as ended:
+        next(statuses)
+    assert ended.value.exit_code == 3
+
+
+def test_a_worker_that_renders_keeps_it_going(watcher: Watcher) -> None:
+    say(watcher, "rendering", since=0.0)
+    statuses = watcher.follow()
+    assert [next(statuses).workers, next(statuses).workers] == [1, 1]
+
+
+def test_a_timer_goes_on_after_an_error() -> None:
+    """Expected or not, what goes wrong in a worker's timer does not end it."""
+    errors = iter([StoreUnreachable("503"), ValueError("a bug")])
+    done: list[str] = []
+
+    def work() -> None:
+        for error in errors:
+            raise error
+        done.append("worked")
+        timer.close()
+
+    timer = Every("test", work)
+    timer.start()
+    timer.join(30)
+    assert done == ["worked"]
