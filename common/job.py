@@ -35,6 +35,12 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+Text = Annotated[str, Field(max_length=200_000)]
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Guidance = Annotated[Finite, Field(ge=0, le=100)]
+Pixels = Annotated[int, Field(ge=0, le=16_384)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -47,12 +53,41 @@ class LoraUse(_Frozen):
     text_encoder: Finite
 
 
+class NegativePrompt(_Frozen):
+    """A negative prompt of the refiner's own, which may be none."""
+
+    text: Text | None
+
+
 class RefinerUse(_Frozen):
-    """The refiner's part; only there when `high_noise_frac` < 1."""
+    """The refiner's part: it takes over at `high_noise_frac` < 1 or, where that is 1, repaints
+    the base's finished latents at `strength` (image to image).
+
+    `steps` and `guidance_scale` None are the base's, as are `prompt` and `negative_prompt`.
+    """
 
     model: ModelRef
+    steps: Steps | None = None
+    guidance_scale: Guidance | None = None
+    strength: Annotated[Finite, Field(gt=0, le=1)] | None = None
     aesthetic_score: Finite = 6.0
     negative_aesthetic_score: Finite = 2.5
+    prompt: Text | None = None
+    negative_prompt: NegativePrompt | None = None
+
+
+class Size(_Frozen):
+    """Pixels, as SDXL is told them. diffusers' tuples are (height, width)."""
+
+    width: Pixels
+    height: Pixels
+
+
+class Crop(_Frozen):
+    """Pixels cut off at the top and left, as SDXL is told: `crops_coords_top_left`."""
+
+    top: Pixels = 0
+    left: Pixels = 0
 
 
 class SchedulerUse(_Frozen):
@@ -66,23 +101,30 @@ class Job(_Frozen):
     """Everything that can change a pixel. Equal Jobs are one picture.
 
     `width` and `height` are pixels. `seed` is 0…2⁶⁴−1. `negative_prompt` None is "no negative
-    prompt" (SDXL's zeros), which differs from "" (an encoded empty text). `scheduler` None is
-    the model's own. `vae` None is the model's own. `loras` are ordered by hash.
+    prompt" (SDXL's zeros), which differs from "" (an encoded empty text). `prompt_2` and
+    `negative_prompt_2` are what the second text encoder reads, None: the same as the first.
+    `original_size` and `target_size` None are the picture's size. `scheduler` and `vae` None
+    are the model's own. `loras` are ordered by hash.
     """
 
     epoch: int = RENDERER_EPOCH
     model: ModelRef
     dtype: Literal["fp16", "bf16", "fp32"]
     vae: ModelRef | None = None
-    prompt: Annotated[str, Field(max_length=200_000)]
-    negative_prompt: Annotated[str, Field(max_length=200_000)] | None = None
+    prompt: Text
+    prompt_2: Text | None = None
+    negative_prompt: Text | None = None
+    negative_prompt_2: Text | None = None
     long_prompts: Literal["truncate", "chunk"] = "truncate"
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     noise: Literal["cpu", "cuda"] = "cpu"
     width: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
     height: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
-    steps: Annotated[int, Field(ge=1, le=1000)]
-    guidance_scale: Annotated[Finite, Field(ge=0, le=100)]
+    original_size: Size | None = None
+    target_size: Size | None = None
+    crop: Crop = Crop()
+    steps: Steps
+    guidance_scale: Guidance
     high_noise_frac: Annotated[Finite, Field(gt=0, le=1)] = 1.0
     refiner: RefinerUse | None = None
     scheduler: SchedulerUse | None = None
@@ -90,8 +132,11 @@ class Job(_Frozen):
 
     @model_validator(mode="after")
     def _refiner_goes_with_its_fraction(self) -> Job:
-        if (self.refiner is None) != (self.high_noise_frac == 1.0):
-            raise ValueError("refiner and high_noise_frac < 1 belong together")
+        takes_over = self.refiner is not None and self.refiner.strength is None
+        if takes_over != (self.high_noise_frac < 1):
+            raise ValueError(
+                "high_noise_frac < 1 goes with a refiner without strength, 1 with none or strength"
+            )
         return self
 
     def to_json(self) -> dict[str, Any]:
