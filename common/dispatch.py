@@ -179,11 +179,21 @@ class Dispatcher:
             return
         failures = self.ledger.failures(batch_id)
         lines = (
-            {"i": cell.i, "key": cell.key, "labels": cell.labels, "failed": failures.get(cell.i)}
-            for cell in matrix
+            {"i": i, "key": _key(matrix, i), "labels": matrix.labels(i), "failed": failures.get(i)}
+            for i in range(len(matrix))
+            if matrix.keeps(i)
         )
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self.store.put(keys.cells(batch_id), text.encode(), content_type="application/jsonl")
+
+
+def _key(matrix: Matrix, i: int) -> str | None:
+    """None for a cell that cannot be, and has failed with that reason."""
+    try:
+        cell = matrix[i]
+    except GridfarmError:
+        return None
+    return cell.key if cell else None
 
 
 def opening(

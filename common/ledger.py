@@ -64,8 +64,9 @@ class LedgerStatus:
 class WorkerReport:
     """What a worker says of itself with each beat.
 
-    `state` is `starting`, `loading`, `listening`, `rendering` or `paused`; `message` says
-    what is loading, or why it is paused, and `since` the Unix time at which that began.
+    `state` is `starting`, `downloading`, `loading`, `listening`, `rendering` or `paused`;
+    `message` says what is downloading and how far, what is loading onto which device, or why
+    it is paused, and `since` the Unix time at which that began.
     """
 
     name: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,9 @@ CONTENT_TYPES = {
 }
 
 
+OnBytes = Callable[[int], None]
+
+
 class Store(Protocol):
     """Named bytes. A put is atomic: a reader gets the old object or the new one, never a part.
 
@@ -53,16 +56,24 @@ class Store(Protocol):
     def get(self, name: str) -> bytes:
         """Raises ObjectMissing."""
 
-    def get_file(self, name: str, path: Path) -> None:
+    def get_file(self, name: str, path: Path, on_bytes: OnBytes | None = None) -> None:
         """Fetch an object of any size; `path` appears only once it is whole.
 
-        Raises ObjectMissing."""
+        `on_bytes(count)` is called with each piece that comes; what it raises ends the
+        fetching. Raises ObjectMissing."""
+
+    def size(self, name: str) -> int:
+        """The object's bytes. Raises ObjectMissing."""
 
     def exists(self, name: str) -> bool:
         """Whether the object is there."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """The names that begin with `prefix`, in the order of their UTF-8 bytes."""
+
+    def folders(self, folder: str) -> Iterator[str]:
+        """The folders directly in `folder`, which ends in "/": for `batches/` the ids of the
+        batches. In the order in which `list` comes to them; what lies in them is not listed."""
 
     def delete(self, name: str) -> None:
         """Remove the object; nothing happens if it is not there."""
@@ -149,6 +160,13 @@ def check_name(name: str) -> None:
 def check_prefix(prefix: str) -> None:
     """Refuse what no object name can begin with. Raises UsageError."""
     check_name(f"{prefix}x")
+
+
+def check_folder(folder: str) -> None:
+    """Refuse what is no folder of object names. Raises UsageError."""
+    check_name(folder.removesuffix("/"))
+    if not folder.endswith("/"):
+        raise UsageError(f"{folder!r} is not a folder", hint="a folder's name ends in '/'")
 
 
 def content_type(name: str) -> str:

@@ -40,14 +40,21 @@ class FolderStore:
         with self._reading(name) as path:
             return path.read_bytes()
 
-    def get_file(self, name: str, path: Path) -> None:
+    def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
         with (
             self._reading(name) as source,
             source.open("rb") as data,
             disk_errors(f"cannot write {path}"),
             replacing(path) as copy,
         ):
-            shutil.copyfileobj(data, copy, COPY_BYTES)
+            while piece := data.read(COPY_BYTES):
+                copy.write(piece)
+                if on_bytes:
+                    on_bytes(len(piece))
+
+    def size(self, name: str) -> int:
+        with self._reading(name) as path:
+            return path.stat().st_size
 
     def exists(self, name: str) -> bool:
         try:
@@ -70,6 +77,15 @@ class FolderStore:
                 yield from self._walk(folder + name)
             else:
                 yield folder + name
+
+    def folders(self, folder: str) -> Iterator[str]:
+        store.check_folder(folder)
+        with disk_errors(f"{self.url}: cannot list {folder}"):
+            below = (name for name in _entries(self.root / folder) if name.endswith("/"))
+            for name in sorted(below):
+                # A folder whose objects were all deleted stays behind, and is none on S3.
+                if any(True for _ in self._walk(folder + name)):
+                    yield name.removesuffix("/")
 
     def delete(self, name: str) -> None:
         with self._errors("delete", name) as path:

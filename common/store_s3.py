@@ -70,14 +70,19 @@ class S3Store:
             data: bytes = answer["Body"].read()
             return data
 
-    def get_file(self, name: str, path: Path) -> None:
+    def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
         with disk_errors(f"cannot write {path}"), self._reading(name), replacing(path) as copy:
-            self._client.download_fileobj(self.bucket, self._key(name), copy)
+            key = self._key(name)
+            self._client.download_fileobj(self.bucket, key, copy, Callback=on_bytes)
+
+    def size(self, name: str) -> int:
+        with self._reading(name):
+            head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+            return int(head["ContentLength"])
 
     def exists(self, name: str) -> bool:
         try:
-            with self._reading(name):
-                self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+            self.size(name)
         except ObjectMissing:
             return False
         return True
@@ -91,11 +96,19 @@ class S3Store:
                     if not item["Key"].endswith("/"):
                         yield item["Key"].removeprefix(self.root)
 
-    def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+    def folders(self, folder: str) -> Iterator[str]:
+        store.check_folder(folder)
+        with self._errors("list", folder):
+            for page in self._pages(folder, Delimiter="/"):
+                for item in page.get("CommonPrefixes", ()):
+                    yield item["Prefix"].removeprefix(self.root + folder).removesuffix("/")
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         pages: Iterator[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket,
             Prefix=self.root + prefix,
             PaginationConfig={"PageSize": self.page_size},
+            **options,
         )
         return pages
 

@@ -4,8 +4,8 @@
     <cache>/trees/<sha256>/                 model folders, by the hash of their manifest
     <cache>/tiny@1/                         the tiny SDXL
 
-Everything appears whole or not at all, and is verified before: threads and processes that
-share a cache never see half a file.
+Models of the hub lie in the hub's own cache (worker.hub). Everything appears whole or not at
+all, and is verified before: threads and processes that share a cache never see half a file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,11 @@ from common.files import disk_errors
 from common.job import TINY_BASE, TINY_REFINER
 from common.safetensors_file import sha256_file
 from common.store import Store
+from worker.checkpoints import check_checkpoint, configs_of
+from worker.downloads import Downloads, short_name
+from worker.hub import HubModel, Part, download, download_configs
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class HubModel:
-    """A model on the hub, at one commit."""
-
-    id: str
-    revision: str
 
 
 def _build_tiny(cache_dir: Path) -> Path:
@@ -52,49 +48,75 @@ class Assets:
         store: Store,
         cache_dir: Path,
         *,
+        downloads: Downloads | None = None,
         build_tiny: Callable[[Path], Path] = _build_tiny,
     ) -> None:
         self.store = store
         self.cache_dir = cache_dir
+        self._downloads = downloads or Downloads()
         self._build_tiny = build_tiny
+        self._models: dict[Hashable, Path] = {}
+        self._locks: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     def lora(self, sha256: str) -> Path:
         """The LoRA's file. Raises BadInput if the store lacks it, and StoreError."""
-        return self._file(sha256, ".safetensors")
+        return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
 
-    def model(self, ref: str) -> Path | HubModel:
-        """A pipeline's folder, a checkpoint's file or a model on the hub.
+    def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
+        """A pipeline's folder or a checkpoint's file, with what a load as `part` in `dtype`
+        needs of it. Threads that want the same one wait for the first.
 
-        Raises BadInput if the store lacks a part of it or its manifest is unusable.
+        Raises BadInput if the store lacks a part of it or it is unusable, and HubError.
         """
+        return self._once((ref, part, dtype), lambda: self._model(ref, part, dtype))
+
+    def configs(self, part: Part) -> Path:
+        """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
+        return self._once(part, lambda: download_configs(configs_of(part), self._downloads))
+
+    def _once(self, wanted: Hashable, bring: Callable[[], Path]) -> Path:
+        """What was brought before is not looked up again, as each cell asks for it."""
+        with self._locks[wanted]:
+            found = self._models.get(wanted)
+            if found is None or not found.exists():
+                found = self._models[wanted] = bring()
+            return found
+
+    def _model(self, ref: str, part: Part, dtype: str) -> Path:
         if ref in (TINY_BASE, TINY_REFINER):
-            part = "base" if ref == TINY_BASE else "refiner"
+            folder = "base" if ref == TINY_BASE else "refiner"
             with disk_errors(f"cannot write {self.cache_dir}"):
-                return self._build_tiny(self.cache_dir) / part
+                return self._build_tiny(self.cache_dir) / folder
         kind, _, sha256 = ref.partition(":")
         if kind == "tree":
             return self._tree(sha256)
         if kind == "file":
-            return self._file(sha256, ".safetensors")
-        hub_id, at, revision = ref.partition("@")
-        if not at or "/" not in hub_id:
+            return self._checkpoint(sha256, ref, part)
+        if "/" not in ref or "@" not in ref:
             raise BadInput(
                 f"this worker knows no model {ref!r}", hint="update gridfarm on the worker"
             )
-        return HubModel(hub_id, revision)
+        return download(HubModel.parse(ref), part, dtype, self._downloads)
 
-    def _file(self, sha256: str, suffix: str = "") -> Path:
+    def _checkpoint(self, sha256: str, ref: str, part: Part) -> Path:
+        path = self._file(sha256, ".safetensors", short_name(ref))
+        check_checkpoint(path, ref, part)
+        self.configs(part)
+        return path
+
+    def _file(self, sha256: str, suffix: str, what: str) -> Path:
         path = self.cache_dir / "assets" / f"{sha256}{suffix}"
         if not path.exists():
             with self._partial(path) as partial:
-                self._download(sha256, partial / "file")
+                self._download(sha256, partial / "file", what)
                 (partial / "file").replace(path)
         return path
 
-    def _download(self, sha256: str, path: Path) -> None:
+    def _download(self, sha256: str, path: Path, what: str) -> None:
         name = keys.asset(sha256)
         try:
-            self.store.get_file(name, path)
+            with self._downloads.follow(what, self.store.size(name)) as count:
+                self.store.get_file(name, path, count)
         except ObjectMissing as error:
             raise BadInput(f"asset {sha256} is not in the store; submit the batch again") from error
         if sha256_file(path) != sha256:
@@ -106,10 +128,11 @@ class Assets:
     def _tree(self, sha256: str) -> Path:
         folder = self.cache_dir / "trees" / sha256
         if not folder.exists():
-            files = _manifest(self._file(sha256).read_bytes(), sha256)
+            what = short_name(f"tree:{sha256}")
+            files = _manifest(self._file(sha256, "", what).read_bytes(), sha256)
             with self._partial(folder) as partial:
                 for path, file_sha256 in files.items():
-                    _link(self._file(file_sha256), partial / "tree" / path)
+                    _link(self._file(file_sha256, "", f"{what}: {path}"), partial / "tree" / path)
                 _rename(partial / "tree", folder)
         return folder
 

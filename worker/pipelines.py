@@ -23,18 +23,16 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 
-from common.errors import BadInput, HubError, InputFileError
+from common.errors import BadInput
 from common.job import Job, SchedulerUse
-from common.safetensors_file import read_header
 from common.schedulers import SCHEDULER_TYPES
 from worker.adapters import MACHINE_TROUBLE, Adapters
-from worker.assets import Assets, HubModel
+from worker.assets import Assets
+from worker.hub import Part
 from worker.prompts import TextEncoder
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 VAES_KEPT = 2
-
-Source = Path | HubModel
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Pipelines:
     def base(self, job: Job) -> Base:
         """The job's base with the job's VAE, its LoRAs as they were left.
 
-        Raises BadInput for what is no SDXL, HubError if the hub cannot give it.
+        Raises BadInput for what is no SDXL, and what `Assets.model` raises.
         """
         if self._base is None or (self._base.ref, self._base.dtype) != (job.model, job.dtype):
             self._drop_base()
@@ -106,7 +104,7 @@ class Pipelines:
         return self._refiner
 
     def _load_base(self, ref: str, dtype: str) -> Base:
-        pipe = self._load(StableDiffusionXLPipeline, ref, dtype)
+        pipe = self._load(StableDiffusionXLPipeline, ref, "base", dtype)
         config = pipe.unet.config
         encoders = [pipe.text_encoder, pipe.text_encoder_2]
         widths = [encoder.config.hidden_size for encoder in encoders if encoder is not None]
@@ -119,7 +117,7 @@ class Pipelines:
 
     def _load_refiner(self, ref: str, dtype: str, base: Base) -> Refiner:
         shared = {"text_encoder_2": base.pipe.text_encoder_2, "vae": base.pipe.vae}
-        pipe = self._load(StableDiffusionXLImg2ImgPipeline, ref, dtype, **shared)
+        pipe = self._load(StableDiffusionXLImg2ImgPipeline, ref, "refiner", dtype, **shared)
         if pipe.unet.config.cross_attention_dim != base.pipe.text_encoder_2.config.hidden_size:
             raise BadInput(
                 f"the model {ref} is no SDXL refiner for {base.ref}: it does not read the base's "
@@ -128,11 +126,12 @@ class Pipelines:
             )
         return Refiner(ref, dtype, pipe, pipe.scheduler)
 
-    def _load(self, kind: Any, ref: str, dtype: str, **shared: Any) -> Any:
-        source = self._assets.model(ref)
-        with _load_errors(ref, source):
+    def _load(self, kind: Any, ref: str, part: Part, dtype: str, **shared: Any) -> Any:
+        source = self._assets.model(ref, part, dtype)
+        options = shared | self._settings(source, part)
+        with _load_errors(ref):
             _check_index(source)
-            pipe = _from(kind, source, dtype, add_watermarker=False, **shared)
+            pipe = _from(kind, source, dtype, add_watermarker=False, **options)
             if getattr(pipe.unet.config, "addition_embed_type", None) != "text_time":
                 raise BadInput(f"the model {ref} is no SDXL", hint="SD 1.5 and 2.x are not SDXL")
             if any(len(tokenizer) < 256 for tokenizer in _tokenizers(pipe)):
@@ -153,12 +152,19 @@ class Pipelines:
         return self._vaes[key]
 
     def _load_vae(self, ref: str, dtype: str) -> Any:
-        source = self._assets.model(ref)
-        with _load_errors(ref, source):
-            vae = _from_either(source, dtype)
+        source = self._assets.model(ref, "vae", dtype)
+        options = self._settings(source, "vae")
+        if options or _is_pipeline(source):
+            options["subfolder"] = "vae"
+        with _load_errors(ref):
+            vae = _from(AutoencoderKL, source, dtype, **options)
             if vae.config.latent_channels != 4 or len(vae.config.block_out_channels) != 4:
                 raise BadInput(f"the VAE {ref} is no VAE for SDXL")
             return vae.to(self._device)
+
+    def _settings(self, source: Path, part: Part) -> dict[str, str]:
+        """A checkpoint in one file has none of its own."""
+        return {"config": str(self._assets.configs(part))} if source.is_file() else {}
 
     def _drop_base(self) -> None:
         self._base = None
@@ -202,44 +208,32 @@ def _tokenizers(pipe: Any) -> list[Any]:
     return [tokenizer for tokenizer in both if tokenizer is not None]
 
 
-def _from_either(source: Source, dtype: str) -> Any:
+def _is_pipeline(folder: Path) -> bool:
     """A VAE may be given by itself or as the folder of a whole pipeline."""
-    if isinstance(source, HubModel):
-        try:
-            return _from(AutoencoderKL, source, dtype)
-        except (OSError, ValueError):
-            return _from(AutoencoderKL, source, dtype, subfolder="vae")
-    inside = source.is_dir() and not (source / "config.json").exists()
-    return _from(AutoencoderKL, source, dtype, **({"subfolder": "vae"} if inside else {}))
+    return not any(folder.glob("diffusion_pytorch_model*"))
 
 
-def _from(kind: Any, source: Source, dtype: str, **options: Any) -> Any:
-    options = {"dtype": DTYPES[dtype], "use_safetensors": True, **options}
-    if isinstance(source, Path) and source.is_file():
-        read_header(source, name="the checkpoint")
-        options.pop("use_safetensors")
-        return kind.from_single_file(str(source), **options)
+def _from(kind: Any, source: Path, dtype: str, **options: Any) -> Any:
+    if source.is_file():
+        return kind.from_single_file(str(source), dtype=DTYPES[dtype], **options)
     return _from_pretrained(kind, source, dtype, options)
 
 
-def _from_pretrained(kind: Any, source: Source, dtype: str, options: dict[str, Any]) -> Any:
+def _from_pretrained(kind: Any, folder: Path, dtype: str, options: dict[str, Any]) -> Any:
     """With the fp16 files where fp16 is wanted and there are some; else all are cast."""
-    name = str(source)
-    if isinstance(source, HubModel):
-        name = source.id
-        options["revision"] = source.revision
+    options = {"dtype": DTYPES[dtype], "use_safetensors": True, **options}
     if dtype == "fp16":
         try:
-            return kind.from_pretrained(name, variant="fp16", **options)
+            return kind.from_pretrained(str(folder), variant="fp16", **options)
         except (OSError, ValueError) as error:
             if "fp16" not in str(error):
                 raise
-    return kind.from_pretrained(name, **options)
+    return kind.from_pretrained(str(folder), **options)
 
 
-def _check_index(source: Source) -> None:
+def _check_index(source: Path) -> None:
     """A folder's index names the class of each part; only the libraries' own are loaded."""
-    if isinstance(source, HubModel) or source.is_file():
+    if source.is_file():
         return
     index = json.loads((source / "model_index.json").read_bytes())
     for part in index.values():
@@ -248,31 +242,18 @@ def _check_index(source: Source) -> None:
 
 
 @contextmanager
-def _load_errors(ref: str, source: Source) -> Iterator[None]:
-    """Say which model it was. What a hub refuses may be mended there; a file's fault not."""
+def _load_errors(ref: str) -> Iterator[None]:
+    """Say which model it was."""
     try:
         yield
     except (*MACHINE_TROUBLE, BadInput):
         raise
-    except InputFileError as error:
-        raise BadInput(f"the model {ref}: {error.message}", hint=error.hint) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        if isinstance(source, HubModel) or _asked_the_hub(error):
-            raise HubError(
-                f"the model {ref} cannot be loaded from the hub: {reason}",
-                hint="check the worker's network, and HF_TOKEN if the model is gated",
-            ) from error
+        if "meta tensor" in reason:
+            # diffusers leaves what a checkpoint lacks without data, and torch cannot move that.
+            reason = "it lacks some of the weights"
         raise BadInput(
             f"the model {ref} cannot be loaded: {reason}",
             hint="it takes a complete SDXL in diffusers' folder layout, or a checkpoint file",
         ) from error
-
-
-def _asked_the_hub(error: BaseException | None) -> bool:
-    """A checkpoint in one file takes its configs from the hub; diffusers hides that it did."""
-    while error is not None:
-        if type(error).__module__.startswith(("huggingface_hub", "httpx")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

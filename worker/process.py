@@ -24,6 +24,7 @@ from common.ledger import Ledger, WorkerReport
 from common.queue import TASK_NAME, celery_app, queue_name
 from common.settings import FarmSettings
 from common.store import open_store
+from worker.downloads import Downloads
 from worker.leases import LeaseKeeper
 from worker.tasks import CellTask, Identity
 
@@ -97,8 +98,11 @@ class Heart:
     def _state(self) -> tuple[str, str]:
         if self.task.paused:
             return "paused", self.task.paused
-        if self.task.phase:
-            return "loading", self.task.phase
+        state, message = self.task.phase
+        if state == "loading":
+            message = f"{message} onto {self.report.device}"
+        if state:
+            return state, message
         return ("rendering" if self.task.leases.held else "listening"), ""
 
 
@@ -112,9 +116,9 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
     from worker.assets import Assets
     from worker.render import Renderer
 
-    renderer = Renderer(
-        Assets(store, settings.cache_dir), device=options.device, cpu_threads=options.cpu_threads
-    )
+    downloads = Downloads()
+    assets = Assets(store, settings.cache_dir, downloads=downloads)
+    renderer = Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
     queues = _queues(renderer.device, options.gpu)
     identity = _identity()
     leases = LeaseKeeper(ledger, identity.worker)
@@ -125,7 +129,16 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     dispatcher = Dispatcher(store, ledger, queues)
-    task = CellTask(identity, store, ledger, dispatcher, renderer, leases, restart=restart)
+    task = CellTask(
+        identity,
+        store,
+        ledger,
+        dispatcher,
+        renderer,
+        leases,
+        restart=restart,
+        downloads=downloads,
+    )
     report = WorkerReport(
         identity.worker, identity.machine, queues, options.threads, renderer.device_name, "starting"
     )

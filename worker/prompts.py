@@ -64,8 +64,8 @@ class PromptEncoder:
 
     def conditioning(
         self,
-        prompt: str,
-        negative: str | None,
+        prompts: Sequence[str],
+        negatives: Sequence[str] | None,
         encoders: Sequence[TextEncoder],
         *,
         truncate: bool,
@@ -73,36 +73,46 @@ class PromptEncoder:
     ) -> dict[str, torch.Tensor]:
         """What a pipeline is called with: the encoders' embeddings side by side.
 
-        Without a negative prompt there are no negative embeddings, and the pipeline makes
-        its own: zeros or (not `zeros_for_none`) an encoded "". The latter it can make for one
-        chunk only, so for more they are here. Raises BadInput.
+        `prompts` and `negatives` have one text for each encoder; where one of them takes more
+        chunks than another, the others are lengthened. Without negative prompts there are no
+        negative embeddings, and the pipeline makes its own: zeros or (not `zeros_for_none`) an
+        encoded "". The latter it can make for one chunk only, so for more they are here.
+        Raises BadInput.
         """
-        positive = self._join(prompt, encoders, truncate)
-        if negative is None and not zeros_for_none and positive.chunks > 1:
-            negative = ""
-        given = {"prompt_embeds": positive.embeds, "pooled_prompt_embeds": positive.pooled}
-        if negative is None:
-            return given
-        other = self._join(negative, encoders, truncate)
-        chunks = max(positive.chunks, other.chunks)
-        return given | {
-            "prompt_embeds": self._padded(positive, chunks, encoders),
-            "negative_prompt_embeds": self._padded(other, chunks, encoders),
-            "negative_pooled_prompt_embeds": other.pooled,
+        positive = self._encodings(prompts, encoders, truncate)
+        if negatives is None and not zeros_for_none and _chunks(positive) > 1:
+            negatives = [""] * len(encoders)
+        negative = self._encodings(negatives, encoders, truncate) if negatives else []
+        chunks = _chunks([*positive, *negative])
+        given = {
+            "prompt_embeds": self._side_by_side(positive, chunks, encoders),
+            "pooled_prompt_embeds": positive[-1].pooled,
         }
+        if negative:
+            given |= {
+                "negative_prompt_embeds": self._side_by_side(negative, chunks, encoders),
+                "negative_pooled_prompt_embeds": negative[-1].pooled,
+            }
+        return given
 
-    def _join(self, text: str, encoders: Sequence[TextEncoder], truncate: bool) -> Encoding:
-        parts = [self._encode(text, encoder, truncate) for encoder in encoders]
-        return Encoding(torch.cat([part.embeds for part in parts], dim=-1), parts[-1].pooled)
+    def _encodings(
+        self, texts: Sequence[str], encoders: Sequence[TextEncoder], truncate: bool
+    ) -> list[Encoding]:
+        pairs = zip(texts, encoders, strict=True)
+        return [self._encode(text, encoder, truncate) for text, encoder in pairs]
 
-    def _padded(
-        self, encoding: Encoding, chunks: int, encoders: Sequence[TextEncoder]
+    def _side_by_side(
+        self, encodings: Sequence[Encoding], chunks: int, encoders: Sequence[TextEncoder]
     ) -> torch.Tensor:
+        pairs = zip(encodings, encoders, strict=True)
+        return torch.cat([self._padded(one, chunks, encoder) for one, encoder in pairs], dim=-1)
+
+    def _padded(self, encoding: Encoding, chunks: int, encoder: TextEncoder) -> torch.Tensor:
         """Lengthened by the encoding of "", as compel pads."""
         missing = chunks - encoding.chunks
         if not missing:
             return encoding.embeds
-        empty = self._join("", encoders, truncate=False).embeds
+        empty = self._encode("", encoder, truncate=False).embeds
         return torch.cat([encoding.embeds, *[empty] * missing], dim=1)
 
     def _encode(self, text: str, encoder: TextEncoder, truncate: bool) -> Encoding:
@@ -118,6 +128,15 @@ class PromptEncoder:
         size = sum(encoding.bytes for encoding in self._cache.values())
         while size > CACHE_BYTES and len(self._cache) > 1:
             size -= self._cache.popitem(last=False)[1].bytes
+
+
+def check_readable(text: str) -> None:
+    """Refuse a prompt that could not be encoded, before anything is. Raises BadInput."""
+    _parse(text)
+
+
+def _chunks(encodings: Sequence[Encoding]) -> int:
+    return max(encoding.chunks for encoding in encodings)
 
 
 def _encode(text: str, encoder: TextEncoder, truncate: bool) -> Encoding:

@@ -25,7 +25,8 @@ from common.errors import BadInput, SuspectPicture
 from common.job import Job
 from worker.assets import Assets
 from worker.pipelines import Base, Pipelines, Refiner, scheduler
-from worker.prompts import PromptEncoder
+from worker.prompts import PromptEncoder, check_readable
+from worker.stages import Stage, base_stage, refiner_stage
 
 OnStep = Callable[[int, int], None]
 
@@ -63,8 +64,7 @@ class Progress:
         self._on_step = on_step
 
     def __call__(self, pipe: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        # A solver of second order takes one step more in two stages than in one.
-        self.done = min(self.done + 1, self.total)
+        self.done += 1
         if self._on_step:
             self._on_step(self.done, self.total)
         if step + 1 == pipe.num_timesteps:
@@ -108,13 +108,15 @@ class Renderer:
         return self.device.startswith("cuda")
 
     def fetch(self, job: Job) -> None:
-        """Bring what the job needs from the store into the cache; the device is not touched,
-        and threads do not wait. Raises BadInput for what the store lacks, and StoreError."""
+        """Bring what the job needs from store and hub into the cache; the device is not
+        touched. Raises BadInput for what the store lacks, HubError and StoreError."""
         for lora in job.loras:
             self._assets.lora(lora.sha256)
-        for ref in (job.model, job.vae, job.refiner and job.refiner.model):
-            if ref:
-                self._assets.model(ref)
+        self._assets.model(job.model, "base", job.dtype)
+        if job.vae:
+            self._assets.model(job.vae, "vae", job.dtype)
+        if job.refiner:
+            self._assets.model(job.refiner.model, "refiner", job.dtype)
 
     def prepare(self, job: Job) -> None:
         """Load what the job needs onto the device. Raises BadInput, HubError, StoreError."""
@@ -169,62 +171,107 @@ class Renderer:
         on_step: OnStep | None,
     ) -> torch.Tensor:
         """(1, 3, height, width), 0…1."""
-        base.pipe.scheduler = scheduler(base.own_scheduler, job.scheduler, job.steps)
-        follow = Progress(len(base.pipe.scheduler.timesteps), watch, on_step)
+        stages = [base_stage(job), *([refiner_stage(job)] if refiner else [])]
+        follow = Progress(self._plan(job, base, refiner, stages), watch, on_step)
+        drawn = self._base_stage(job, base, stages[0], follow)
         if refiner is None:
-            return self._base_stage(job, base, follow, output_type="pt")
-        latents = self._base_stage(
-            job, base, follow, output_type="latent", denoising_end=job.high_noise_frac
-        )
-        return self._refiner_stage(job, base, refiner, follow, latents)
+            return drawn
+        return self._refiner_stage(job, base, refiner, stages[1], follow, drawn)
 
-    def _base_stage(self, job: Job, base: Base, follow: Progress, **ending: Any) -> torch.Tensor:
-        prompts = self._conditioning(job, base, base.pipe, "text_encoder", "text_encoder_2")
+    def _plan(self, job: Job, base: Base, refiner: Refiner | None, stages: list[Stage]) -> int:
+        """Give each stage its scheduler; the number of steps of both. Raises BadInput for what
+        the refiner could not do, before the base has done its part."""
+        base.pipe.scheduler = scheduler(base.own_scheduler, job.scheduler, stages[0].steps)
+        steps = _base_steps(base.pipe.scheduler, job.high_noise_frac)
+        if refiner is None:
+            return steps
+        finished = steps == len(base.pipe.scheduler.timesteps)
+        return steps + self._plan_refiner(job, refiner, stages[1], finished)
+
+    def _plan_refiner(self, job: Job, refiner: Refiner, stage: Stage, finished: bool) -> int:
+        for text in (*stage.prompts, *(stage.negatives(zeros_for_none=True) or ())):
+            check_readable(text)
+        refiner.pipe.scheduler = scheduler(refiner.own_scheduler, job.scheduler, stage.steps)
+        steps = _refiner_steps(refiner.pipe, stage, self.device)
+        if not steps:
+            _check_left_out(job, stage, finished)
+        return steps
+
+    def _base_stage(self, job: Job, base: Base, stage: Stage, follow: Progress) -> torch.Tensor:
+        encoders = ("text_encoder", "text_encoder_2")
+        prompts = self._conditioning(job, base, base.pipe, stage, *encoders)
         follow.watch.lap("encode")
-        size = {"width": job.width, "height": job.height}
-        return self._run(base.pipe, job, follow, **prompts, **size, **ending)
+        return self._run(base.pipe, job, stage, follow, **prompts)
 
     def _refiner_stage(
-        self, job: Job, base: Base, refiner: Refiner, follow: Progress, latents: torch.Tensor
+        self,
+        job: Job,
+        base: Base,
+        refiner: Refiner,
+        stage: Stage,
+        follow: Progress,
+        latents: torch.Tensor,
     ) -> torch.Tensor:
-        assert job.refiner is not None
         base.adapters.text_encoders_off()
-        refiner.pipe.scheduler = scheduler(refiner.own_scheduler, job.scheduler, job.steps)
-        prompts = self._conditioning(job, base, refiner.pipe, "text_encoder_2")
+        prompts = self._conditioning(job, base, refiner.pipe, stage, "text_encoder_2")
         follow.watch.lap("encode")
-        return self._run(
-            refiner.pipe,
-            job,
-            follow,
-            **prompts,
-            image=latents,
-            denoising_start=job.high_noise_frac,
-            output_type="pt",
-            aesthetic_score=job.refiner.aesthetic_score,
-            negative_aesthetic_score=job.refiner.negative_aesthetic_score,
-        )
+        return self._run(refiner.pipe, job, stage, follow, image=latents, **prompts)
 
-    def _run(self, pipe: Any, job: Job, follow: Progress, **arguments: Any) -> torch.Tensor:
+    def _run(
+        self, pipe: Any, job: Job, stage: Stage, follow: Progress, **tensors: torch.Tensor
+    ) -> torch.Tensor:
         """One stage. Each has a generator of its own with the job's seed."""
         device = self.device if job.noise == "cuda" else "cpu"
         return pipe(
-            num_inference_steps=job.steps,
-            guidance_scale=job.guidance_scale,
+            num_inference_steps=stage.steps,
+            guidance_scale=stage.guidance_scale,
             generator=torch.Generator(device).manual_seed(job.seed),
             callback_on_step_end=follow,
-            **arguments,
+            **stage.arguments,
+            **tensors,
         ).images
 
     def _conditioning(
-        self, job: Job, base: Base, pipe: Any, *encoders: str
+        self, job: Job, base: Base, pipe: Any, stage: Stage, *encoders: str
     ) -> dict[str, torch.Tensor]:
-        guided = job.guidance_scale > 1
+        zeros_for_none = pipe.config.force_zeros_for_empty_prompt or not stage.guided
         return self._prompts.conditioning(
-            job.prompt,
-            job.negative_prompt if guided else None,
+            stage.prompts,
+            stage.negatives(zeros_for_none=zeros_for_none),
             [base.encoder(encoder) for encoder in encoders],
             truncate=job.long_prompts == "truncate",
-            zeros_for_none=pipe.config.force_zeros_for_empty_prompt or not guided,
+            zeros_for_none=zeros_for_none,
+        )
+
+
+def _base_steps(scheduler: Any, high_noise_frac: float) -> int:
+    """How many timesteps diffusers' base takes: those down to its cutoff (`denoising_end`)."""
+    if high_noise_frac == 1:
+        return len(scheduler.timesteps)
+    trained = scheduler.config.num_train_timesteps
+    return int((scheduler.timesteps >= round(trained - high_noise_frac * trained)).sum())
+
+
+def _refiner_steps(pipe: Any, stage: Stage, device: str) -> int:
+    strength, start = (stage.arguments.get(name) for name in ("strength", "denoising_start"))
+    return len(pipe.get_timesteps(stage.steps, strength, device, denoising_start=start)[0])
+
+
+def _check_left_out(job: Job, stage: Stage, finished: bool) -> None:
+    """A refiner without a step is harmless only where the base has `finished` all of its own
+    and hands the picture on. Raises BadInput."""
+    assert job.refiner is not None
+    strength = job.refiner.strength
+    if strength is not None:
+        raise BadInput(
+            f"refiner.strength {strength:g} of {stage.steps} steps is not one step",
+            hint="raise refiner.strength or refiner.steps: their product is at least 1",
+        )
+    if not finished:
+        raise BadInput(
+            f"none of the refiner's {stage.steps} steps lies behind high_noise_frac "
+            f"{job.high_noise_frac:g}, so the base's noise would stay",
+            hint="raise refiner.steps or lower high_noise_frac",
         )
 
 

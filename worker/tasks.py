@@ -8,11 +8,13 @@ could not finish is handed back to the ledger, which sends it again.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -37,6 +39,7 @@ from common.ledger import Ledger
 from common.matrix import Cell, Matrix
 from common.picture import EncodedPicture, PictureMeta
 from common.store import Store
+from worker.downloads import Downloads, Stopped, short_name
 from worker.leases import Lease, LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -63,10 +66,6 @@ class RendersJobs(Protocol):
     def fingerprint(self, job: Job) -> dict[str, JsonValue]: ...
 
 
-class Stopped(Exception):
-    """The lease is gone: the cell was cancelled or is in other hands."""
-
-
 @dataclass(frozen=True)
 class Identity:
     """Who renders: a process of its own name on a machine."""
@@ -88,6 +87,7 @@ class CellTask:
         leases: LeaseKeeper,
         *,
         restart: Callable[[], None],
+        downloads: Downloads | None = None,
     ) -> None:
         self.identity = identity
         self.store = store
@@ -96,9 +96,10 @@ class CellTask:
         self.renderer = renderer
         self.leases = leases
         self.restart = restart
+        self.downloads = downloads or Downloads()
         self.closing = threading.Event()
         self.paused = ""
-        self.phase = ""
+        self._on_gpu = ("", "")
         self._gpu = threading.Lock()
         self._probing = threading.Lock()
         self._uploads = ThreadPoolExecutor(4, thread_name_prefix="upload")
@@ -125,14 +126,25 @@ class CellTask:
                 log.warning("%s #%d: %s", batch_id, i, error)
                 return
 
+    @property
+    def phase(self) -> tuple[str, str]:
+        """A worker's state and what is in it, ("", "") where there is nothing to say. What is
+        on the GPU counts for more than what is downloaded meanwhile for another cell."""
+        if self._on_gpu[0]:
+            return self._on_gpu
+        downloading = str(self.downloads)
+        return ("downloading", downloading) if downloading else ("", "")
+
     def close(self) -> None:
         """Start nothing more; a worker that is paused stops waiting for the store."""
         self.closing.set()
 
     def hand_back_all(self) -> None:
-        """Stop at the next denoising step and give every cell in hand back to the queue."""
+        """Stop at the next denoising step or piece of a download and give every cell in hand
+        back to the queue."""
         self.close()
         self.leases.stop_all()
+        self.downloads.stop()
 
     def _forgotten(self, batch_id: str) -> bool:
         """Forget a batch whose document is gone; False when the store had to be waited for."""
@@ -144,7 +156,12 @@ class CellTask:
         return True
 
     def _attempt(self, batch_id: str, i: int, generation: int) -> None:
-        cell = self.matrix(batch_id)[i]
+        matrix = self.matrix(batch_id)
+        try:
+            cell = matrix[i]
+        except GridfarmError as error:
+            self._fail_without_job(batch_id, i, generation, error)
+            return
         if cell is None:
             self._settled(batch_id, self.ledger.skip(batch_id, i))
             return
@@ -185,7 +202,8 @@ class CellTask:
             self._prepare(job)
             self._stop_if_asked(lease)
             self._charge(lease)
-            rendered = self.renderer.render(job, lambda *_: self._stop_if_asked(lease))
+            with self._telling("rendering"):
+                rendered = self.renderer.render(job, lambda *_: self._stop_if_asked(lease))
         seconds = sum(rendered.timings.values())
         log.info("%s #%d rendered in %.1f s", lease.batch_id, lease.i, seconds)
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
@@ -193,11 +211,16 @@ class CellTask:
 
     def _prepare(self, job: Job) -> None:
         """Load models and LoRAs; the timer tells the person that this is going on."""
-        self.phase = job.model.partition("@")[0]
-        try:
+        with self._telling("loading", short_name(job.model)):
             self.renderer.prepare(job)
+
+    @contextmanager
+    def _telling(self, state: str, message: str = "") -> Iterator[None]:
+        self._on_gpu = (state, message)
+        try:
+            yield
         finally:
-            self.phase = ""
+            self._on_gpu = ("", "")
 
     def _charge(self, lease: Lease) -> tuple[int, int]:
         machine = self.identity.machine
@@ -246,7 +269,16 @@ class CellTask:
         where = (lease.batch_id, lease.i, lease.key, self.identity.worker)
         self._settled(lease.batch_id, self.ledger.fail(*where, reason))
 
-    def _reason(self, batch_id: str, error: BadInput) -> str:
+    def _fail_without_job(
+        self, batch_id: str, i: int, generation: int, error: GridfarmError
+    ) -> None:
+        """A cell that cannot be a Job, in a batch too large for `plan` to look at each: it has
+        no key, so it gets one that no picture has."""
+        key = hashlib.sha256(f"{batch_id}#{i}".encode()).hexdigest()
+        if self.ledger.claim(batch_id, i, generation, key, self.identity.worker) == "ok":
+            self._fail(Lease(batch_id, i, key), self._reason(batch_id, error))
+
+    def _reason(self, batch_id: str, error: GridfarmError) -> str:
         """With LoRAs by the names that the person gave them; a Job knows only their hashes."""
         text = f"{error.message}; {error.hint}" if error.hint else error.message
         for name, sha256 in self.matrix(batch_id).batch.loras.items():

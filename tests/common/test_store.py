@@ -188,6 +188,24 @@ class TestList:
 
         assert list(store.list("failures/")) == names
 
+    def test_folders_are_those_that_objects_lie_in(self, store: Store) -> None:
+        """Of any depth, in the order of `list`; an object, a folder that was emptied and the
+        folder of another name that begins alike are none."""
+        for name in ("b/a/x", "b/a/y/z", "b/a-b/c/d", "b/object", "b/gone/x", "bb/c/x"):
+            store.put(name, b"1")
+        store.delete("b/gone/x")
+        if isinstance(store, store_s3.S3Store):
+            store.page_size = 1
+
+        assert list(store.folders("b/")) == ["a-b", "a"]
+        assert list(store.folders("b/a/")) == ["y"]
+        assert list(store.folders("nothing/here/")) == []
+
+    @pytest.mark.parametrize("folder", ["", "/", "b", "../", "b//"])
+    def test_what_is_no_folder_is_refused(self, store: Store, folder: str) -> None:
+        with pytest.raises(UsageError):
+            list(store.folders(folder))
+
     def test_a_console_mark_for_an_empty_folder_is_no_object(
         self, s3_store_url: str, s3_server: Ministack
     ) -> None:

@@ -200,9 +200,9 @@ def test_a_broker_that_is_down_leaves_nothing_half_ordered(store: Store) -> None
 
 
 def test_cells_that_need_cuda_go_to_cuda_workers() -> None:
-    assert queue_of(batch()) == "gridfarm.1.1"
-    assert queue_of(batch(noise="cuda")) == "gridfarm.1.1.cuda"
-    assert queue_of(batch().model_copy(update={"gpu": "l4"})) == "gridfarm.1.1.l4"
+    assert queue_of(batch()) == "gridfarm.2.1"
+    assert queue_of(batch(noise="cuda")) == "gridfarm.2.1.cuda"
+    assert queue_of(batch().model_copy(update={"gpu": "l4"})) == "gridfarm.2.1.l4"
 
 
 def test_a_removed_batch_does_not_hold_up_the_others(store: Store, ledger: Ledger) -> None:

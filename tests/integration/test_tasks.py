@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from common import keys
-from common.batch import Batch, RangeAxis
+from common.batch import Axis, Batch, RangeAxis, Value
 from common.dispatch import Dispatcher
 from common.errors import (
     BadInput,
@@ -215,6 +215,26 @@ def test_bad_input_fails_its_cell_at_once(worker: Any, folder: Store, ledger: Le
     assert ledger.failures(BATCH.id) == {0: "the LoRA 'wrong' fits no layer"}
     note = json.loads(folder.get(keys.failure(BATCH.id, 0)))
     assert (note["reason"], note["key"]) == ("the LoRA 'wrong' fits no layer", cell(0).key)
+
+
+def test_a_cell_that_cannot_be_fails_alone(worker: Any, folder: Store, ledger: Ledger) -> None:
+    """In a batch too large to look at each cell beforehand; its neighbours are rendered, and
+    the batch can end."""
+    variants = (Value(label=name, settings={"prompt": text}) for name, text in
+                (("good", "a wolf"), ("bad", "a {beast}")))  # fmt: skip
+    seeds = RangeAxis(name="seed", first="0", last="9999")
+    big = BATCH.model_copy(update={"axes": (seeds, Axis(name="variant", values=tuple(variants)))})
+    submit(Resolved(big), folder, ledger)
+    task = worker()
+    task(big.id, 0, 0)
+    task(big.id, 1, 0)
+    assert ledger.failures(big.id) == {
+        1: "cell 1 (seed 0, variant bad): there is no word {beast}; double literal braces"
+    }
+    assert [ledger.status(big.id).done, ledger.status(big.id).failed] == [1, 1]  # type: ignore[union-attr]
+    Dispatcher(folder, ledger, [queue_name()]).finish(big.id)
+    first, second = folder.get(keys.cells(big.id)).splitlines()[:2]
+    assert json.loads(first)["key"] and json.loads(second)["key"] is None
 
 
 def test_three_attempts_on_the_only_machine_fail_a_cell(worker: Any, ledger: Ledger) -> None:

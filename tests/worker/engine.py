@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,29 @@ from common import keys
 from common.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
 from common.safetensors_file import TINY_LORA
 from common.store import Store
+from worker.downloads import Count, Downloads
 
 REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
 
 Tensors = dict[str, torch.Tensor]
+
+
+class Told(Downloads):
+    """Keeps what the heart would read after each piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    @contextmanager
+    def follow(self, name: str, total: int) -> Iterator[Count]:
+        with super().follow(name, total) as count:
+
+            def listen(size: int) -> None:
+                count(size)
+                self.told.append(str(self))
+
+            yield listen
 
 
 def job(**changes: Any) -> Job:

@@ -13,8 +13,9 @@ import pytest
 from common import keys
 from common.errors import BadInput, StoreUnreachable
 from common.store import Store, open_store
-from tests.worker.engine import put, put_tree
-from worker.assets import Assets, HubModel
+from tests.worker.engine import Told, put, put_tree
+from worker.assets import Assets
+from worker.downloads import Stopped
 
 DATA = b"some weights"
 
@@ -70,9 +71,30 @@ def test_errors_of_the_store_pass_through(
     def away(*_: Any) -> None:
         raise StoreUnreachable("no answer")
 
+    sha256 = put(store, DATA)
     monkeypatch.setattr(store, "get_file", away)
     with pytest.raises(StoreUnreachable):
-        assets.lora("0" * 64)
+        assets.lora(sha256)
+
+
+@pytest.mark.parametrize("store_url", ["folder", "s3"], indirect=True)
+def test_each_piece_that_comes_from_the_store_is_told(store_url: str, cache: Path) -> None:
+    """With what it is; and it can be stopped, which leaves nothing behind."""
+    store = open_store(store_url)
+    downloads = Told()
+    assets = Assets(store, cache, downloads=downloads, build_tiny=lambda folder: folder)
+    sha256 = put(store, b"x" * 20_000_000)
+    assets.lora(sha256)
+    assert downloads.told[-1] == f"LoRA {sha256[:12]}, 20 of 20 MB"
+    assert len(set(downloads.told)) > 3
+    tree = put_tree(store, _folder(cache.parent / "model"), {"unet/b": b"y" * 10_000_000})
+    assets.model(tree)
+    assert f"model folder {tree[5:17]}: unet/b, 10 of 10 MB" in downloads.told
+
+    downloads.stop()
+    with pytest.raises(Stopped):
+        assets.lora(put(store, b"z" * 20_000_000))
+    assert leftovers(cache) == []
 
 
 def test_threads_that_fetch_at_once_agree(assets: Assets, store: Store, cache: Path) -> None:
@@ -181,9 +203,5 @@ def test_what_is_no_manifest_is_refused(assets: Assets, store: Store, manifest: 
 def test_references_of_every_kind(assets: Assets, store: Store, cache: Path) -> None:
     assert assets.model("tiny@1") == cache / "built" / "base"
     assert assets.model("tiny-refiner@1") == cache / "built" / "refiner"
-    checkpoint = assets.model(f"file:{put(store, DATA)}")
-    assert isinstance(checkpoint, Path)
-    assert checkpoint.read_bytes() == DATA
-    assert checkpoint.suffix == ".safetensors"
-    revision = "0123456789" * 4
-    assert assets.model(f"owner/name@{revision}") == HubModel("owner/name", revision)
+    tree = put_tree(store, _folder(cache.parent / "model"))
+    assert assets.model(tree) == cache / "trees" / tree.removeprefix("tree:")

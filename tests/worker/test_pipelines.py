@@ -14,9 +14,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 
 from common.errors import BadInput, HubError
-from common.job import TINY_BASE, TINY_REFINER, RefinerUse
+from common.job import TINY_BASE, TINY_REFINER, Job, RefinerUse
 from common.store import Store
-from tests.worker.engine import REFINED, file_of, job, put, put_tree, same
+from tests.worker.engine import REFINED, job, put, put_tree, same
 from worker.assets import Assets
 from worker.render import Renderer
 
@@ -145,11 +145,15 @@ def test_a_vae_of_another_kind_is_refused(
         renderer.render(job(vae=put_tree(engine_store, tmp_path)))
 
 
+@pytest.mark.parametrize("step", [Renderer.fetch, Renderer.render], ids=["fetch", "render"])
 @pytest.mark.parametrize("place", ["model", "vae", "refiner"])
-def test_a_hub_that_cannot_be_reached_is_said_to_be(renderer: Renderer, place: str) -> None:
+def test_a_hub_that_cannot_be_reached_is_said_to_be(
+    renderer: Renderer, place: str, step: Callable[[Renderer, Job], Any]
+) -> None:
+    """Already when the job is fetched, before it waits for the GPU."""
     wanted = REFINED | {"refiner": RefinerUse(model=NOWHERE)}
     with pytest.raises(HubError) as failure:
-        renderer.render(job(**(wanted if place == "refiner" else {place: NOWHERE})))
+        step(renderer, job(**(wanted if place == "refiner" else {place: NOWHERE})))
     assert NOWHERE in failure.value.message
     assert failure.value.hint
     renderer.render(job(steps=1))
@@ -170,16 +174,6 @@ def test_a_checkpoint_that_is_no_safetensors_is_refused(
     for place in ("model", "vae"):
         with pytest.raises(BadInput, match=reason):
             renderer.render(job(**{place: f"file:{put(engine_store, data)}"}))
-
-
-def test_a_checkpoint_takes_its_configs_from_the_hub(
-    renderer: Renderer, engine_store: Store
-) -> None:
-    """So without a hub that is the reason, and not the file."""
-    name = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
-    sha256 = put(engine_store, file_of({name: torch.zeros(4)}))
-    with pytest.raises(HubError, match="from the hub"):
-        renderer.render(job(model=f"file:{sha256}"))
 
 
 def test_an_unknown_revision_of_the_tiny_model(assets: Assets) -> None:

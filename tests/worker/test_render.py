@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from common.errors import BadInput, SuspectPicture
-from common.job import TINY_BASE, SchedulerUse
+from common.job import TINY_BASE, TINY_REFINER, Job, RefinerUse, SchedulerUse
 from common.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
 from common.store import Store
 from tests.worker.engine import REFINED, file_of, job, put, put_tree, same, tiny_lora, use
@@ -24,13 +24,15 @@ from worker.assets import Assets
 from worker.pipelines import scheduler
 from worker.render import Renderer
 
+REPAINTED = {"refiner": RefinerUse(model=TINY_REFINER, strength=0.4)}
+
 VAE_FILE = "diffusion_pytorch_model.safetensors"
 
 
 @pytest.mark.parametrize("type_", sorted(SCHEDULER_TYPES))
-def test_every_scheduler_draws_in_one_stage_and_in_two(renderer: Renderer, type_: str) -> None:
+def test_every_scheduler_draws_in_every_stage(renderer: Renderer, type_: str) -> None:
     """And again the same, though schedulers hold state."""
-    for settings in ({}, REFINED):
+    for settings in ({}, REFINED, REPAINTED):
         cell = job(scheduler=SchedulerUse(type=type_), steps=5, **settings)
         assert same(renderer.render(cell).image, renderer.render(cell).image)
 
@@ -77,20 +79,108 @@ def test_a_scheduler_that_cannot_be_is_bad_input(
         renderer.render(job(scheduler=use))
 
 
+STAGES: dict[str, tuple[dict[str, Any], int]] = {
+    "all but nothing": ({"high_noise_frac": 0.001}, 6),
+    "half": ({"high_noise_frac": 0.5}, 6),
+    "four fifths": ({"high_noise_frac": 0.8}, 6),
+    "nothing": ({"high_noise_frac": 0.999}, 6),
+    "more steps of its own": ({"high_noise_frac": 0.5, "refiner": {"steps": 20}}, 2 + 10),
+    "repaints": ({"high_noise_frac": 1, "refiner": {"strength": 0.5}}, 6 + 3),
+    "repaints in its own steps": (
+        {"high_noise_frac": 1, "refiner": {"strength": 0.5, "steps": 9}},
+        6 + 4,
+    ),
+}
+
+
+def refined(settings: dict[str, Any], **changes: Any) -> Job:
+    own = RefinerUse(model=TINY_REFINER, **settings.get("refiner", {}))
+    return job(**changes, **settings | {"refiner": own})
+
+
+@pytest.mark.parametrize("share", STAGES)
 @pytest.mark.parametrize("type_", [None, "HeunDiscreteScheduler"])
-@pytest.mark.parametrize("fraction", [0.001, 0.5, 0.8, 0.999])
-def test_progress_counts_up_to_the_whole(
-    renderer: Renderer, fraction: float, type_: str | None
-) -> None:
-    """Over both stages, however they share the steps, and never beyond the whole."""
+def test_progress_counts_up_to_the_whole(renderer: Renderer, share: str, type_: str | None) -> None:
+    """One by one over both stages, however they share the steps."""
+    settings, total = STAGES[share]
     seen: list[tuple[int, int]] = []
     used = SchedulerUse(type=type_) if type_ else None
-    cell = job(**REFINED | {"high_noise_frac": fraction}, steps=6, scheduler=used)
+    cell = refined(settings, steps=6, scheduler=used)
     renderer.render(cell, lambda done, total: seen.append((done, total)))
-    totals = {total for _, total in seen}
-    assert totals == {11 if type_ else 6}
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert seen[-1][0] == seen[-1][1]
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for _, total in seen} == {len(seen)}
+    # Heun computes each step but the last one twice.
+    assert len(seen) == total if type_ is None else total < len(seen) <= 2 * total
+
+
+LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no step of its strength": (
+        {"high_noise_frac": 1, "refiner": {"strength": 0.2}},
+        "refiner.strength 0.2 of 4 steps is not one step",
+        "raise refiner.strength or refiner.steps",
+    ),
+    "no step of its own strength": (
+        {"high_noise_frac": 1, "refiner": {"strength": 0.9, "steps": 1}},
+        "refiner.strength 0.9 of 1 steps is not one step",
+        "raise refiner.strength or refiner.steps",
+    ),
+    "no step behind the fraction": (
+        {
+            "high_noise_frac": 0.6,
+            "refiner": {"steps": 2},
+            "scheduler": {"type": "DDIMScheduler", "options": {"timestep_spacing": "trailing"}},
+        },
+        "none of the refiner's 2 steps lies behind high_noise_frac 0.6",
+        "raise refiner.steps or lower high_noise_frac",
+    ),
+    "too few steps for its scheduler": (
+        {
+            "high_noise_frac": 0.5,
+            "refiner": {"steps": 1},
+            "scheduler": {"type": "PNDMScheduler", "options": {"skip_prk_steps": False}},
+            "steps": 8,
+        },
+        "with 1 steps",
+        "another number of steps",
+    ),
+    "a prompt that cannot be read": (
+        {"high_noise_frac": 0.5, "refiner": {"prompt": "a cat.swap(dog)"}},
+        "a cat.swap(dog)",
+        "escape",
+    ),
+    "a negative prompt that cannot be read": (
+        {"high_noise_frac": 0.5, "refiner": {"negative_prompt": {"text": "()++"}}},
+        "()++",
+        "escape",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", LEFT_OUT)
+def test_what_the_refiner_cannot_do_is_said_before_the_base_draws(
+    renderer: Renderer, fault: str
+) -> None:
+    settings, reason, hint = LEFT_OUT[fault]
+    steps: list[int] = []
+    with pytest.raises(BadInput) as failure:
+        renderer.render(refined(settings), lambda done, _: steps.append(done))
+    assert reason in failure.value.message
+    assert hint in failure.value.hint
+    assert steps == []
+    renderer.render(job(steps=1))
+
+
+def test_a_negative_prompt_that_is_not_read_may_be_anything(renderer: Renderer) -> None:
+    """Guidance of 1 or less takes none, of the refiner alone too."""
+    unread = {"negative_prompt": {"text": "()++"}, "guidance_scale": 1}
+    renderer.render(refined({"high_noise_frac": 0.5, "refiner": unread}))
+    renderer.render(job(guidance_scale=1, negative_prompt="()++", negative_prompt_2="()++"))
+
+
+@pytest.mark.parametrize("place", ["prompt_2", "negative_prompt_2"])
+def test_a_second_prompt_that_cannot_be_read_is_bad_input(renderer: Renderer, place: str) -> None:
+    with pytest.raises(BadInput, match=re.escape("'a cat.swap(dog)'")):
+        renderer.render(job(negative_prompt="wrong", **{place: "a cat.swap(dog)"}))
 
 
 class Stop(Exception):

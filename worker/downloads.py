@@ -1,0 +1,79 @@
+"""What a process is downloading and how far: told where the bytes move, read by the heart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+Count = Callable[[int], None]
+"""Takes the number of bytes that have come since the last call."""
+
+GB, MB = 1_000_000_000, 1_000_000
+
+
+def short_name(ref: str) -> str:
+    """A model as a person knows it: without its commit, and hashes cut short."""
+    kind, colon, sha256 = ref.partition(":")
+    if colon:
+        return f"{'checkpoint' if kind == 'file' else 'model folder'} {sha256[:12]}"
+    return ref.partition("@")[0]
+
+
+class Stopped(Exception):
+    """The cell is not wanted here any more: its lease is gone, or the process is ending."""
+
+
+@dataclass(eq=False)
+class Download:
+    """`total` and `done` are bytes."""
+
+    name: str
+    total: int
+    done: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.done += count
+
+    def __str__(self) -> str:
+        """`stabilityai/stable-diffusion-xl-base-1.0, 3.2 of 6.9 GB`; crumbs without figures."""
+        if self.total < MB:
+            return self.name
+        unit, size, digits = ("GB", GB, 1) if self.total >= GB else ("MB", MB, 0)
+        done = min(self.done, self.total)
+        return f"{self.name}, {done / size:.{digits}f} of {self.total / size:.{digits}f} {unit}"
+
+
+class Downloads:
+    """The downloads of all threads of a process."""
+
+    def __init__(self) -> None:
+        self._running: list[Download] = []
+        self._stopping = threading.Event()
+
+    @contextmanager
+    def follow(self, name: str, total: int) -> Iterator[Count]:
+        """Yield what is to be called with each piece; it raises Stopped once `stop` was called."""
+        download = Download(name, total)
+
+        def count(size: int) -> None:
+            if self._stopping.is_set():
+                raise Stopped
+            download.add(size)
+
+        self._running.append(download)
+        try:
+            yield count
+        finally:
+            self._running.remove(download)
+
+    def stop(self) -> None:
+        """End every download at its next piece; files that are whole are kept."""
+        self._stopping.set()
+
+    def __str__(self) -> str:
+        """The one that began first, "" if there is none."""
+        return next((str(download) for download in tuple(self._running)), "")
