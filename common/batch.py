@@ -10,16 +10,23 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from fractions import Fraction
+from functools import cached_property
+from math import ceil, floor
+from typing import Annotated, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from common.errors import GridfarmError
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 """Raised when a reader of the old document would misread a new one."""
 
+WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
+"""The settings that are whole numbers."""
+
+Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 BATCH_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,79}$")
 
@@ -29,7 +36,11 @@ class _Frozen(BaseModel):
 
 
 class Value(_Frozen):
-    """One value of an axis: its label and the settings it stands for."""
+    """One value of an axis: its label and the settings it stands for.
+
+    Settings are flat: a nested one has a dotted name (`refiner.steps`, `loras.style`), and a
+    word that prompts are filled in with is `words.<its axis>`.
+    """
 
     label: str
     settings: dict[str, JsonValue]
@@ -50,41 +61,84 @@ class Axis(_Frozen):
     def labels(self) -> Iterator[str]:
         return (value.label for value in self.values)
 
-    def has(self, label: str) -> bool:
-        return any(value.label == label for value in self.values)
-
     def setting_names(self) -> set[str]:
         return {name for value in self.values for name in value.settings}
 
 
 class RangeAxis(_Frozen):
-    """An axis of integers, `first` to `last` inclusive, that is never written out.
+    """An axis of numbers, `first` to `last` inclusive, that is never written out.
 
-    The numbers are decimal strings: seeds reach 2⁶⁴−1, and JSON numbers do not.
-    The label of a value is the number; the setting it stands for has the axis' name.
+    The numbers are decimal strings, so that 0.1 is 0.1 and a seed may reach 2⁶⁴−1. The label of
+    a value is its number; the setting it stands for has the axis' name.
     """
 
     name: Name
-    first: Annotated[str, Field(pattern=r"^\d{1,20}$")]
-    last: Annotated[str, Field(pattern=r"^\d{1,20}$")]
-    step: Annotated[str, Field(pattern=r"^\d{1,20}$")] = "1"
+    first: Decimals
+    last: Decimals
+    step: Annotated[str, Field(pattern=r"^\d{1,30}(\.\d{1,15})?$")] = "1"
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> RangeAxis:
+        first, last, step = self._units
+        if step <= 0 or last < first:
+            raise ValueError("a range needs first <= last and a step above 0")
+        return self
+
+    @cached_property
+    def _places(self) -> int:
+        """Digits behind the point that all three numbers fit in."""
+        return max(len(number.partition(".")[2]) for number in (self.first, self.last, self.step))
+
+    @cached_property
+    def _units(self) -> tuple[int, int, int]:
+        """first, last and step as whole numbers of 10^−places: exact at any length."""
+        numbers = (self.first, self.last, self.step)
+        first, last, step = (_in_units(number, self._places) for number in numbers)
+        return first, last, step
 
     def __len__(self) -> int:
-        return (int(self.last) - int(self.first)) // int(self.step) + 1
+        first, last, step = self._units
+        return (last - first) // step + 1
 
     def value(self, position: int) -> Value:
-        number = str(int(self.first) + position * int(self.step))
-        return Value.model_construct(label=number, settings={self.name: number})
+        label = self._label(position)
+        return Value.model_construct(label=label, settings={self.name: _number(self.name, label)})
 
     def labels(self) -> Iterator[str]:
-        return (str(n) for n in range(int(self.first), int(self.last) + 1, int(self.step)))
+        return (self._label(position) for position in range(self.__len__()))
 
-    def has(self, label: str) -> bool:
-        numbers = range(int(self.first), int(self.last) + 1, int(self.step))
-        return label.isascii() and label.isdecimal() and int(label) in numbers
+    def between(self, low: str, high: str) -> range:
+        """The positions of the values from `low` to `high` inclusive, both decimal numbers."""
+        first, last, step = self._units
+        scale = 10**self._places
+        bottom = max(0, ceil((Fraction(low) * scale - first) / step))
+        top = min((last - first) // step, floor((Fraction(high) * scale - first) / step))
+        return range(bottom, max(bottom, top + 1))
 
     def setting_names(self) -> set[str]:
         return {self.name}
+
+    def _label(self, position: int) -> str:
+        first, _, step = self._units
+        return _from_units(first + position * step, self._places)
+
+
+def _in_units(number: str, places: int) -> int:
+    whole, _, behind = number.partition(".")
+    return int(whole + behind.ljust(places, "0"))
+
+
+def _from_units(units: int, places: int) -> str:
+    digits = str(abs(units)).rjust(places + 1, "0")
+    whole, behind = digits[: len(digits) - places], digits[len(digits) - places :].rstrip("0")
+    return ("-" if units < 0 else "") + whole + (f".{behind}" if behind else "")
+
+
+def _number(setting: str, text: str) -> JsonValue:
+    """A seed stays a text, since JSON's numbers end at 2⁵³."""
+    if setting == "seed":
+        return text
+    return int(text) if setting in WHOLE_SETTINGS else float(text)
 
 
 class Batch(_Frozen):
@@ -93,12 +147,13 @@ class Batch(_Frozen):
     `settings` are what every cell starts from. A cell's settings are `settings`, then each
     axis' in order of precedence: `prompt`, then the axes under `axes`, then `variant`.
     `exclude` and `only` are conditions: axis name → labels that match; all axes of one
-    condition must match. `models` maps every model, VAE or refiner as written to its pinned
-    reference (`common.job.ModelRef`), `loras` every LoRA's name to the SHA-256 of its file;
-    None is "not resolved yet", which only a plan made offline has.
+    condition must match. On a RangeAxis `a..b` stands for the labels from a to b. `models` maps
+    every model, VAE or refiner as written to its pinned reference (`common.job.ModelRef`),
+    `loras` every LoRA's name to the SHA-256 of its file; None is "not resolved yet", which only
+    a plan made offline has.
     """
 
-    schema_number: Literal[1] = 1
+    schema_number: Literal[2] = 2
     name: Name
     settings: dict[str, JsonValue]
     axes: tuple[Axis | RangeAxis, ...]
@@ -140,12 +195,3 @@ def slug(name: str) -> str:
     """A name as lower-case ASCII words joined by hyphens, at most 60 characters."""
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return words[:60].strip("-") or "batch"
-
-
-def setting(data: dict[str, Any], path: str, default: Any = None) -> Any:
-    """`setting(s, "refiner.model")`: a setting, or one inside a nested one."""
-    for part in path.split("."):
-        if not isinstance(data, dict) or part not in data:
-            return default
-        data = data[part]
-    return data

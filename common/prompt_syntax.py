@@ -28,6 +28,9 @@ _SWAP = re.compile(r"[\w)\"]\s*\.swap\(")
 _COMBINED = re.compile(r"\)\s*\.(blend|and|add)\s*\(([^()]*)\)")
 _QUOTED = re.compile(r'"[^"]*"')
 
+BLENDED = re.compile(r"""\s*(?:"[^"]*"|\([^()]*\)|[^\s()",.=]+)\s*""")
+"""What may stand between a blend's commas; with anything else the whole prompt is literal text."""
+
 _ELSEWHERE = (
     (
         re.compile(rf"\([^()]*:\s*{_NUMBER}\s*\)"),
@@ -40,7 +43,11 @@ _ELSEWHERE = (
     (_LORA_CALL, "withLora(…) has no effect here; use the setting loras: {name: 1.0}"),
     (
         re.compile(r"(?<!\S)BREAK(?!\S)"),
-        "BREAK stays literal text; long_prompts: chunk reads prompts of more than 77 tokens",
+        "BREAK stays literal text; long_prompts: chunk reads prompts of more than 75 tokens",
+    ),
+    (
+        re.compile("[\u00a0\u2007\u202f]"),
+        "has a no-break space, which weights do not end at; write an ordinary space",
     ),
     (
         re.compile(r"\{[^{}|]*\|[^{}]*\}"),
@@ -81,6 +88,8 @@ def _surprises(plain: str) -> Iterator[str]:
             yield meaning
     if plain.count("(") != plain.count(")"):
         yield "has unbalanced parentheses, which stay literal text"
+    if (blend := _combination(plain)) and not _blends(plain[: blend.start()]):
+        yield 'is no blend but literal text: quote each part, ("a cat", "a dog").blend(1, 1)'
     if _COMBINED.search(plain) and not _combination(plain):
         yield "combines texts in the middle of a prompt, which stays literal text"
 
@@ -109,6 +118,13 @@ def _combination(plain: str) -> re.Match[str] | None:
         return None
     end = _closing(masked, start)
     return _COMBINED.match(plain, end) if end else None
+
+
+def _blends(group: str) -> bool:
+    """Whether `(one, two`, the parts of a blend, are such that compel takes them apart."""
+    inside = group.strip()[1:]
+    masked = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), inside)
+    return all(map(BLENDED.fullmatch, masked.split(",")))
 
 
 def _closing(masked: str, start: int) -> int | None:

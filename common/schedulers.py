@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -58,26 +59,32 @@ SCHEDULER_TYPES = frozenset(_TAKES)
 
 @dataclass(frozen=True)
 class _Kind:
-    """What an option's value may be: `says` completes "must be …"."""
+    """What an option's value may be: `says` completes "must be …", `schema` is JSON Schema."""
 
     says: str
     accepts: Callable[[JsonValue], bool]
+    schema: Mapping[str, Any]
 
 
 def _choice(*names: str) -> _Kind:
-    return _Kind(" or ".join(names), lambda value: isinstance(value, str) and value in names)
+    return _Kind(
+        " or ".join(names),
+        lambda value: isinstance(value, str) and value in names,
+        {"enum": [*names]},
+    )
 
 
 def _whole(first: int, last: int) -> _Kind:
     return _Kind(
         f"a whole number from {first} to {last}",
         lambda value: type(value) is int and first <= value <= last,
+        {"type": "integer", "minimum": first, "maximum": last},
     )
 
 
-_BOOL = _Kind("true or false", lambda value: isinstance(value, bool))
+_BOOL = _Kind("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
 
-_OPTIONS: Mapping[str, _Kind] = MappingProxyType(
+OPTIONS: Mapping[str, _Kind] = MappingProxyType(
     {
         "timestep_spacing": _choice("leading", "linspace", "trailing"),
         "steps_offset": _whole(0, 100),
@@ -91,6 +98,7 @@ _OPTIONS: Mapping[str, _Kind] = MappingProxyType(
         "original_inference_steps": _whole(1, 1000),
     }
 )
+"""What diffusers' schedulers are told besides the name, and what each option takes."""
 
 _WORDS: Mapping[str, tuple[str, Option]] = MappingProxyType(
     {
@@ -221,10 +229,10 @@ def _split(text: str) -> tuple[str | None, list[str]]:
 
 
 def _add(options: dict[str, Option], scheduler_type: str, option: str, value: JsonValue) -> None:
-    if option not in _OPTIONS or not _fits(scheduler_type, option):
-        known = [name for name in _OPTIONS if _fits(scheduler_type, name)]
+    if option not in OPTIONS or not _fits(scheduler_type, option):
+        known = [name for name in OPTIONS if _fits(scheduler_type, name)]
         raise ValueError(f"{scheduler_type} takes no option {option!r}; {meant(option, known)}")
-    kind = _OPTIONS[option]
+    kind = OPTIONS[option]
     if not kind.accepts(value):
         raise ValueError(f"{option} must be {kind.says}, not {value!r}")
     assert isinstance(value, Option)

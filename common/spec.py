@@ -1,21 +1,25 @@
 """The batch file's language: text in, a validated Batch out, or all of its mistakes at once.
 
-Read by four neighbours: `spec_yaml` (YAML to a tree), `spec_values` (what each setting takes),
-`spec_axes` (the one rule of the language) and `spec_conditions`. Here are the keys at the top
-and what must hold for the whole. Paths in messages are dotted and count list entries from 1.
+Read by its neighbours: `spec_yaml` (YAML to a tree), `spec_values` (what each setting takes),
+`spec_axes` (the one rule of the language) with `spec_ranges`, `spec_generators` and `spec_files`,
+`spec_conditions` and `spec_words`. Here are the keys at the top and what must hold for the
+whole. Paths in messages are dotted and count list entries from 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from common import models
 from common.batch import Axis, Batch, Value
-from common.errors import BatchFileError, InputFileError, Problem
-from common.spec_axes import TOP_AXES, AnyAxis, AxisReader, Settings
+from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
+from common.matrix import Matrix
+from common.needs import Layer, layers, with_needs
+from common.normalise import LORA
+from common.spec_axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
 from common.spec_conditions import Conditions
 from common.spec_values import (
     DEFAULTS,
@@ -30,17 +34,34 @@ from common.spec_values import (
     noting,
     source,
 )
+from common.spec_words import check_words_together, words_of
 from common.spec_yaml import MAX_BYTES, NULL, Entries, Node, Scalar, read_yaml
 from common.suggest import meant
 
 MAX_CELLS = 1_000_000_000
 """A batch's progress is one Redis string of bits, and that ends at 2³²."""
 
+MAX_AXES = 100
 MAX_NAME = 100
 MAX_NOTES = 20
 
-_KEYS = ("name", "model", "settings", "lora_files", *TOP_AXES, "axes", "exclude", "only")
-_NOT_YET = frozenset({"words"})
+KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "name": "What the batch is called; if left out, as its file",
+        "model": SETTINGS["model"].about,
+        "settings": "What every picture starts from: {setting: value}",
+        "lora_files": "Names for LoRAs: {name: a .safetensors file or a hub id}",
+        "words": "What {name} in a prompt stands for: {animal: [wolf, cat]}; each an axis",
+        "prompts": "What to draw: [text, …], name: text, or name: {prompt: text, seed: 7}",
+        "seeds": "One, a list, a range (0..9, 10 seeds), or {random: 8, from: 7}",
+        "variants": "What is compared, each a bundle of settings: name: {setting: value}",
+        "axes": "What else varies, usually a setting: {steps: [20, 50], size: [1024x1024]}",
+        "exclude": "Cells to leave out: [{axis: value}]; all that an entry names must match",
+        "only": "Cells to keep, the opposite of exclude: those that any entry matches",
+    }
+)
+"""The keys at the top, and what stands under each."""
+
 _BUNDLE_AXES = frozenset({"prompt", "variant"})
 
 
@@ -54,6 +75,12 @@ class BatchFile:
     lora_sources: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    @property
+    def scope(self) -> Scope:
+        """What a value that is set later, on the command line, may refer to."""
+        words = frozenset(words_of(self.batch))
+        return Scope(self.lora_sources, words, self.base_dir)
+
 
 def load_batch_file(path: Path | None, *, text: str | None = None, base_dir: Path) -> BatchFile:
     """Read the batch file at `path`, or `text` (then `path` only names it; None is stdin).
@@ -62,15 +89,28 @@ def load_batch_file(path: Path | None, *, text: str | None = None, base_dir: Pat
     """
     file = "standard input" if path is None else str(path)
     data = _contents(path) if text is None and path is not None else text or ""
-    root, problems = read_yaml(data, file)
-    reader = _Reader(problems)
+    try:
+        root, problems = read_yaml(data, file)
+    except BatchFileError as error:
+        raise _failed(file, error.problems) from None
+    reader = _Reader(problems, base_dir)
     try:
         batch = reader.batch(root, _default_name(path))
     except EnoughMistakes:
         batch = None
     if batch is None:
-        raise BatchFileError(file, problems[:MAX_PROBLEMS])
+        raise _failed(file, problems)
     return BatchFile(batch, base_dir, reader.lora_sources, _few(reader.notes))
+
+
+def _failed(file: str, problems: Sequence[Problem]) -> BatchFileError:
+    """With what can be read of the problems, however long the texts in them are."""
+    return BatchFileError(file, [_readable(problem) for problem in problems[:MAX_PROBLEMS]])
+
+
+def _readable(problem: Problem) -> Problem:
+    parts = (problem.path, problem.message, problem.hint)
+    return Problem(*(part if len(part) <= 500 else f"{part[:499]}…" for part in parts))
 
 
 def _default_name(path: Path | None) -> str:
@@ -99,38 +139,54 @@ def _contents(path: Path) -> bytes:
 class _Reader:
     """One pass over a file; `problems` and `notes` are what it finds on the way."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], base_dir: Path) -> None:
         self.problems = problems
         self.notes: list[str] = []
         self.lora_sources: dict[str, str] = {}
+        self._base_dir = base_dir
 
     def batch(self, root: Node, default_name: str) -> Batch | None:
         """The whole file as a Batch; None when it has problems."""
         top = self._top(root)
         name = self._name(top.get("name", NULL)) or default_name
-        scope = self._lora_files(top.get("lora_files", NULL))
+        self._lora_files(top.get("lora_files", NULL))
+        words = top.get("words", NULL)
+        names = frozenset(words.values) if isinstance(words, Entries) else frozenset[str]()
+        scope = Scope(self.lora_sources, names, self._base_dir)
         reader = AxisReader(scope, self.problems, self.notes)
         settings = self._settings(top, reader)
         axes = tuple(reader.axes(top))
         self._check_whole(settings, axes, reader)
-        conditions = Conditions(axes, scope, reader.broken)
+        conditions = Conditions(axes, reader)
         exclude, only = (
             tuple(conditions.read(top.get(key, NULL), key, self.problems))
             for key in ("exclude", "only")
         )
         if self.problems:
             return None
-        written = [settings, *(value.settings for axis in axes for value in _values(axis))]
+        written = list(layers(settings, axes))
+        with noting(self.problems, ""):
+            self.notes += check_words_together(axes, written)
         self._note_ignored_negatives(written)
-        return Batch(
+        batch = Batch(
             name=name,
             settings=settings,
             axes=axes,
             exclude=exclude,
             only=only,
-            models=_models(written),
-            loras=self._loras(written),
         )
+        batch = with_needs(batch)
+        unused = [name for name in self.lora_sources if name not in batch.loras]
+        self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
+        self._check_cells(batch)
+        return None if self.problems else batch
+
+    def _check_cells(self, batch: Batch) -> None:
+        try:
+            if Matrix(batch).cells == 0:
+                self._wrong("", "exclude and only leave no cell", "remove a condition")
+        except GridfarmError as error:
+            self._wrong("", error.message, error.hint)
 
     def _top(self, root: Node) -> dict[str, Node]:
         """The entries at the top; a key with nothing behind it is as if not written."""
@@ -139,7 +195,7 @@ class _Reader:
             self._wrong("", f"the batch file {what}", 'start with prompts: ["A wolf"]')
             return {}
         for key in root.values:
-            if key not in _KEYS:
+            if key not in KEYS:
                 self._wrong(key, "is not a key of a batch file", _key_hint(key))
         return {key: value for key, value in root.values.items() if not is_null(value)}
 
@@ -152,15 +208,13 @@ class _Reader:
             self._wrong("name", f"must have 1 to {MAX_NAME} characters, not {len(node.text)}")
         return node.text if isinstance(node, Scalar) else None
 
-    def _lora_files(self, node: Node) -> Scope:
-        names: frozenset[str] = frozenset()
+    def _lora_files(self, node: Node) -> None:
         with noting(self.problems, "lora_files"):
-            written = mapping(node, "{name: file or hub id}")
-            names = frozenset(written)
-            for name, value in written.items():
+            for name, value in mapping(node, "{name: file or hub id}").items():
+                self.lora_sources[name] = ""
                 with noting(self.problems, f"lora_files.{name}"):
+                    check_name(name)
                     self.lora_sources[name] = source(value)
-        return Scope(names)
 
     def _settings(self, top: Mapping[str, Node], reader: AxisReader) -> Settings:
         settings: Settings = {}
@@ -171,7 +225,7 @@ class _Reader:
             with noting(self.problems, "model"):
                 if "model" in settings:
                     raise Mistake("is in settings too", "keep one of the two")
-                settings["model"] = reader.setting("model", top["model"], "model")
+                settings |= reader.settings("model", top["model"], "model")
         return {**DEFAULTS, **settings}
 
     def _check_whole(
@@ -180,7 +234,9 @@ class _Reader:
         self._check_overlaps(axes, reader.paths)
         if not self.problems and "prompt" not in settings:
             self._check_prompts(axes, reader.paths)
-        lengths = [axis.__len__() for axis in axes]  # len() itself ends at 2⁶³
+        if len(axes) > MAX_AXES:
+            self._wrong("", f"has {len(axes):,} axes", f"at most {MAX_AXES} are read")
+        lengths = [axis.__len__() for axis in axes[:MAX_AXES]]  # len() itself ends at 2⁶³
         if (cells := math.prod(lengths)) > MAX_CELLS:
             product = " × ".join(f"{length:,}" for length in lengths)
             self._wrong("", f"{product} makes {cells:,} cells", f"at most {MAX_CELLS:,} are read")
@@ -191,14 +247,16 @@ class _Reader:
         for axis in axes:
             if axis.name not in _BUNDLE_AXES:
                 for setting in sorted(axis.setting_names()):
-                    if setting in owners:
-                        self._overlap(paths[axis.name], setting, owners[setting])
+                    if owner := _owner(setting, owners):
+                        self._overlap(paths[axis.name], setting, owner)
+                for setting in axis.setting_names():
                     owners[setting] = paths[axis.name]
         for axis in axes:
             if axis.name in _BUNDLE_AXES:
-                for setting in sorted(axis.setting_names() & owners.keys()):
-                    first = next(v.label for v in _values(axis) if setting in v.settings)
-                    self._overlap(owners[setting], setting, f"{paths[axis.name]}.{first}")
+                for setting in sorted(axis.setting_names()):
+                    if owner := _owner(setting, owners):
+                        first = next(v.label for v in _values(axis) if setting in v.settings)
+                        self._overlap(owner, setting, f"{paths[axis.name]}.{first}")
 
     def _overlap(self, path: str, setting: str, other: str) -> None:
         self._wrong(path, f"sets {setting}, which {other} sets too", f"keep {setting} in one")
@@ -214,13 +272,7 @@ class _Reader:
                 without = f"{paths[axis.name]}.{missing[0]}"
         self._wrong(without or "prompts", "has no prompt", 'write prompts: ["A wolf"]')
 
-    def _loras(self, written: list[Settings]) -> dict[str, str | None]:
-        used = {name for settings in written for name in _mapped(settings, "loras")}
-        unused = [name for name in self.lora_sources if name not in used]
-        self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
-        return {name: None for name in self.lora_sources if name in used}
-
-    def _note_ignored_negatives(self, written: list[Settings]) -> None:
+    def _note_ignored_negatives(self, written: list[Layer]) -> None:
         scales = (settings.get("guidance_scale") for settings in written)
         low = next((s for s in scales if isinstance(s, float) and s <= 1), None)
         if low is not None and any(s.get("negative_prompt") is not None for s in written):
@@ -235,30 +287,18 @@ def _values(axis: AnyAxis) -> tuple[Value, ...]:
     return axis.values if isinstance(axis, Axis) else (axis.value(0),)
 
 
-def _mapped(settings: Settings, name: str) -> Settings:
-    value = settings.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _models(written: list[Settings]) -> dict[str, str | None]:
-    """Every model, VAE and refiner that a cell can need, those of defaults included."""
-    bases = {str(settings["model"]): None for settings in written if "model" in settings}
-    names = [*bases]
-    if models.TINY in bases:
-        names.append(models.TINY_REFINER_NAME)
-    if bases.keys() != {models.TINY}:
-        names += [models.SDXL_REFINER, models.FP16_FIX]
-    for settings in written:
-        others = (settings.get("vae"), _mapped(settings, "refiner").get("model"))
-        names += [str(other) for other in others if other not in (None, models.OWN_VAE)]
-    return {name: models.pinned(name) for name in names}
+def _owner(setting: str, owners: Mapping[str, str]) -> str | None:
+    """Which axis sets it; `loras` and one LoRA alone (`loras.style`) are in each other's way."""
+    if setting == "loras":
+        return next((path for name, path in owners.items() if name.startswith(LORA)), None) or (
+            owners.get(setting)
+        )
+    return owners.get(setting) or (owners.get("loras") if setting.startswith(LORA) else None)
 
 
 def _key_hint(key: str) -> str:
-    if key in _NOT_YET:
-        return "it is not yet supported; write the values out"
     if f"{key}s" in TOP_AXES:
         return f"write {key}s:"
     if key in SETTINGS:
         return f"write it under settings: {{{key}: …}}"
-    return meant(key, _KEYS)
+    return meant(key, KEYS)

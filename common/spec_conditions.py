@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from fractions import Fraction
 
-from common.batch import Axis, RangeAxis
+from common.batch import Axis, RangeAxis, Value
+from common.conditions import Spans, labels_of
 from common.errors import Problem
-from common.spec_values import SETTINGS, Mistake, Scope, is_null, mapping, noting
-from common.spec_yaml import NULL, Items, Node, Scalar
+from common.spec_axes import GROUPS, AxisReader
+from common.spec_ranges import between
+from common.spec_values import Mistake, find_setting, is_null, mapping, noting
+from common.spec_yaml import Items, Node, Scalar, plain, shown
 from common.suggest import meant
 
+AnyAxis = Axis | RangeAxis
 Condition = dict[str, tuple[str, ...]]
 
-_COMPARISON = re.compile(r"\s*([<>]=?|!=?|==?)\s*\S")
+MAX_CONDITIONS = 10_000
+MAX_COMPARED = 3_000_000
+"""Values of lists that all conditions compare and name together. Ranges cost nothing."""
+
+_COMPARISON = re.compile(r"\s*(?P<sign>>=|<=|>|<|!=?|==?)\s*(?P<rest>\S.*)", re.DOTALL)
+_DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,15})?")
+_COMPARE: dict[str, Callable[[Fraction, Fraction], bool]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+}  # fmt: skip
 
 
 class Conditions:
     """Reads conditions against `axes`: axis → a value or several; all axes must match.
 
-    A value matches a label, else the setting that the axis is named after. Values of `broken`
-    axes are not looked up, since their mistakes are known already.
+    A value matches a label, else what the value of a list sets, else it is a range, a
+    comparison (`"> 9"`) or a denial (`"!lcm"`). Values of broken axes are not looked up, since
+    their mistakes are known already.
     """
 
-    def __init__(
-        self, axes: tuple[Axis | RangeAxis, ...], scope: Scope, broken: Collection[str]
-    ) -> None:
+    def __init__(self, axes: Collection[AnyAxis], reader: AxisReader) -> None:
         self.axes = {axis.name: axis for axis in axes}
-        self.labels = {axis.name: {*axis.labels()} for axis in axes if isinstance(axis, Axis)}
-        self.scope = scope
-        self.broken = broken
+        self.reader = reader
+        self._compared = 0
+        self._places = {
+            axis.name: {label: at for at, label in enumerate(axis.labels())}
+            for axis in axes
+            if isinstance(axis, Axis)
+        }
 
     def read(self, node: Node, key: str, problems: list[Problem]) -> Iterator[Condition]:
         """The conditions under `key`; what is wrong goes to `problems`."""
@@ -38,6 +55,8 @@ class Conditions:
                 return
             if not isinstance(node, Items):
                 raise Mistake(f"must be a list, not {node}", f"write {key}: [{{axis: value}}]")
+            if len(node.values) > MAX_CONDITIONS:
+                raise Mistake(f"has {len(node.values):,} entries", f"at most {MAX_CONDITIONS:,}")
             for number, entry in enumerate(node.values, 1):
                 with noting(problems, f"{key}.{number}"):
                     yield self._condition(entry, f"{key}.{number}", problems)
@@ -49,51 +68,125 @@ class Conditions:
         condition: Condition = {}
         for name, value in written.items():
             with noting(problems, f"{path}.{name}"):
-                condition[name] = self._labels(name, value)
+                if name not in self.reader.broken:
+                    axis = self.axis(name)
+                    condition[name] = labels_of(axis, self.spans(axis, value))
+                    self._count(len(condition[name]))
         return condition
 
-    def _labels(self, name: str, node: Node) -> tuple[str, ...]:
-        """The labels of axis `name` that `node`, a value or a list of values, stands for."""
-        if name in self.broken:
-            return ()
+    def _count(self, values: int) -> None:
+        self._compared += values
+        if self._compared > MAX_COMPARED:
+            raise Mistake(
+                f"the conditions up to here compare {self._compared:,} values",
+                "write fewer, with names instead of values, or `only` instead of `exclude`",
+            )
+
+    def axis(self, name: str) -> AnyAxis:
+        """Raises Mistake."""
         if name not in self.axes:
             raise Mistake("is not an axis of this batch", meant(name, self.axes))
+        return self.axes[name]
+
+    def spans(self, axis: AnyAxis, node: Node) -> Spans:
+        """Where on the axis `node`, a value or a list of values, is. Raises Mistake."""
         values = node.values if isinstance(node, Items) else (node,)
         if not values:
             raise Mistake("lists no value", "write at least one")
-        labels = (label for value in values for label in self._matching(self.axes[name], value))
-        return tuple(dict.fromkeys(labels))
+        return Spans(span for value in values for span in self._one(axis, value).ranges)
 
-    def _matching(self, axis: Axis | RangeAxis, node: Node) -> list[str]:
-        found = _in_range(axis, node) if isinstance(axis, RangeAxis) else self._in_list(axis, node)
-        if found:
+    def _one(self, axis: AnyAxis, node: Node) -> Spans:
+        if found := self._equal(axis, node):
             return found
         text = node.text if isinstance(node, Scalar) else ""
-        if _COMPARISON.match(text):
-            raise Mistake(f"the comparison {node} is not yet supported", "list the values in [ ]")
-        raise Mistake(f"no value of {axis.name} is {node}", _nearest(axis, text))
+        found = self._range(axis, node) or self._comparison(axis, text)
+        if not found:
+            raise Mistake(f"no value of {axis.name} is {node}", _nearest(axis, text))
+        return found
 
-    def _in_list(self, axis: Axis, node: Node) -> list[str]:
-        if isinstance(node, Scalar) and node.text in self.labels[axis.name]:
-            return [node.text]
-        if axis.name not in SETTINGS:
-            return []
+    def _equal(self, axis: AnyAxis, node: Node) -> Spans:
+        if isinstance(axis, RangeAxis):
+            is_number = isinstance(node, Scalar) and _DECIMAL.fullmatch(node.text)
+            return Spans([axis.between(node.text, node.text)] if is_number else [])  # type: ignore[union-attr]
+        if isinstance(node, Scalar) and node.text in self._places[axis.name]:
+            return _at([self._places[axis.name][node.text]])
+        self._count(len(axis))
+        wanted = self._settings(axis.name, node)
+        if wanted is None:
+            return Spans([])
+        return _at(at for at, value in enumerate(axis.values) if _sets(value, wanted))
+
+    def _settings(self, name: str, node: Node) -> dict[str, object] | None:
+        """What `node` sets as a value of the axis, None where that is no single value."""
+        setting = f"words.{name}" if name in self.reader.scope.words else name
+        if name not in GROUPS and find_setting(setting) is None:
+            return None
         try:
-            wanted = SETTINGS[axis.name].read(node, self.scope)
+            return {**self.reader.read(setting, node)}
         except Mistake:
-            return []
-        same = (v for v in axis.values if v.settings.get(axis.name, NULL) == wanted)
-        return [value.label for value in same]
+            return None
+
+    def _range(self, axis: AnyAxis, node: Node) -> Spans:
+        ends = between(node) if isinstance(node, Scalar) else None
+        if ends is None:
+            return Spans([])
+        if isinstance(axis, RangeAxis):
+            return Spans([axis.between(*ends)])
+        low, high = map(Fraction, ends)
+        return _at(at for at, n in _numbers(axis) if low <= n <= high)
+
+    def _comparison(self, axis: AnyAxis, text: str) -> Spans:
+        match = _COMPARISON.fullmatch(text)
+        if match is None:
+            return Spans([])
+        sign, rest = match["sign"], match["rest"].strip()
+        if sign not in _COMPARE:
+            same = self._equal(axis, plain(rest)) or self._range(axis, plain(rest))
+            if not same:
+                raise Mistake(f"no value of {axis.name} is {shown(rest)}", _nearest(axis, rest))
+            return same.rest(axis.__len__()) if sign.startswith("!") else same
+        if not _DECIMAL.fullmatch(rest):
+            raise Mistake(f"{sign} compares numbers, and {rest!r} is none", 'write "> 9"')
+        if isinstance(axis, RangeAxis):
+            return _compared(axis, sign, rest)
+        numbers = [*_numbers(axis)]
+        if not numbers:
+            raise Mistake(f"{sign} compares numbers, and {axis.name} has none", "list the values")
+        return _at(at for at, number in numbers if _COMPARE[sign](number, Fraction(rest)))
 
 
-def _in_range(axis: RangeAxis, node: Node) -> list[str]:
-    if not isinstance(node, Scalar) or type(node.value) is not int:
-        return []
-    numbers = range(int(axis.first), int(axis.last) + 1, int(axis.step))
-    return [str(node.value)] if node.value in numbers else []
+def _at(positions: Iterator[int] | list[int]) -> Spans:
+    return Spans(range(at, at + 1) for at in positions)
 
 
-def _nearest(axis: Axis | RangeAxis, text: str) -> str:
+_MISSING = object()
+
+
+def _sets(value: Value, wanted: dict[str, object]) -> bool:
+    if not wanted:
+        return not value.settings
+    return all(value.settings.get(name, _MISSING) == found for name, found in wanted.items())
+
+
+def _numbers(axis: Axis) -> Iterator[tuple[int, Fraction]]:
+    """(position, number) of the values whose setting is a number."""
+    for at, value in enumerate(axis.values):
+        number = value.settings.get(axis.name)
+        numeric = isinstance(number, int | float) and not isinstance(number, bool)
+        if numeric or (axis.name == "seed" and isinstance(number, str)):
+            yield at, Fraction(str(number))
+
+
+def _compared(axis: RangeAxis, sign: str, rest: str) -> Spans:
+    length = axis.__len__()
+    first, last = axis.value(0).label, axis.value(length - 1).label
+    up_to, equal = axis.between(first, rest), axis.between(rest, rest)
+    below = up_to if not equal else range(up_to.start, equal.start)
+    above = axis.between(rest, last) if not equal else range(equal.stop, length)
+    return Spans([below if sign.startswith("<") else above, *([equal] if "=" in sign else [])])
+
+
+def _nearest(axis: AnyAxis, text: str) -> str:
     if isinstance(axis, RangeAxis):
         step = "" if axis.step == "1" else f" by {axis.step}"
         return f"it has {axis.first}..{axis.last}{step}"

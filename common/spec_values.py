@@ -6,22 +6,24 @@ of SETTINGS; everything that lists, checks or suggests settings reads that table
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import Any, Literal, cast
 
 from pydantic import JsonValue
 
 from common import models
 from common.errors import Problem
 from common.prompt_syntax import check_prompt
-from common.schedulers import parse_scheduler
-from common.spec_yaml import Entries, Items, Node, Scalar, to_json
+from common.schedulers import OPTIONS, SCHEDULER_NAMES, parse_scheduler
+from common.spec_yaml import Entries, Items, Node, Scalar, shown, to_json
 from common.suggest import closest, meant
+from common.templates import MAX_FILLED, names_in
+from common.training_sizes import TRAINING_SIZES
 
 MAX_SEED = 2**64 - 1
 MAX_PROBLEMS = 100
@@ -64,21 +66,38 @@ def noting(problems: list[Problem], path: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a value may refer to: the names in `lora_files`."""
+    """What values may refer to: the files in `lora_files` by name, the names in `words`, and
+    the folder that paths are relative to."""
 
-    loras: frozenset[str] = frozenset()
+    loras: dict[str, str] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
+    base_dir: Path = Path()
 
 
 Reader = Callable[[Node, Scope], JsonValue]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """`read` checks a value. `whole` settings are integers, so their axes can be ranges. `owns`
-    says whether a mapping is this setting's own value; otherwise it is a bundle of settings."""
+class Form:
+    """How a value is written: `check` reads it, `schema` tells an editor (JSON Schema, in the
+    keywords that draft-07 and 2020-12 share). It refuses nothing that `check` takes."""
 
-    read: Reader
-    whole: bool = False
+    check: Reader
+    schema: Mapping[str, Any]
+
+    def __call__(self, node: Node, scope: Scope) -> JsonValue:
+        return self.check(node, scope)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`read` checks a value, `about` says what it is. An axis of a `numeric` setting can be a
+    range, of a `text` one a list of texts from a file, of a `file` one files. `owns` says
+    whether a mapping is this setting's own value; otherwise it is a bundle of settings."""
+
+    read: Form
+    about: str
+    kind: Literal["", "numeric", "text", "file"] = ""
     owns: Callable[[Entries], bool] = lambda _entries: False
 
 
@@ -91,10 +110,34 @@ def _text(node: Node, _scope: Scope) -> str:
     raise Mistake(f"must be a text, not {node}", 'quote it, or write "" for an empty text')
 
 
+def as_plain_text(node: Node) -> str:
+    """The text of a node that must be one. Raises Mistake."""
+    return _text(node, Scope())
+
+
 def _prompt(node: Node, scope: Scope) -> str:
     text = _text(node, scope)
+    check_words(text, scope)
     if mistakes := check_prompt(text):
         raise Mistake.of([Problem("", message, _excerpt(text)) for message in mistakes])
+    return text
+
+
+def check_words(text: str, scope: Scope) -> None:
+    """Raises Mistake for `{name}` where there is no such word."""
+    for name in names_in(text):
+        if name not in scope.words:
+            close = closest(name, scope.words)
+            mend = f"did you mean {{{close}}}?" if close else f"write words: {{{name}: […]}}, or"
+            hint = mend if close else f"{mend} {{{{{name}}}}} for literal braces"
+            raise Mistake(f"has {{{name}}}, which is not in words", hint)
+
+
+def _word(node: Node, scope: Scope) -> str:
+    text = _text(node, scope)
+    check_words(text, scope)
+    if len(text) > MAX_FILLED:
+        raise Mistake(f"has {len(text):,} characters", f"at most {MAX_FILLED:,} are read")
     return text
 
 
@@ -103,35 +146,36 @@ def _negative_prompt(node: Node, scope: Scope) -> str | None:
     return None if is_null(node) else _prompt(node, scope)
 
 
-def _number(low: float, high: float, *, above: bool = False) -> Reader:
+def _number(low: float, high: float, *, above: bool = False) -> Form:
     """A finite number from `low` to `high`, without `low` itself if `above`."""
     bounds = f"a number {'above' if above else 'from'} {low:g} to {high:g}"
-    if math.isinf(high):
-        bounds = "a number"
 
     def read(node: Node, _scope: Scope) -> float:
         value = _numeric(node, bounds)
         inside = low < value <= high if above else low <= value <= high
-        if not inside or math.isinf(value):
+        if not inside:
             raise Mistake(f"must be {bounds}, not {node}")
         return float(value) + 0.0  # -0.0 is 0.0
 
-    return read
+    least = "exclusiveMinimum" if above else "minimum"
+    return Form(read, {"type": "number", least: low, "maximum": high})
 
 
-def _whole(low: int, high: int) -> Callable[[Node, Scope], int]:
+def _whole(low: int, high: int) -> Form:
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Form(lambda node, _scope: read_whole(node, low, high), schema)
+
+
+def read_whole(node: Node, low: int, high: int) -> int:
+    """A whole number from `low` to `high`. Raises Mistake."""
     bounds = f"a whole number from {low} to {high}"
-
-    def read(node: Node, _scope: Scope) -> int:
-        value = _numeric(node, bounds)
-        if isinstance(value, float):
-            hint = f"write {value:.0f}" if value.is_integer() else ""
-            raise Mistake(f"must be {bounds}, not {node}", hint)
-        if not low <= value <= high:
-            raise Mistake(f"must be {bounds}, not {node}")
-        return value
-
-    return read
+    value = _numeric(node, bounds)
+    if isinstance(value, float):
+        hint = f"write {value:.0f}" if value.is_integer() else ""
+        raise Mistake(f"must be {bounds}, not {node}", hint)
+    if not low <= value <= high:
+        raise Mistake(f"must be {bounds}, not {node}")
+    return value
 
 
 def _numeric(node: Node, bounds: str) -> int | float:
@@ -154,42 +198,61 @@ def _number_hint(node: Scalar) -> str:
     return ""
 
 
-def _seed(node: Node, scope: Scope) -> str:
+def _seed(node: Node, _scope: Scope) -> str:
     """Decimal text: JSON's numbers end at 2⁵³, seeds at 2⁶⁴ − 1."""
-    return str(_whole(0, MAX_SEED)(node, scope))
+    return str(read_whole(node, 0, MAX_SEED))
 
 
-def _choice(*names: str) -> Reader:
+def _choice(*names: str) -> Form:
     def read(node: Node, scope: Scope) -> str:
         text = _text(node, scope)
         if text not in names:
             raise Mistake(f"must be {' or '.join(names)}, not {node}", _did_you_mean(text, names))
         return text
 
-    return read
+    return Form(read, {"enum": [*names]})
 
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*")
 
 
-def _size(node: Node, scope: Scope) -> str:
+def _sides(node: Node) -> tuple[int, int]:
     if isinstance(node, Items):
         raise Mistake(f"must be one size, not {node}", "write it as 1024x1024")
-    match = _SIZE.fullmatch(_text(node, scope))
+    match = _SIZE.fullmatch(_text(node, Scope()))
     if match is None:
         raise Mistake(f"must be WIDTHxHEIGHT in pixels, not {node}", "write it as 1024x1024")
-    sides = [int(side) for side in match.groups()]
-    mended = [min(8192, max(64, 8 * round(side / 8))) for side in sides]
+    return int(match[1]), int(match[2])
+
+
+def _size(node: Node, _scope: Scope) -> str:
+    width, height = sides = _sides(node)
+    mended = tuple(min(8192, max(64, 8 * round(side / 8))) for side in sides)
     if sides != mended:
         raise Mistake(
             f"must have sides that are multiples of 8 from 64 to 8192, not {node}",
             f"the nearest is {mended[0]}x{mended[1]}",
         )
-    return f"{sides[0]}x{sides[1]}"
+    return f"{width}x{height}"
+
+
+def _told_size(node: Node, _scope: Scope) -> str:
+    """A size that SDXL is told, which no picture has to have."""
+    width, height = _sides(node)
+    if not (0 < width <= MAX_TOLD and 0 < height <= MAX_TOLD):
+        raise Mistake(f"must have sides from 1 to {MAX_TOLD:,} pixels, not {node}")
+    return f"{width}x{height}"
+
+
+def _crop(node: Node, scope: Scope) -> JsonValue:
+    read = _group(mapping(node, "{top: 0, left: 256}"), scope, {"top": _CUT, "left": _CUT})
+    return {name: pixels for name, pixels in read.items() if pixels}
 
 
 def _scheduler(node: Node, _scope: Scope) -> JsonValue:
     """As written; `default` and null are the model's own."""
+    if isinstance(node, Items) or (isinstance(node, Scalar) and len(node.text) > 100):
+        raise Mistake(f"must be a name such as 'euler', not {node}")
     written = cast(JsonValue, to_json(node))
     try:
         return written if parse_scheduler(written) else None
@@ -206,20 +269,33 @@ def source(node: Node, known: tuple[str, ...] = ()) -> str:
     if _PICKLES.search(text):
         raise Mistake(f"{text!r} is a pickle, which can run code", "convert it to .safetensors")
     local = re.match(r"[./~]|[A-Za-z]:\\", text) or text.endswith(".safetensors")
-    if not (text in known or local or models.is_hub_id(text)):
+    if local:
+        _check_path(text)
+    elif not (text in known or (models.is_hub_id(text) and ".." not in text)):
         forms = (*known, "a hub id (owner/name), a folder (./name) or a .safetensors file")
         raise Mistake(f"must be {', '.join(forms)}, not {node}", _did_you_mean(text, known))
     return text
 
 
-def _model(*builtins: str) -> Reader:
-    return lambda node, _scope: source(node, builtins)
+def _check_path(text: str) -> None:
+    """Raises Mistake for a path that no file system takes."""
+    try:
+        parts = Path(text).expanduser().parts
+    except RuntimeError as error:  # ~nobody
+        raise Mistake(f"{shown(text)}: {error}", "write the folder out") from None
+    if len(text) > MAX_PATH or any(len(part.encode()) > MAX_PATH_PART for part in parts):
+        raise Mistake(f"has {len(text):,} characters, too many for a path", "check its quotes")
+
+
+def _model(*builtins: str) -> Form:
+    schema = {"anyOf": [{"enum": [*builtins]}, {"type": "string"}]}
+    return Form(lambda node, _scope: source(node, builtins), schema)
 
 
 def _loras(node: Node, scope: Scope) -> JsonValue:
     """{name in lora_files: scale}, a scale being a number or {unet, text_encoder} numbers."""
     written = mapping(node, "{name: 1.0}")
-    return _each(written, lambda name, value: _lora(name, value, scope))
+    return read_each(written, lambda name, value: _lora(name, value, scope))
 
 
 def _lora(name: str, value: Node, scope: Scope) -> JsonValue:
@@ -231,22 +307,26 @@ def _lora(name: str, value: Node, scope: Scope) -> JsonValue:
     return _group(value.values, scope, {"unet": _SCALE, "text_encoder": _SCALE})
 
 
-def _refiner(node: Node, scope: Scope) -> JsonValue:
-    return _group(mapping(node, "{aesthetic_score: 6}"), scope, REFINER_SETTINGS)
-
-
 def _group(
     written: Mapping[str, Node], scope: Scope, readers: Mapping[str, Reader]
 ) -> dict[str, JsonValue]:
+    """The entries of a mapping of fixed names."""
+
     def read(name: str, value: Node) -> JsonValue:
         if name not in readers:
             raise Mistake("is not known here", meant(name, readers))
         return readers[name](value, scope)
 
-    return _each(written, read)
+    return read_each(written, read)
 
 
-def _each(
+def _mapping_of(**forms: Form) -> dict[str, Any]:
+    """The schema of a mapping of fixed names, or of none of them."""
+    properties = {name: form.schema for name, form in forms.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def read_each(
     written: Mapping[str, Node], read: Callable[[str, Node], JsonValue]
 ) -> dict[str, JsonValue]:
     """Every entry read; raises one Mistake with the problems of all."""
@@ -283,39 +363,159 @@ def _excerpt(text: str) -> str:
     return f"in {text[:60]!r}{'…' if len(text) > 60 else ''}"
 
 
-_SCALE = _number(-math.inf, math.inf)
-_SCORE = _number(0, 100)
+MAX_TOLD = 16_384
+MAX_PATH, MAX_PATH_PART = 4_000, 255
+"""Where Linux ends: characters of a path, bytes of a name in it."""
 
-REFINER_SETTINGS: Mapping[str, Reader] = MappingProxyType(
-    {
-        "model": _model(models.SDXL_REFINER, models.TINY_REFINER_NAME),
-        "aesthetic_score": _SCORE,
-        "negative_aesthetic_score": _SCORE,
-    }
-)
+_SCALE = _number(-1000, 1000)
+_SCORE = _number(0, 100)
+_STEPS = _whole(1, 1000)
+_GUIDANCE = _number(0, 100)
+_CUT = _whole(0, MAX_TOLD)
+
+TEXT: Mapping[str, Any] = {"type": ["string", "number", "boolean"]}
+"""The schema of a text: `1999` and `true` are texts too where one is meant."""
+
+_PROMPT = Form(_prompt, TEXT)
+_NEGATIVE_PROMPT = Form(_negative_prompt, {"type": [*TEXT["type"], "null"]})
+_PIXELS = {"type": "string", "pattern": f"^{_SIZE.pattern}$"}
+_TOLD_SIZE = Form(_told_size, _PIXELS)
+_TRAINED = [f"{width}x{height}" for width, height in TRAINING_SIZES]
+_STRENGTH = {"anyOf": [_SCALE.schema, _mapping_of(unet=_SCALE, text_encoder=_SCALE)]}
+_SCHEDULER = {
+    "anyOf": [
+        {"enum": ["default", *SCHEDULER_NAMES]},
+        {"type": ["string", "null"]},
+        {
+            "type": "object",
+            "properties": {
+                "name": {"anyOf": [{"enum": [*SCHEDULER_NAMES]}, {"type": "string"}]},
+                **{
+                    name: {"description": f"An option of diffusers: {kind.says}", **kind.schema}
+                    for name, kind in OPTIONS.items()
+                },
+            },
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
-        "model": Setting(_model(models.SDXL, models.TINY)),
-        "prompt": Setting(_prompt),
-        "negative_prompt": Setting(_negative_prompt),
-        "seed": Setting(_seed, whole=True),
-        "noise": Setting(_choice("cpu", "cuda")),
-        "steps": Setting(_whole(1, 1000), whole=True),
-        "guidance_scale": Setting(_number(0, 100)),
-        "high_noise_frac": Setting(_number(0, 1, above=True)),
-        "size": Setting(_size),
-        "scheduler": Setting(_scheduler, owns=lambda entries: "name" in entries.values),
-        "loras": Setting(_loras, owns=lambda _entries: True),
-        "lora_scale": Setting(_SCALE),
-        "vae": Setting(_model(models.FP16_FIX, models.OWN_VAE)),
-        "dtype": Setting(_choice("fp16", "fp32", "bf16")),
-        "long_prompts": Setting(_choice("truncate", "chunk")),
-        "refiner": Setting(_refiner, owns=lambda _entries: True),
+        "model": Setting(
+            _model(models.SDXL, models.TINY),
+            "The base: sdxl, tiny, a hub id (owner/name@revision), a folder or a .safetensors file",
+            "file",
+        ),
+        "prompt": Setting(
+            _PROMPT, "What to draw; (words)++ weigh more, {animal} is a word", "text"
+        ),
+        "prompt_2": Setting(_PROMPT, "What SDXL's second text encoder reads instead", "text"),
+        "negative_prompt": Setting(
+            _NEGATIVE_PROMPT, 'What not to draw; null is none, "" an empty text', "text"
+        ),
+        "negative_prompt_2": Setting(
+            _PROMPT, "The negative prompt that the second text encoder reads instead", "text"
+        ),
+        "seed": Setting(
+            Form(_seed, _whole(0, MAX_SEED).schema),
+            "The number that the noise is drawn from, 0 to 2⁶⁴ − 1",
+            "numeric",
+        ),
+        "noise": Setting(
+            _choice("cpu", "cuda"), "Where the noise is drawn: cuda as in most notebooks"
+        ),
+        "steps": Setting(_STEPS, "Denoising steps, 1 to 1000", "numeric"),
+        "guidance_scale": Setting(
+            _GUIDANCE, "How strongly to follow the prompt (CFG), 0 to 100", "numeric"
+        ),
+        "high_noise_frac": Setting(
+            _number(0, 1, above=True),
+            "The part of the steps that the base draws before the refiner; 1 is no refiner",
+            "numeric",
+        ),
+        "size": Setting(
+            Form(_size, {"anyOf": [{"enum": _TRAINED}, _PIXELS]}),
+            "WIDTHxHEIGHT of the picture in pixels, multiples of 8",
+        ),
+        "original_size": Setting(
+            _TOLD_SIZE, "WxH that SDXL is told the original had; else the size"
+        ),
+        "target_size": Setting(_TOLD_SIZE, "WxH that SDXL is told to aim at; else the size"),
+        "crop": Setting(
+            Form(_crop, {"anyOf": [_mapping_of(top=_CUT, left=_CUT), {"type": "null"}]}),
+            "Pixels that SDXL is told were cut off: {top: 0, left: 256}",
+            owns=lambda entries: entries.values.keys() <= {"top", "left"},
+        ),
+        "scheduler": Setting(
+            Form(_scheduler, _SCHEDULER),
+            "The sampler: dpm++ 2m karras, {name: euler, …}; default is the model's own",
+            owns=lambda entries: "name" in entries.values,
+        ),
+        "loras": Setting(
+            Form(_loras, {"type": ["object", "null"], "additionalProperties": _STRENGTH}),
+            "LoRAs by their names in lora_files, and their strengths: {style: 0.8}",
+            "file",
+            owns=lambda _entries: True,
+        ),
+        "lora_scale": Setting(_SCALE, "Multiplies the strength of every LoRA", "numeric"),
+        "vae": Setting(
+            _model(models.FP16_FIX, models.OWN_VAE),
+            "The VAE: fp16-fix, own (the model's), a hub id, a folder or a file",
+            "file",
+        ),
+        "dtype": Setting(
+            _choice("fp16", "fp32", "bf16"), "The precision of the weights; fp16, for tiny fp32"
+        ),
+        "long_prompts": Setting(
+            _choice("truncate", "chunk"), "truncate cuts prompts at 75 tokens, chunk reads all"
+        ),
+        "refiner.model": Setting(
+            _model(models.SDXL_REFINER, models.TINY_REFINER_NAME),
+            "The refiner: sdxl-refiner, a hub id, a folder or a .safetensors file",
+            "file",
+        ),
+        "refiner.steps": Setting(
+            _STEPS, "The steps of a whole run, of which it does its part", "numeric"
+        ),
+        "refiner.guidance_scale": Setting(
+            _GUIDANCE, "How strongly the refiner follows the prompt", "numeric"
+        ),
+        "refiner.strength": Setting(
+            _number(0, 1, above=True),
+            "Repaint the base's finished picture this strongly, at high_noise_frac 1",
+            "numeric",
+        ),
+        "refiner.aesthetic_score": Setting(
+            _SCORE, "How beautiful the picture is to be; else 6", "numeric"
+        ),
+        "refiner.negative_aesthetic_score": Setting(
+            _SCORE, "The score that the refiner moves away from; else 2.5", "numeric"
+        ),
+        "refiner.prompt": Setting(_PROMPT, "What the refiner reads instead of the prompt", "text"),
+        "refiner.negative_prompt": Setting(
+            _NEGATIVE_PROMPT, "What the refiner reads instead of the negative prompt", "text"
+        ),
     }
 )
+"""By their flat names; `refiner: {steps: 10}` is another spelling of `refiner.steps: 10`."""
 
-TEXT_SETTINGS = frozenset({"prompt", "negative_prompt"})
+WORD = Setting(Form(_word, TEXT), "What this word, written {word} in a prompt, stands for", "text")
+
+
+def find_setting(name: str) -> Setting | None:
+    """The setting of that flat name: one of SETTINGS, one LoRA's strength, or a word."""
+    group, _, inner = name.partition(".")
+    if group == "loras" and inner:
+        return Setting(
+            Form(lambda node, scope: _lora(inner, node, scope), _STRENGTH),
+            "The strength of this LoRA: 0.8, or {unet: 1, text_encoder: 0}",
+            "numeric",
+            owns=lambda entries: entries.values.keys() <= {"unet", "text_encoder"},
+        )
+    return WORD if group == "words" and inner else SETTINGS.get(name)
+
 
 DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
     {

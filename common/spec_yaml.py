@@ -95,6 +95,17 @@ def to_json(node: Node) -> Any:
     return {name: to_json(value) for name, value in node.values.items()}
 
 
+def plain(text: str) -> Scalar:
+    """A text from elsewhere (a table, the command line), read as YAML reads an unquoted one."""
+    return Scalar(_core(text), text, plain=True)
+
+
+def unprintable(text: str) -> tuple[int, str] | None:
+    """(line, character) of the first control character, if there is one."""
+    found = _UNPRINTABLE.search(text)
+    return (_position(text, found.start())[0], found[0]) if found else None
+
+
 class _Refused(Exception):
     def __init__(self, path: str, message: str, hint: str = "") -> None:
         self.problem = Problem(path, message, hint)
@@ -282,10 +293,15 @@ def _mend(error: yaml.YAMLError, mark: Any, source: str) -> str:
         return f"close the quote that opens in line {opening.line + 1}"
     if "flow" in context and opening:
         return f"close the bracket of line {opening.line + 1}, and quote the prompts in it"
+    if compared := _COMPARED.search(line):
+        return f'quote the comparison: "{compared[1]}"'
     if (value := _VALUE.match(line)) and _NEEDS_QUOTES.search(value[1]):
         return f"quote the prompt: {_quoted(value[1])}"
     return "check the indentation, and quote the prompt if this is one"
 
+
+_COMPARED = re.compile(r":\s*([<>!]=?\s*-?[\w.]+)")
+"""`seed: > 5`: YAML takes the sign for the beginning of a text of several lines, or a tag."""
 
 _VALUE = re.compile(r"^\s*(?:- +(?:(?:negative_)?prompt: +)?|[\w.-]+: +)(\S.*)$")
 """A line's value, which in a list of prompts is all of it but the hyphen."""

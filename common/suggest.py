@@ -5,6 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
+from types import MappingProxyType
+
+ELSEWHERE = MappingProxyType(
+    {
+        **dict.fromkeys(("cfg", "cfg_scale", "guidance"), "guidance_scale"),
+        **dict.fromkeys(("sampler", "sampler_name", "sampling_method"), "scheduler"),
+        **dict.fromkeys(("num_inference_steps", "sampling_steps"), "steps"),
+        **dict.fromkeys(("width", "height", "resolution"), "size"),
+        **dict.fromkeys(("checkpoint", "ckpt", "base_model"), "model"),
+        **dict.fromkeys(("denoising_strength", "strength"), "refiner.strength"),
+        **dict.fromkeys(("denoising_end", "denoising_start", "switch_at"), "high_noise_frac"),
+        **dict.fromkeys(("lora_weight", "lora_strength"), "lora_scale"),
+        **dict.fromkeys(("float16", "half"), "fp16"),
+        **dict.fromkeys(("float32", "full"), "fp32"),
+        "lora": "loras",
+        "bfloat16": "bf16",
+        "gpu": "cuda",
+    }
+)
+"""What other programs, and diffusers, call it → our name."""
 
 LISTED = 20
 """So many known names are listed when none is close."""
@@ -14,8 +34,11 @@ COMPARED = 1000
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like `word`, whatever its case; None if none is like it."""
+    """The known name most like `word`, whatever its case, or that other programs call so;
+    None if there is none."""
     by_lower = {name.lower()[:100]: name for name in islice(known, COMPARED)}
+    if (ours := ELSEWHERE.get(word.lower(), "")) in by_lower:
+        return by_lower[ours]
     close = get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 

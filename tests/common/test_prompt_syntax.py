@@ -79,6 +79,8 @@ def test_what_cannot_be_rendered_is_a_mistake(text: str, message: str) -> None:
         ("a (cat", "unbalanced"),
         ("a cat)", "unbalanced"),
         ('a ("cat", "dog").blend(1, 1)', "middle of a prompt"),
+        ("(a cat, a dog).blend(1, 1)", "quote each part"),
+        ("((a)++, b).blend(1, 1)", "quote each part"),
     ],
 )
 def test_what_is_read_otherwise_than_meant_is_a_warning(text: str, message: str) -> None:

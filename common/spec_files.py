@@ -1,0 +1,119 @@
+"""Files that a batch file names beside itself: texts, tables, and files found by a pattern."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from common.spec_values import Mistake
+from common.spec_yaml import shown, unprintable
+
+MAX_BYTES = 10_000_000
+MAX_VALUES = 100_000
+"""Values that one axis can list. Ranges have no such limit."""
+
+MAX_FILES = 10_000
+"""Files that one pattern can match."""
+
+_SEPARATORS = ("\t", ";", ",")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line; empty ones and those that begin with # are left out."""
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield number, text
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, {column: cell}) of each row of a table with a heading; empty cells are left out.
+
+    Separated by commas, semicolons or tabs, whichever the heading has. Raises Mistake.
+    """
+    text = _text(path)
+    heading = next(iter(text.splitlines()), "")
+    separator = next((s for s in _SEPARATORS if s in heading), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        _check_columns(columns, path)
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if len(cells) > len(columns):
+                raise Mistake(
+                    f"line {reader.line_num} of {path.name} has {len(cells)} cells, and the "
+                    f"heading {len(columns)}",
+                    'quote a cell that holds the separator: "a wolf, chilly"',
+                )
+            named = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+            if named:
+                yield reader.line_num, named
+    except csv.Error as error:
+        message = f"line {reader.line_num} of {path.name} cannot be read: {error}"
+        raise Mistake(message, "check its quotes") from None
+
+
+def _check_columns(columns: list[str], path: Path) -> None:
+    if not any(columns):
+        raise Mistake(f"{path.name} has no heading", "write the settings in its first line")
+    for name in columns:
+        if not name or columns.count(name) > 1:
+            what = f"the column {name!r} twice" if name else "a column without a name"
+            raise Mistake(f"{path.name} has {what}", "name each column once, after a setting")
+
+
+def found(base_dir: Path, pattern: str) -> list[str]:
+    """The files and folders that match a glob, as paths relative to `base_dir` where they are
+    in it, in their natural order (`e2` before `e10`). Raises Mistake."""
+    try:
+        absolute = Path(pattern).expanduser()
+        root = None if absolute.is_absolute() else base_dir
+        # Path.glob takes no absolute pattern.
+        matches = glob.iglob(str(absolute), root_dir=root, recursive=True)  # noqa: PTH207
+        names = list(islice(matches, MAX_FILES + 1))
+    except (OSError, ValueError, RuntimeError, re.error) as error:
+        message = f"cannot look for {shown(pattern)}: {error}"
+        raise Mistake(message, "write a pattern such as ./models/*.safetensors") from None
+    if not names:
+        raise Mistake(f"no file matches {shown(pattern)}", f"it was looked for in {base_dir}")
+    if len(names) > MAX_FILES:
+        raise Mistake(f"more than {MAX_FILES:,} files match {pattern!r}", "name fewer")
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+
+
+def _text(path: Path) -> str:
+    """Raises Mistake."""
+    hint = "paths are relative to the batch file"
+    try:
+        if not path.is_file():
+            kind = "is no file" if path.exists() else "is not there"
+            raise Mistake(f"{str(path)!r} {kind}", hint)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Mistake(f"cannot read {str(path)!r}: {reason}", hint) from None
+    if len(data) > MAX_BYTES:
+        raise Mistake(f"{path.name} has more than {MAX_BYTES:,} bytes", "split it")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        message = f"line {line} of {path.name} is not UTF-8"
+        raise Mistake(message, "save the file as UTF-8") from None
+    if place := unprintable(text):
+        line, character = place
+        message = f"line {line} of {path.name} has the control character {character!r}"
+        raise Mistake(message, "remove it")
+    return text
