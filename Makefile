@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO := gridfarm-demo
 
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint reference bench clean
 
 install: $(STAMP)
 
@@ -32,6 +32,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reference: install
+	$(BIN)/python -m producer.cli.reference > docs/commands.md
 
 bench: install
 	$(BIN)/python -m tests.benchmarks

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from common.batch import Axis, RangeAxis
+from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.matrix import Matrix
 from common.suggest import LISTED, closest
+from producer.where import find_values
 
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
 
 Where = Mapping[str, str | Sequence[str]]
-"""Axis → the one label or the labels that are kept."""
+"""Axis → what its values must be (see `producer.where`), or several such."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,18 @@ def choose(matrix: Matrix, where: Where) -> dict[str, ChosenAxis]:
     for name in where:
         _check_axis(name, known)
     return {
-        axis.name: ChosenAxis(axis, stride, _positions(axis, where.get(axis.name)))
+        axis.name: ChosenAxis(axis, stride, _positions(axis, where.get(axis.name), matrix.batch))
         for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
     }
 
 
-def _positions(axis: Axis | RangeAxis, labels: str | Sequence[str] | None) -> Sequence[int]:
-    if labels is None:
-        return range(len(axis))
-    wanted = [labels] if isinstance(labels, str) else labels
-    return sorted({_position(axis, label) for label in wanted})
-
-
-def _position(axis: Axis | RangeAxis, label: str) -> int:
-    if isinstance(axis, RangeAxis):
-        numbers = range(int(axis.first), int(axis.last) + 1, int(axis.step))
-        if label.isascii() and label.isdigit() and int(label) in numbers:
-            return numbers.index(int(label))
-        raise UsageError(
-            f"{axis.name} has no value {label!r}; it goes from {axis.first} to {axis.last}"
-        )
-    labels = list(axis.labels())
-    if label not in labels:
-        raise UsageError(f"{axis.name} has no value {label!r}", hint=_suggestion(label, labels))
-    return labels.index(label)
+def _positions(
+    axis: Axis | RangeAxis, written: str | Sequence[str] | None, batch: Batch
+) -> Sequence[int]:
+    if written is None:
+        return range(axis.__len__())
+    texts = [written] if isinstance(written, str) else written
+    return [*find_values(axis, texts, batch)]
 
 
 def _check_axis(name: str, known: Sequence[str]) -> None:

@@ -11,20 +11,26 @@ from pydantic import JsonValue
 
 from common.batch import Value
 from common.matrix import Cell
-from common.spec_values import as_text
+from common.normalise import REFINER, WORD
+from common.random_seeds import is_drawn
+from common.spec_values import SETTINGS, as_text
 from producer.lookup import Failed, Outcome, Strangers
 
 SHARED = (
     "model",
     "size",
+    "original_size",
+    "target_size",
+    "crop",
     "steps",
     "guidance_scale",
     "scheduler",
     "high_noise_frac",
-    "refiner",
+    *(name for name in SETTINGS if name.startswith(REFINER)),
     "negative_prompt",
     "loras",
     "lora_scale",
+    "long_prompts",
     "seed",
     "noise",
 )
@@ -36,11 +42,11 @@ def details(axis: str, value: Value) -> tuple[str, ...]:
 
     Empty where the label says it all: `30` on the axis `steps`.
     """
-    others = {name: v for name, v in value.settings.items() if name != "prompt"}
+    others = {n: v for n, v in value.settings.items() if n != "prompt" and not is_drawn(n, v)}
     prompt = value.settings.get("prompt")
     paragraphs = [] if prompt is None or prompt == value.label else [str(prompt)]
-    if others.keys() == {axis}:
-        own = others[axis]
+    if others.keys() <= {axis, WORD + axis} and others:
+        [own] = others.values()
         return (*paragraphs, *([] if as_text(own) == value.label else [text(own)]))
     return (*paragraphs, *([" · ".join(_named(others))] if others else []))
 
@@ -87,14 +93,8 @@ def text(value: JsonValue) -> str:
 
 
 def _named(settings: Mapping[str, JsonValue]) -> list[str]:
-    """`name value` for each; `refiner` is a group of settings, each named with its path."""
-    named = []
-    for name, value in settings.items():
-        if name == "refiner" and isinstance(value, dict):
-            named += [f"refiner.{part} {text(v)}" for part, v in value.items()]
-        else:
-            named.append(f"{name} {text(value)}")
-    return named
+    """`name value` for each; a word is called what the batch file calls it."""
+    return [f"{name.removeprefix(WORD)} {text(value)}" for name, value in settings.items()]
 
 
 def _with_details(axis: str, value: Value) -> str:
@@ -104,12 +104,16 @@ def _with_details(axis: str, value: Value) -> str:
 
 def _drop_what_says_nothing(same: dict[str, JsonValue], cells: Sequence[Cell]) -> None:
     """Defaults that change nothing: no refiner, no LoRA, noise from the CPU."""
-    defaults = {"high_noise_frac": 1, "noise": "cpu", "loras": {}, "lora_scale": 1}
+    defaults = {
+        "high_noise_frac": 1, "noise": "cpu", "loras": {}, "lora_scale": 1, "crop": {},
+        "long_prompts": "truncate",
+    }  # fmt: skip
     for name, nothing in defaults.items():
         if same.get(name) == nothing:
             del same[name]
     if all(cell.job.refiner is None for cell in cells):
-        same.pop("refiner", None)
+        for name in [name for name in same if name.startswith(REFINER)]:
+            del same[name]
     for name in [name for name, value in same.items() if value is None]:
         del same[name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from common import keys
@@ -34,17 +35,16 @@ def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Ba
 
 
 def batch_ids(store: Store) -> list[str]:
-    """All batches in the store."""
-    names = (name.removeprefix(keys.BATCHES) for name in store.list(keys.BATCHES))
-    return [name.removesuffix("/batch.json") for name in names if name.endswith("/batch.json")]
+    """All batches in the store, and what a removal that was cut off has left of one."""
+    return list(store.folders(keys.BATCHES))
 
 
 def _search(word: str, store: Store) -> str:
     ids = batch_ids(store)
-    named = [batch_id for batch_id in ids if batch_id.rpartition("-")[0] == slug(word)]
+    named = _whole(store, (id_ for id_ in ids if id_.rpartition("-")[0] == slug(word)))
     if named:
         return max(named, key=lambda batch_id: read_control(store, batch_id).submitted)
-    begun = [batch_id for batch_id in ids if batch_id.startswith(word)]
+    begun = _whole(store, (id_ for id_ in ids if id_.startswith(word)))
     if len(begun) == 1:
         return begun[0]
     if begun:
@@ -52,6 +52,11 @@ def _search(word: str, store: Store) -> str:
             f"{word!r} begins several batches: {', '.join(begun[:8])}", hint="write more of the id"
         )
     raise NotFound(f"the store at {store.url} has no batch {word!r}", hint=_suggest(word, ids))
+
+
+def _whole(store: Store, ids: Iterable[str]) -> list[str]:
+    """Those that have their document."""
+    return [batch_id for batch_id in ids if store.exists(keys.batch(batch_id))]
 
 
 def _suggest(word: str, ids: list[str]) -> str:

@@ -18,6 +18,7 @@ from common.errors import UsageError
 from common.files import replacing
 from common.matrix import Matrix
 from common.picture import Z_RLE
+from common.templates import names_in
 from producer import caption as words
 from producer.axes import ChosenAxis, Side, Where, check_counts, choose, offset_of, sides
 from producer.layout import arrange
@@ -171,7 +172,10 @@ def _sheet(
 
 
 def _tells(axis: str, value: Value) -> bool:
-    """Whether the label of an only value says more than the setting does by itself."""
+    """Whether the label of an only value says more than the setting does by itself, or than
+    the cells do: a prompt with words is another one in each."""
+    if axis == "prompt" and names_in(str(value.settings.get("prompt", ""))):
+        return True
     if axis not in ("prompt", *words.SHARED) or value.settings.keys() != {axis}:
         return True
     return bool(words.details(axis, value))

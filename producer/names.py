@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
-from common.batch import Axis, RangeAxis
+from common.batch import Axis, RangeAxis, Value
 from common.matrix import Cell, Matrix
+from common.random_seeds import is_drawn
 
 LIMIT = 80
 """Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before."""
@@ -50,19 +51,29 @@ def cell_paths(matrix: Matrix, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Pu
     """Each cell with its path: `<prompt>/s<seed>/<further axes>/<variant>.png`.
 
     Without a prompt axis the first folder is `prompt`; without a variant axis the file has the
-    last further axis' label, or is `image.png`. The seed is the one the cell is drawn with.
+    last further axis' label, or is `image.png`. The seed is the one the cell is drawn with;
+    where each image has its own, the folder is called as the axis calls it, `random-1`.
     """
     naming = {axis.name: _naming(axis) for axis in matrix.axes}
-    return ((cell, _path(cell, naming)) for cell in cells)
+    drawn = {value.label for value in _drawn_seeds(matrix)}
+    return ((cell, _path(cell, naming, drawn)) for cell in cells)
 
 
 Naming = dict[str, Callable[[str], str]]
 
 
-def _path(cell: Cell, naming: Naming) -> PurePosixPath:
+def _drawn_seeds(matrix: Matrix) -> Iterator[Value]:
+    """The values of the seed axis that stand for a seed for each image."""
+    axes = (axis for axis in matrix.axes if axis.name == "seed" and isinstance(axis, Axis))
+    return (v for axis in axes for v in axis.values if is_drawn("seed", v.settings.get("seed")))
+
+
+def _path(cell: Cell, naming: Naming, drawn: set[str]) -> PurePosixPath:
     names = {axis: naming[axis](label) for axis, label in cell.labels.items()}
     prompt, variant = names.pop("prompt", "prompt"), names.pop("variant", None)
-    seed = _seed_folder(cell, names.pop("seed", None))
+    name = names.pop("seed", None)
+    own = cell.labels.get("seed") in drawn
+    seed = name if name and own else _seed_folder(cell, name)
     *folders, file = [*names.values(), *([variant] if variant else [])] or ["image"]
     return PurePosixPath(prompt, seed, *folders, f"{file}.png")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,37 +12,49 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from common.batch import Axis, Batch, RangeAxis
+from common.errors import UsageError
 from common.gpus import visible_gpus
-from common.models import BUILTIN_MODELS, TINY, pinned
+from common.models import TINY
+from common.needs import layers, with_needs
 from common.spec import BatchFile
+from common.spec_values import SETTINGS, Mistake, Scope
+from common.spec_yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
 
-def with_model(file: BatchFile, model: str, say: Say) -> BatchFile:
+def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchFile:
     """Render `file` with `model` in every cell. Each thing that changes is said aloud."""
     if model == TINY:
-        return _with_tiny(file, say)
+        return _with_tiny(file, say, cache_dir)
     if Path(model).expanduser().exists():
         # On the command line a path is relative to where the person is, not to the file.
         model = str(Path(model).expanduser().absolute())
+    _check(model)
     if any("model" in axis.setting_names() for axis in file.batch.axes):
         say(f"--model {model} replaces the values of the model axis")
     batch = _map_settings(file.batch, lambda s: s | {"model": model} if "model" in s else s)
-    models = batch.models | {model: pinned(model)}
-    return replace(file, batch=batch.model_copy(update={"models": models}))
+    return replace(file, batch=with_needs(batch))
 
 
-def _with_tiny(file: BatchFile, say: Say) -> BatchFile:
+def _check(model: str) -> None:
+    """Raises UsageError."""
+    try:
+        SETTINGS["model"].read(plain(model), Scope())
+    except Mistake as mistake:
+        [problem] = mistake.problems
+        raise UsageError(f"--model {problem.message}", hint=problem.hint) from None
+
+
+def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
     on_gpu = bool(visible_gpus())
     batch = _map_settings(file.batch, lambda settings: _tiny_settings(settings, on_gpu))
-    sources, hub_loras = _tiny_loras(file)
+    sources, hub_loras = _tiny_loras(file, cache_dir)
     _say_what_changed(file.batch, batch, hub_loras, say)
-    models: dict[str, str | None] = dict(BUILTIN_MODELS)
     return replace(
         file,
-        batch=batch.model_copy(update={"models": models}),
+        batch=with_needs(batch),
         lora_sources=sources,
         notes=tuple(note for note in file.notes if "noise" not in note),
     )
@@ -50,9 +64,7 @@ def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
     changed = dict(settings)
     if "model" in changed:
         changed["model"] = TINY
-    if isinstance(changed.get("refiner"), dict):
-        refiner = {k: v for k, v in changed["refiner"].items() if k != "model"}  # type: ignore[union-attr]
-        changed["refiner"] = refiner
+    changed.pop("refiner.model", None)
     if changed.get("noise") == "cuda" and not on_gpu:
         changed["noise"] = "cpu"
     # Both depend on the model: the tiny one has its own VAE and is made for fp32.
@@ -61,16 +73,37 @@ def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
     return changed
 
 
-def _tiny_loras(file: BatchFile) -> tuple[dict[str, str], list[str]]:
-    """LoRAs that are not local files become the tiny one."""
-    tiny = str(tiny_lora_path())
+def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[str]]:
+    """LoRAs that are not local files become the tiny one, each a file of its own: a cell may
+    use several, and one file twice is refused."""
     hub = [n for n, written in file.lora_sources.items() if not _local(file.base_dir, written)]
-    return file.lora_sources | dict.fromkeys(hub, tiny), hub
+    paths = (
+        tiny_lora_path() if first else _named_copy(name, cache_dir)
+        for first, name in zip([True, *[False] * len(hub)], hub, strict=False)
+    )
+    return file.lora_sources | dict(zip(hub, map(str, paths), strict=True)), hub
 
 
 def tiny_lora_path() -> Path:
     """The LoRA that comes with gridfarm for its tiny model."""
     return Path(str(importlib.resources.files("common") / "data" / "tiny-wrong.safetensors"))
+
+
+def _named_copy(name: str, cache_dir: Path) -> Path:
+    """The tiny LoRA with `name` in its metadata: equal weights, another hash.
+
+    Format: https://huggingface.co/docs/safetensors (8 bytes of length, JSON header, tensors).
+    """
+    data = tiny_lora_path().read_bytes()
+    behind = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:behind])
+    header["__metadata__"] = header.get("__metadata__", {}) | {"stands_for": name}
+    written = json.dumps(header).encode()
+    written += b" " * (-len(written) % 8)
+    path = cache_dir / "tiny-loras" / f"{hashlib.sha256(name.encode()).hexdigest()}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(written).to_bytes(8, "little") + written + data[behind:])
+    return path
 
 
 def _local(base_dir: Path, written: str) -> bool:
@@ -89,12 +122,8 @@ def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Sa
 
 
 def _uses(batch: Batch, name: str, value: JsonValue = None) -> list[bool]:
-    layers = [batch.settings, *(v.settings for a in _listed(batch) for v in a.values)]
-    return [name in layer and value in (None, layer[name]) for layer in layers]
-
-
-def _listed(batch: Batch) -> list[Axis]:
-    return [axis for axis in batch.axes if isinstance(axis, Axis)]
+    written = layers(batch.settings, batch.axes)
+    return [name in layer and value in (None, layer[name]) for layer in written]
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:

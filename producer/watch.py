@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from common import keys
 from common.batch import Batch
 from common.dispatch import Dispatcher, read_control, read_failures
-from common.errors import BrokerError, StoreError
+from common.errors import BrokerError, NotFound, StoreError
 from common.ledger import Ledger, LedgerStatus, WorkerReport, is_set
 from common.matrix import Matrix
 from common.queue import queue_of
@@ -66,7 +67,8 @@ class Watcher:
         """A Status whenever something may have changed, the last one when the batch is over.
 
         Rebuilds the ledger if Redis forgot it. Raises StoreError when every worker has been
-        paused for five minutes, BrokerError when the broker stays away for a minute.
+        paused for five minutes, BrokerError when the broker stays away for a minute, NotFound
+        when the batch was removed.
         """
         assert self.ledger
         dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
@@ -81,6 +83,8 @@ class Watcher:
                     next_tick = now + TICK_EVERY_S
                 seen = self.ledger.status(self.batch_id)
                 status = self._from_ledger(seen) if seen else self._from_store()
+                if seen is None:
+                    self._check_still_there()
                 away_since = None
             except BrokerError:
                 away_since = away_since or now
@@ -93,6 +97,11 @@ class Watcher:
                 return
             _give_up_if_all_paused(status)
             time.sleep(POLL_S)
+
+    def _check_still_there(self) -> None:
+        """A batch that was removed would look as if nobody had rendered anything of it yet."""
+        if not self.store.exists(keys.batch(self.batch_id)):
+            raise NotFound(f"the batch {self.batch_id} was removed")
 
     def _from_ledger(self, seen: LedgerStatus) -> Status:
         assert self.ledger

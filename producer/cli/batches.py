@@ -1,4 +1,4 @@
-"""plan, submit, status, watch: what is ordered and how far it is."""
+"""submit, status, watch: what is ordered and how far it is."""
 
 from __future__ import annotations
 
@@ -8,151 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from common.errors import BrokerError, StoreError
 from producer.cli.options import (
     Farm,
     batch_argument,
     farm_command,
-    file_argument,
-    model_option,
-    read_file,
 )
 from producer.cli.output import counted
+from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch
-    from common.matrix import Matrix
-    from common.store import Store
     from producer.submit import SubmitReport
     from producer.watch import Status
 
 FAILED_CELLS = 4
-FIRST_CELLS = 5
 SHOWN_FAILURES = 20
-SHOWN_LABELS = 72
 
 
 @click.command()
-@file_argument
-@model_option
-@farm_command
-def plan(farm: Farm, file: str, model: str | None) -> None:
-    """Show what FILE would render.
-
-    Axes, counts, settings, the first cells; all mistakes of the file at once. Renders and
-    uploads nothing and works offline; with a store it also says how many pictures are
-    stored already.
-    """
-    from common.matrix import Matrix
-    from producer.resolve import resolve_offline
-
-    batch_file = read_file(file, model, farm.out)
-    store = _store_if_reachable(farm)
-    batch = resolve_offline(batch_file, store)
-    matrix = Matrix(batch)
-    stored = _stored(matrix, store)
-    data = {
-        "batch": batch.id if stored is not None else None,
-        "cells": matrix.cells,
-        "jobs": matrix.jobs,
-        "new": None if stored is None else matrix.jobs - stored,
-        "stored": stored,
-        "axes": {axis.name: len(axis) for axis in batch.axes},
-        "unresolved": [batch_file.lora_sources.get(name, name) for name in batch.unresolved],
-    }
-    farm.out.result(data, _plan_text(matrix, data))
-
-
-def _store_if_reachable(farm: Farm) -> Store | None:
-    if not farm.settings.store:
-        return None
-    try:
-        farm.store.exists("active")
-    except StoreError as error:
-        farm.out.say(f"planning without the store: {error.message}")
-        return None
-    return farm.store
-
-
-def _stored(matrix: Matrix, store: Store | None) -> int | None:
-    from producer.submit import look_up
-
-    if store is None or matrix.batch.unresolved:
-        return None
-    return look_up(matrix, matrix.batch.id, store).count
-
-
-def _plan_text(matrix: Matrix, data: dict[str, Any]) -> str:
-    lines = [f"{matrix.batch.name}: {_cells_and_jobs(matrix)}", ""]
-    width = max((len(axis.name) for axis in matrix.axes), default=0)
-    lines += [f"  {a.name:<{width}}  {len(a):>5}  {_some_labels(a)}" for a in matrix.axes]
-    lines += ["", "settings", *_settings_lines(matrix), "", "first cells"]
-    lines += list(_first_cells(matrix))
-    if data["unresolved"]:
-        lines += ["", f"looked up at submit: {', '.join(data['unresolved'])}"]
-    if data["stored"] is not None:
-        lines += ["", f"{data['stored']:,} stored, {data['new']:,} to render ({data['batch']})"]
-    return "\n".join(lines)
-
-
-def _cells_and_jobs(matrix: Matrix) -> str:
-    cells, jobs = matrix.cells, matrix.jobs
-    if matrix.distinct is None:
-        return f"{counted(cells, 'cell')}, so many that equal ones are not counted"
-    if cells == jobs:
-        return f"{counted(cells, 'cell')}, each a picture of its own"
-    return f"{counted(cells, 'cell')}, {counted(jobs, 'different picture')}"
-
-
-def _some_labels(axis: Any) -> str:
-    shown: list[str] = []
-    for position in range(len(axis)):
-        shown.append(" ".join(axis.value(position).label.split()))
-        if len(" · ".join(shown)) > SHOWN_LABELS:
-            break
-    return textwrap.shorten(" · ".join(shown), SHOWN_LABELS, placeholder=" …")
-
-
-def _settings_lines(matrix: Matrix) -> list[str]:
-    """What all cells have in common, model-dependent defaults included."""
-    from common.matrix import complete
-    from common.spec_values import as_text
-
-    varying = {name for axis in matrix.axes for name in axis.setting_names()}
-    settings = complete(matrix.batch.settings)
-    shown = [
-        f"{name} {as_text(value)}"
-        for name, value in settings.items()
-        if name not in varying and value not in (None, {}, "")
-        and not (name == "refiner" and settings["high_noise_frac"] == 1)
-    ]  # fmt: skip
-    text = ", ".join(shown)
-    return textwrap.wrap(text, 90, initial_indent="  ", subsequent_indent="  ")
-
-
-def _first_cells(matrix: Matrix) -> list[str]:
-    lines = []
-    for cell in matrix:
-        labels = [textwrap.shorten(label, 40, placeholder=" …") for label in cell.labels.values()]
-        lines.append(f"  #{cell.i:<4} {' · '.join(labels) or 'the only cell'}")
-        if len(lines) == FIRST_CELLS:
-            break
-    if matrix.cells > len(lines):
-        lines.append(f"  … {matrix.cells - len(lines):,} more")
-    return lines
-
-
-@click.command()
-@file_argument
-@model_option
+@trial_command
 @click.option("--watch", "and_watch", is_flag=True, help="Stay and show the progress.")
 @click.option("--gpu", metavar="TYPE", help="Only workers started with --gpu TYPE may render it.")
 @farm_command
-def submit(farm: Farm, file: str, model: str | None, and_watch: bool, gpu: str | None) -> int:
+def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None) -> int:
     """Order FILE from the farm.
 
-    Prints the batch's id. The same file again is the same batch: what is stored is not
-    rendered twice, a cancelled batch goes on, failed cells stay failed.
+    FILE is a batch file, or - for standard input; --prompt orders without one. Prints the
+    batch's id. The same file again is the same batch: what is stored is not rendered twice, a
+    cancelled batch goes on, failed cells stay failed.
+
+    
+      gridfarm submit batch.yaml
+      gridfarm submit batch.yaml --watch --gpu l4
+
+    With --watch it ends with 4 when cells failed, and Ctrl-C ends the watching only.
     """
     from common.batch import slug
     from producer.find import remember
@@ -160,7 +49,7 @@ def submit(farm: Farm, file: str, model: str | None, and_watch: bool, gpu: str |
     from producer.resolve import resolve
     from producer.submit import submit as place
 
-    batch_file = read_file(file, model, farm.out)
+    batch_file = read_trial(farm, trial)
     if gpu:
         pinned = batch_file.batch.model_copy(update={"gpu": slug(gpu)})
         batch_file = replace(batch_file, batch=pinned)
@@ -188,19 +77,18 @@ def status(farm: Farm, batch: str) -> None:
     """Say how BATCH stands.
 
     BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
-    Without a broker, or when it is away, the store answers.
+
+    Says how many pictures are stored, running and waiting, how many workers listen, and why
+    cells failed. Without a broker, or when it is away, the store answers.
+
+    
+      gridfarm status
+      gridfarm status wrong-lora --json
     """
     from producer.watch import Watcher
 
     batch_id, document = farm.find(batch)
-    ledger = farm.ledger_if_any
-    try:
-        if ledger:
-            ledger.ping()
-    except BrokerError as error:
-        farm.out.say(f"{error.message}; this is what the store knows")
-        ledger = None
-    seen = Watcher(batch_id, document, farm.store, ledger).status()
+    seen = Watcher(batch_id, document, farm.store, farm.answering_ledger).status()
     farm.out.result(status_json(seen), status_text(seen))
 
 
@@ -210,7 +98,17 @@ def status(farm: Farm, batch: str) -> None:
 def watch(farm: Farm, batch: str) -> int:
     """Follow BATCH until it is done.
 
-    Ctrl-C ends the watching only; the farm goes on. Ends with 4 when cells failed.
+    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
+
+    Says also what workers load or download, and that none listens. With --json each change is
+    an object on a line of its own.
+
+    
+      gridfarm watch
+      gridfarm watch wrong-lora --json
+
+    Ends with 4 when cells failed, with 3 when every worker has been paused for five minutes.
+    Ctrl-C ends the watching only; the farm goes on.
     """
     batch_id, document = farm.find(batch)
     farm.ledger.ping()

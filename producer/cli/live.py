@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.output import Output
+from producer.cli.output import Output, counted
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from common.ledger import WorkerReport
     from producer.watch import Status
 
 LINE_EVERY_S = 10.0
 NEWS_EVERY_S = 1.0
 RATE_OVER_S = 60.0
-
+BAR_WIDTH = 32
+TELLING_END = 18
+PHASES = ("downloading", "loading", "starting")
+"""What a worker does before it renders, the one that takes longest first."""
 
 NOBODY = "no worker is listening: start one with gridfarm-worker"
 
@@ -50,8 +56,7 @@ class Rate:
         return 60 * (last - first) / (now - began) if now > began else 0.0
 
     def left(self, remaining: int) -> str:
-        if not self.per_minute:
-            return "–:––"
+        """`1:02:03`; only when there is a rate."""
         seconds = round(60 * remaining / self.per_minute)
         minutes, seconds = divmod(seconds, 60)
         hours, minutes = divmod(minutes, 60)
@@ -59,18 +64,31 @@ class Rate:
 
 
 def describe(status: Status, nobody: str) -> str:
-    """What is going on, in a few words."""
+    """What is going on, in a few words: what holds everybody up, else how many are at work."""
     workers = status.listening
     if not workers:
         return nobody
-    paused = [worker for worker in workers if worker.state == "paused"]
-    if len(paused) == len(workers):
-        return f"paused: {paused[0].message}"
-    loading = [worker.message for worker in workers if worker.state == "loading"]
-    if loading and not any(worker.state == "rendering" for worker in workers):
-        return f"loading {loading[0]}"
-    many = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
-    return f"{many}, {len(paused)} paused" if paused else many
+    states = Counter(worker.state for worker in workers)
+    if states["paused"] == len(workers):
+        return f"paused: {workers[0].message}"
+    if states["rendering"] + states["listening"] == 0:
+        return _held_up(status)
+    parts = [f"{states[state]} {state}" for state in (*PHASES, "paused") if states[state]]
+    return ", ".join([counted(len(workers), "worker"), *parts])
+
+
+def _held_up(status: Status) -> str:
+    """Nobody renders yet: the phase of the worker that it takes longest."""
+    phases = [phase_of(worker) for worker in status.listening if worker.state != "paused"]
+    rank = {phase: [not phase.startswith(word) for word in PHASES] for phase in phases}
+    longest = min(phases, key=rank.__getitem__)
+    return f"{counted(len(status.listening), 'worker')} · {longest}"
+
+
+def phase_of(worker: WorkerReport) -> str:
+    """`downloading sdxl, 3.2 of 6.9 GB`: the state in front, unless the message begins with it."""
+    said = worker.message
+    return said if said.startswith(PHASES) else f"{worker.state} {said}".rstrip()
 
 
 def _print_json(statuses: Iterable[Status]) -> Status:
@@ -103,8 +121,14 @@ def _line(status: Status, rate: Rate, words: str) -> str:
     failed = f", {status.failed} failed" if status.failed else ""
     if status.over:
         return f"{counts}{failed}, {status.state}"
-    left = rate.left(_remaining(status))
-    return f"{counts}{failed}, {rate.per_minute:.0f}/min, {left} left, {words}"
+    return f"{counts}{failed}, {', '.join([*_pace(status, rate), words])}"
+
+
+def _pace(status: Status, rate: Rate) -> list[str]:
+    """`12/min` and the time left; nothing before there is a rate."""
+    if not rate.per_minute:
+        return []
+    return [f"{rate.per_minute:.0f}/min", f"{rate.left(_remaining(status))} left"]
 
 
 def _remaining(status: Status) -> int:
@@ -113,32 +137,46 @@ def _remaining(status: Status) -> int:
 
 def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.live import Live
 
-    columns = (
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=32),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rate]:.0f}/min"),
-        TextColumn("{task.fields[left]} left"),
-        TextColumn("{task.fields[words]}", style="dim"),
-    )
     rate = Rate()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=1, rate=0.0, left="–:––", words="")
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False) as live:
         for status in statuses:
             rate.add(status.done, now=time.monotonic())
-            bar.update(
-                task,
-                total=status.jobs,
-                completed=status.done + status.failed,
-                rate=rate.per_minute,
-                left=rate.left(_remaining(status)),
-                words=_words(status, nobody),
-            )
+            live.update(bar_of(status, rate, nobody, console.width), refresh=True)
     return status
 
 
+def bar_of(status: Status, rate: Rate, nobody: str, width: int) -> RenderableType:
+    """Two lines of at most `width`: the bar shrinks, the words beneath lose their middle."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    settled = status.done + status.failed
+    percent = 100 * settled // status.jobs if status.jobs else 100
+    counts = [f"{settled:,}/{status.jobs:,}", f"{percent:>3}%", *_pace(status, rate)]
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(max_width=BAR_WIDTH)
+    for _ in counts[1:]:
+        line.add_column(no_wrap=True)
+    bar = ProgressBar(max(1, status.jobs), settled)
+    line.add_row(counts[0], bar, *counts[1:])
+    return Group(line, Text(fitted(_words(status, nobody), width), style="dim", no_wrap=True))
+
+
+def fitted(text: str, width: int) -> str:
+    """Cut in the middle: a download's name may go, `3.2 of 6.9 GB` at its end may not."""
+    if len(text) <= width:
+        return text
+    end = min(TELLING_END, width // 2)
+    return f"{text[: width - end - 1]}…{text[-end:] if end else ''}"
+
+
 def _words(status: Status, nobody: str) -> str:
-    failed = f"{status.failed} failed · " if status.failed else ""
-    return failed + ("" if status.over else describe(status, nobody))
+    failed = f"{status.failed} failed" if status.failed else ""
+    doing = status.state if status.over else describe(status, nobody)
+    return " · ".join(filter(None, [failed, doing]))

@@ -17,12 +17,10 @@ from common.errors import UsageError
 from producer.cli.options import (
     Farm,
     farm_command,
-    file_argument,
     local_command,
-    model_option,
-    read_file,
 )
 from producer.cli.output import counted
+from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch
@@ -31,36 +29,44 @@ if TYPE_CHECKING:
     from producer.watch import Status
 
 NOTHING_WORKS = 3
-ONE_SHEET_UP_TO = 400
-"""Cells that `render` puts on one sheet."""
 
 
 @click.command()
-@file_argument
-@model_option
+@trial_command
 @click.option(
     "--out",
     "folder",
+    metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
     help="Where grid, pictures and the store go; default gridfarm-out/NAME.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Worker processes; default one per GPU."
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="Worker processes; default one per GPU.",
 )
 @local_command
-def render(
-    farm: Farm, file: str, model: str | None, folder: Path | None, workers: int | None
-) -> int:
+def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -> int:
     """Render FILE on this machine.
 
-    A broker, workers and a folder as the store are started and ended with it. Leaves
-    DIR/grid.png and DIR/images. The same command again renders only what is new; Ctrl-C
-    hands running cells back and ends with 130.
+    FILE is a batch file, or - for standard input; --prompt renders without one. A broker,
+    workers and a folder as the store are started and ended with it; nothing is installed or
+    configured first. Leaves DIR/grid.png and DIR/images. The same command again renders only
+    what is new.
+
+    
+      gridfarm render batch.yaml
+      gridfarm render batch.yaml --model tiny --out trial
+      gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
+
+    Ends with 4 when cells failed. Ctrl-C hands running cells back and ends with 130; the same
+    command goes on.
     """
     from common.batch import slug
 
     _need_worker_packages()
-    batch_file = read_file(file, model, farm.out)
+    batch_file = read_trial(farm, trial)
     folder = folder or Path("gridfarm-out") / slug(batch_file.batch.name)
     farm.settings = replace(farm.settings, store=str((folder / "store").absolute()))
     try:
@@ -136,12 +142,12 @@ def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[
 def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
     from common.matrix import Matrix
     from producer.cli.batches import status_json, status_text
-    from producer.cli.pictures import write_grid
+    from producer.cli.pictures import all_rows, write_grid
     from producer.fetch import fetch
 
     matrix = Matrix(document)
     fetch(matrix, farm.store, folder / "images")
-    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png", rows=_all_rows(matrix))
+    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png", rows=all_rows(matrix))
     data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0])}
     if farm.out.as_json:
         farm.out.result(data, "")
@@ -150,16 +156,6 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
         status_text(seen) if seen.failed else f"{counted(seen.done, 'picture')} in {folder}/images"
     )
     farm.out.result(data, "\n".join([text, *_next_steps(matrix, sheets, folder)]))
-
-
-def _all_rows(matrix: Any) -> str | None:
-    """Every axis but the last becomes rows, so that one sheet, grid.png, holds all cells; a
-    batch too large for that is left to the defaults, which make several sheets."""
-    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
-    if len(varying) < 3 or matrix.cells > ONE_SHEET_UP_TO:
-        return None
-    columns = "variant" if "variant" in varying else varying[-1]
-    return ",".join(name for name in varying if name != columns)
 
 
 def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
@@ -178,7 +174,7 @@ def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
     gridfarm, store = _as_called(), _quoted(folder / "store")
     if images:
         lines.append(f"  {gridfarm} show {_quoted(images[0])}")
-    lines.append(f"  {gridfarm} status @last --store {store}")
+    lines.append(f"  {gridfarm} open @last --store {store}")
     if first != last:
         turned = f"--rows {last} --columns {first} -o {_quoted(folder / 'turned.png')}"
         lines.append(f"  {gridfarm} grid @last --store {store} {turned}")
@@ -199,8 +195,13 @@ def _quoted(path: Path) -> str:
 def doctor(farm: Farm) -> int:
     """Say what works here and what does not.
 
-    Broker, store, workers, GPU, packages, and what to do about each that is not well. Ends
-    with 3 when a configured broker or store does not answer.
+    Broker, store, workers, GPU, packages, and what to do about each that is not well.
+
+    
+      gridfarm doctor
+      gridfarm doctor --broker redis://broker:6379/0 --store s3://bucket/renders
+
+    Ends with 3 when a configured broker or store does not answer.
     """
     from producer.doctor import examine
 

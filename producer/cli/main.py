@@ -9,13 +9,14 @@ import sys
 import click
 
 from common.errors import GridfarmError
-from producer.cli import batches, machine, pictures
+from producer.cli import batches, machine, pictures, plan, start, stored
 from producer.cli.output import print_error
 
 INTERRUPTED = 130
 
 HELP = """Render SDXL comparison grids: prompts × seeds × variants, on any number of GPUs.
 
+    gridfarm init            a first batch file
     gridfarm render FILE     all of it on this machine
     gridfarm submit FILE     on the farm named by GRIDFARM_BROKER and GRIDFARM_STORE
 """
@@ -38,12 +39,16 @@ def cli() -> None: ...
 
 
 for command in (
-    batches.plan,
+    start.init,
+    plan.plan,
     machine.render,
     batches.submit,
     batches.status,
     batches.watch,
+    stored.list_batches,
+    stored.rm,
     pictures.grid,
+    pictures.open_grid,
     pictures.fetch,
     pictures.show,
     machine.doctor,

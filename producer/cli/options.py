@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from common.errors import BrokerError
 from common.settings import FarmSettings, load_settings
+from producer.cli import complete
 from producer.cli.output import Output
 
 if TYPE_CHECKING:
     from common.batch import Batch
     from common.ledger import Ledger
-    from common.spec import BatchFile
     from common.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +44,18 @@ class Farm:
     @property
     def ledger_if_any(self) -> Ledger | None:
         return self.ledger if self.settings.broker else None
+
+    @property
+    def answering_ledger(self) -> Ledger | None:
+        """The ledger of the configured broker; None, said aloud, when that is away."""
+        ledger = self.ledger_if_any
+        try:
+            if ledger:
+                ledger.ping()
+        except BrokerError as error:
+            self.out.say(f"{error.message}; this is what the store knows")
+            return None
+        return ledger
 
     def find(self, word: str) -> tuple[str, Batch]:
         from producer.find import find_batch
@@ -89,27 +100,6 @@ def local_command(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
-file_argument = click.argument("file", metavar="FILE")
-batch_argument = click.argument("batch", metavar="BATCH", default="@last")
-model_option = click.option(
-    "--model",
-    metavar="MODEL",
-    help="Render with this model instead of the file's; `tiny` tries the batch on any machine.",
+batch_argument = click.argument(
+    "batch", metavar="[BATCH]", default="@last", shell_complete=complete.batches
 )
-
-
-def read_file(file: str, model: str | None, out: Output) -> BatchFile:
-    """The batch file at `file` (`-` is standard input), its notes said aloud."""
-    from common.spec import load_batch_file
-    from producer.trial import with_model
-
-    if file == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        loaded = load_batch_file(None, text=text, base_dir=Path.cwd())
-    else:
-        loaded = load_batch_file(Path(file), base_dir=Path(file).parent)
-    if model:
-        loaded = with_model(loaded, model, out.say)
-    for note in loaded.notes:
-        out.say(f"note: {note}")
-    return loaded

@@ -1,17 +1,26 @@
-"""grid, fetch, show: what was rendered."""
+"""grid, open, fetch, show: what was rendered."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from common.errors import GridfarmError, NotFound, ObjectMissing
+from producer.cli import complete
 from producer.cli.options import Farm, batch_argument, farm_command
 from producer.cli.output import counted
+
+if TYPE_CHECKING:
+    from common.batch import Batch
+
+ONE_SHEET_UP_TO = 400
+"""Cells that `open` puts on one sheet."""
 
 _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 
@@ -26,12 +35,27 @@ _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
     help="The PNG to write; default NAME-grid.png.",
 )
 @click.option(
-    "--rows", metavar="AXES", help="One axis or several joined by commas; default prompt."
+    "--rows",
+    metavar="AXES",
+    help="One axis or several joined by commas; default prompt, else the longest axis.",
+    shell_complete=complete.axes,
 )
-@click.option("--columns", metavar="AXES", help="Likewise; default variant.")
-@click.option("--where", metavar="AXIS=LABEL", multiple=True, help="Only these cells; repeatable.")
 @click.option(
-    "--cell-size", type=click.IntRange(32, 4096), help="Pixels of a picture's longer side."
+    "--columns",
+    metavar="AXES",
+    help="Likewise; default variant, else the last axis.",
+    shell_complete=complete.axes,
+)
+@click.option(
+    "--where",
+    metavar="AXIS=LABEL",
+    multiple=True,
+    help="Only these cells; repeatable, the same axis twice means either label.",
+)
+@click.option(
+    "--cell-size",
+    type=click.IntRange(32, 4096),
+    help="Pixels of a picture's longer side; default what fits a screen.",
 )
 @farm_command
 def grid(
@@ -45,8 +69,14 @@ def grid(
 ) -> None:
     """Draw BATCH as a labelled PNG.
 
+    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
+
     One sheet, or several when axes are left over; --rows and --columns choose. Cells that
     are missing or failed are shown as such, so a grid can be made at any time.
+
+    \b
+      gridfarm grid wrong-lora -o grid.png
+      gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
     from common.matrix import Matrix
 
@@ -77,6 +107,55 @@ def write_grid(farm: Farm, matrix: Any, batch_id: str, path: Path, **options: An
     return save(make_sheets(matrix, lookup, **chosen), path)
 
 
+@click.command("open")
+@batch_argument
+@farm_command
+def open_grid(farm: Farm, batch: str) -> None:
+    """Draw BATCH and show it on this machine's screen.
+
+    BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
+
+    The grid is drawn anew into the cache folder, all axes on one sheet up to 400 cells, and
+    opened with the system's viewer. A batch that is not finished shows what there is. Without
+    a screen the path is printed alone.
+
+    \b
+      gridfarm open
+      gridfarm open wrong-lora
+    """
+    from common.matrix import Matrix
+
+    batch_id, document = farm.find(batch)
+    matrix = Matrix(document)
+    path = farm.settings.cache_dir / "grids" / f"{batch_id}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [
+        str(sheet) for sheet in write_grid(farm, matrix, batch_id, path, rows=all_rows(matrix))
+    ]
+    farm.out.result({"batch": batch_id, "grid": files[0], "files": files}, "\n".join(files))
+    if not _show_on_screen(files[0]):
+        farm.out.say("there is no screen or no viewer here to open it with")
+
+
+def _show_on_screen(file: str) -> bool:
+    # Without a screen xdg-open would look for a browser that draws in the terminal.
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return False
+    return click.launch(file) == 0
+
+
+def all_rows(matrix: Any) -> str | None:
+    """Every axis but the last becomes rows, so that one sheet holds all cells; None leaves a
+    batch too large for that to the defaults, which make several sheets."""
+    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    if len(varying) < 3 or matrix.cells > ONE_SHEET_UP_TO:
+        return None
+    columns = "variant" if "variant" in varying else varying[-1]
+    return ",".join(name for name in varying if name != columns)
+
+
 def parse_where(conditions: tuple[str, ...]) -> dict[str, list[str]] | None:
     """`variant=base` and `variant=lora` together mean either. Raises click.BadParameter."""
     wanted: dict[str, list[str]] = {}
@@ -89,14 +168,19 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[str]] | None:
 
 
 @click.command()
-@click.argument("batch", metavar="BATCH")
+@click.argument("batch", metavar="BATCH", shell_complete=complete.batches)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @farm_command
 def fetch(farm: Farm, batch: str, folder: Path) -> None:
     """Copy BATCH's pictures to DIR.
 
+    BATCH is an id, its beginning, a name, a batch file, or @last.
+
     Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
-    again.
+    again, and what is not rendered yet comes with the next call.
+
+    \b
+      gridfarm fetch wrong-lora pictures
     """
     from common.matrix import Matrix
     from producer.fetch import fetch as copy
@@ -127,20 +211,43 @@ def _fetch_text(data: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("what", metavar="IMAGE|BATCH#I")
+@click.argument("what", metavar="IMAGE|BATCH#I|BATCH", shell_complete=complete.pictures)
 @farm_command
 def show(farm: Farm, what: str) -> None:
-    """Say how a picture was made.
+    """Say how a picture or a batch was made.
 
-    The Job behind a PNG file that gridfarm wrote, or behind cell I of BATCH.
+    IMAGE is a PNG file that gridfarm wrote, and needs no store; BATCH#I is cell I of a batch.
+    Shown are the Job, which is everything that decides the pixels, the machine and library
+    versions that drew it, and how long that took. BATCH alone is shown as the batch file that
+    orders it again.
+
+    \b
+      gridfarm show pictures/wolf/s3/base.png
+      gridfarm show wrong-lora#3
+      gridfarm show @last > again.yaml
     """
     cell = _CELL.match(what)
     path = Path(what)
-    if cell and not path.exists():
+    if path.suffix.lower() == ".png" or (path.exists() and path.suffix not in complete.ENDINGS):
+        data = _show_file(path)
+    elif cell:
         data = _show_cell(farm, cell["batch"], int(cell["i"]))
     else:
-        data = _show_file(path)
-    farm.out.result(data, json.dumps(data, ensure_ascii=False, indent=2))
+        batch_id, document = farm.find(what)
+        data = {"batch": batch_id, "file": _as_file(batch_id, document)}
+    farm.out.result(data, data.get("file") or json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def _as_file(batch_id: str, document: Batch) -> str:
+    """The batch file, with what was pinned as comments: a batch keeps no paths."""
+    from common.spec_print import printed
+
+    pins = [f"# {name} is {ref}" for name, ref in document.models.items() if ref != name]
+    pins += [
+        f"# ./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()
+    ]
+    files = {name: f"./{name}.safetensors" for name in document.loras}
+    return "\n".join([f"# {batch_id}", *pins, printed(document, files).rstrip()])
 
 
 def _show_file(path: Path) -> dict[str, Any]:

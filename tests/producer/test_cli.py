@@ -42,9 +42,10 @@ def write(path: Path, content: str = BATCH) -> str:
 
 def test_plan_counts_offline(gridfarm: Any, tmp_path: Path) -> None:
     answer, _ = gridfarm("plan", write(tmp_path / "a.yaml"))
+    assert 9e6 < answer["bytes"] < 12e6  # six PNGs of 1024x1024
     assert answer == {
         "batch": None, "cells": 6, "jobs": 6, "new": None, "stored": None,
-        "axes": {"prompt": 2, "seed": 3}, "unresolved": [],
+        "axes": {"prompt": 2, "seed": 3}, "unresolved": [], "bytes": answer["bytes"],
     }  # fmt: skip
 
 

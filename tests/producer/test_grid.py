@@ -297,6 +297,24 @@ def test_the_caption_tells_what_is_constant() -> None:
     assert "seed" not in facts and "negative_prompt" not in facts and "loras" not in facts
 
 
+def test_a_prompt_with_words_is_told_as_it_is_written() -> None:
+    """Its cells have different prompts, so the template is what they share."""
+    words = axis("animal", {name: {"words.animal": name} for name in ("wolf", "cat")})
+    prompt = axis("prompt", {"a {animal}": {"prompt": "a {animal}"}})
+    [sheet] = make_sheets(matrix(words, prompt), painted)
+    assert "a {animal}" in sheet.caption.context
+    [level] = sheet.table.columns or sheet.table.rows
+    assert [heading.details for heading in level.headings] == [(), ()]
+
+
+def test_a_seed_of_each_image_is_labelled_once() -> None:
+    seeds = axis("seed", {f"random {n}": {"seed": {"from": "7"}} for n in (1, 2)})
+    [sheet] = make_sheets(matrix(seeds, settings={"prompt": "a"}), painted)
+    [level] = sheet.table.columns or sheet.table.rows
+    labels = [(heading.label, heading.details) for heading in level.headings]
+    assert labels == [("random 1", ()), ("random 2", ())]
+
+
 def test_the_title_may_be_chosen() -> None:
     _, layout = draw(article(), title="Wolves & hamburgers")
     assert texts(layout, "title") == ["Wolves & hamburgers"]
@@ -433,9 +451,9 @@ def test_where_finds_a_value_of_an_axis_too_long_to_list() -> None:
         ),
         ({"columns": "zebra"}, "no axis 'zebra'", "there are: prompt, seed"),
         ({"where": {"sed": "1"}}, "no axis 'sed'", "did you mean 'seed'?"),
-        ({"where": {"prompt": "wolv"}}, "prompt has no value 'wolv'", "did you mean 'wolf'?"),
-        ({"where": {"seed": "5000"}}, "seed has no value '5000'", ""),
-        ({"where": {"seed": "one"}}, "seed has no value 'one'", ""),
+        ({"where": {"prompt": "wolv"}}, "no value of prompt is 'wolv'", "did you mean 'wolf'?"),
+        ({"where": {"seed": "5000"}}, "no value of seed is 5000", ""),
+        ({"where": {"seed": "one"}}, "no value of seed is 'one'", ""),
         ({"rows": "seed", "columns": "prompt,seed"}, "in the rows and in the columns", "once"),
         ({"rows": "seed", "columns": "prompt"}, "5,010 cells", "--where"),
         ({"rows": "prompt", "columns": ""}, "1,670 sheets", "seed 1,670"),

@@ -125,3 +125,14 @@ def test_unnamed_prompts_that_begin_alike_have_different_folders() -> None:
     texts = [f"{'a wolf ' * 30}{end}" for end in ("howling", "asleep")]
     found = paths(axis("prompt", {text: {"prompt": text} for text in texts}))
     assert len({path.split("/")[0] for path in found}) == 2
+
+
+def test_images_with_a_seed_of_their_own_share_a_folder() -> None:
+    """`{random: 1, per: image}` draws every cell with another seed; one folder holds them."""
+    seeds = axis("seed", {"random 1": {"seed": {"from": "7"}}, "lucky": {"seed": "7"}})
+    assert paths(seeds, axis("steps", {"3": {"steps": 3}, "4": {"steps": 4}})) == [
+        "prompt/random-1/3.png",
+        "prompt/random-1/4.png",
+        "prompt/s7-lucky/3.png",
+        "prompt/s7-lucky/4.png",
+    ]

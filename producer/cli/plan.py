@@ -1,0 +1,256 @@
+"""plan: what a batch file would render, before anything is."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import textwrap
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from common.errors import StoreError
+from producer.cli.options import Farm, farm_command
+from producer.cli.output import counted, in_bytes
+from producer.cli.trial import Trial, read_trial, trial_command
+
+if TYPE_CHECKING:
+    from common.batch import Axis, RangeAxis
+    from common.matrix import Cell, Matrix
+    from common.store import Store
+
+FIRST_CELLS = 5
+SHOWN_LABELS = 72
+MOST_LABELS = 100
+SHOWN_VALUES = 8
+SHOWN_WIDTH = 96
+
+
+@click.command()
+@trial_command
+@click.option(
+    "--exact", is_flag=True, help="Count equal cells and stored pictures of any number of cells."
+)
+@farm_command
+def plan(farm: Farm, trial: Trial, exact: bool) -> None:
+    """Show what FILE would render.
+
+    Axes, overrides, the first cells, how many pictures and how much disk; all mistakes of the
+    file at once. Renders and uploads nothing and works offline; with a store it also says how
+    many pictures are stored already. FILE may be - for standard input.
+
+    \b
+      gridfarm plan batch.yaml
+      gridfarm plan batch.yaml --where prompt=wolf --limit 4
+      gridfarm plan --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
+    """
+    from common.matrix import Matrix
+    from producer.resolve import resolve_offline
+    from producer.surprises import equal_cells
+
+    batch_file = read_trial(farm, trial)
+    store = _store_if_reachable(farm)
+    batch = resolve_offline(batch_file, store)
+    matrix = Matrix(batch)
+    for note in equal_cells(matrix):
+        farm.out.say(f"note: {note}")
+    jobs, stored = matrix.jobs, _stored(matrix, store)
+    if exact:
+        jobs, stored = _counted_exactly(farm, matrix, store)
+    data = {
+        "batch": batch.id if stored is not None else None,
+        "cells": matrix.cells,
+        "jobs": jobs,
+        "new": None if stored is None else jobs - stored,
+        "stored": stored,
+        "axes": {axis.name: axis.__len__() for axis in batch.axes},
+        "unresolved": [batch_file.lora_sources.get(name, name) for name in batch.unresolved],
+        "bytes": jobs * _bytes_a_picture(matrix),
+    }
+    farm.out.result(data, "\n".join(_plan_lines(matrix, data, store, exact)))
+
+
+def _store_if_reachable(farm: Farm) -> Store | None:
+    if not farm.settings.store:
+        return None
+    try:
+        farm.store.exists("active")
+    except StoreError as error:
+        farm.out.say(f"planning without the store: {error.message}")
+        return None
+    return farm.store
+
+
+def _stored(matrix: Matrix, store: Store | None) -> int | None:
+    from producer.submit import look_up
+
+    if store is None or matrix.batch.unresolved:
+        return None
+    return look_up(matrix, matrix.batch.id, store).count
+
+
+def _counted_exactly(farm: Farm, matrix: Matrix, store: Store | None) -> tuple[int, int | None]:
+    """Every cell's key is made, and looked up where there is a store."""
+    from producer.submit import stored_keys
+
+    with farm.out.progress() as progress:
+        keys: set[str] = set()
+        for cell in matrix:
+            keys.add(cell.key)
+            if cell.i % 1000 == 0:
+                progress("counting different pictures", cell.i, len(matrix))
+        if store is None or matrix.batch.unresolved:
+            return len(keys), None
+        return len(keys), len(stored_keys(keys, store, progress))
+
+
+def _bytes_a_picture(matrix: Matrix) -> int:
+    """A PNG of a photograph has about 1.6 bytes a pixel (SDXL's at 1024x1024: 1.3 to 1.9 MB);
+    beside it are a thumbnail and a sidecar. The first cells stand for all."""
+    some = [cell.job.width * cell.job.height for cell in islice(matrix, 100)]
+    return round(1.6 * sum(some) / max(1, len(some))) + 30_000
+
+
+def _plan_lines(
+    matrix: Matrix, data: dict[str, Any], store: Store | None, exact: bool
+) -> Iterator[str]:
+    yield f"{matrix.batch.name}: {_cells_and_jobs(matrix, data['jobs'], exact)}"
+    yield from _axis_lines(matrix)
+    yield from _part("in every cell", _common_settings(matrix))
+    yield from _part("overrides", _overrides(matrix))
+    yield from _part("first cells", _first_cells(matrix))
+    yield from _first_prompt(matrix)
+    if data["unresolved"]:
+        yield from ("", f"looked up at submit: {', '.join(data['unresolved'])}")
+    yield from ("", _disk(data, store))
+    if data["stored"] is not None:
+        yield f"{data['stored']:,} stored already, {data['new']:,} to render ({data['batch']})"
+
+
+def _part(title: str, lines: list[str]) -> list[str]:
+    return ["", title, *lines] if lines else []
+
+
+def _cells_and_jobs(matrix: Matrix, jobs: int, exact: bool) -> str:
+    cells = matrix.cells
+    if matrix.distinct is None and not exact:
+        return f"{counted(cells, 'cell')}, so many that equal ones are not counted (--exact does)"
+    if cells == jobs:
+        return f"{counted(cells, 'cell')}, each a picture of its own"
+    return f"{counted(cells, 'cell')}, {counted(jobs, 'different picture')}"
+
+
+def _axis_lines(matrix: Matrix) -> Iterator[str]:
+    rows = [(axis.name, f"{axis.__len__():,}", _some_labels(axis)) for axis in matrix.axes]
+    if excluded := math.prod(matrix.lengths) - matrix.cells:
+        rows.append(("excluded", f"{excluded:,}", "cell" if excluded == 1 else "cells"))
+    if rows:
+        yield ""
+    names, counts = (max((len(row[at]) for row in rows), default=0) for at in (0, 1))
+    for name, count, labels in rows:
+        yield f"  {name:<{names}}  {count:>{counts}}  {labels}"
+
+
+def _some_labels(axis: Axis | RangeAxis) -> str:
+    shown: list[str] = []
+    if axis.__len__() > MOST_LABELS:
+        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.__len__() - 1).label)}"
+    for label in axis.labels():
+        shown.append(_short(label))
+        if len(" · ".join(shown)) > SHOWN_LABELS:
+            break
+    return _short(" · ".join(shown), SHOWN_LABELS)
+
+
+def _short(text: str, width: int = 40) -> str:
+    """One line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1].rstrip()}…"
+
+
+def _common_settings(matrix: Matrix) -> list[str]:
+    """What all cells have in common, model-dependent defaults included."""
+    from common.normalise import REFINER, complete
+    from common.spec_values import SETTINGS, as_text
+
+    varying = {name for axis in matrix.axes for name in axis.setting_names()}
+    settings = complete(matrix.batch.settings)
+    refines = "high_noise_frac" in varying or settings["high_noise_frac"] != 1
+    refines = refines or any("refiner.strength" in names for names in (varying, settings))
+    says_nothing: tuple[Any, ...] = (None, {}, "")
+    shown = [
+        f"{name} {as_text(settings[name])}"
+        for name in SETTINGS
+        if name in settings and name not in varying and settings[name] not in says_nothing
+        and not (name.startswith(REFINER) and not refines)
+        and not (name == "lora_scale" and settings[name] == 1)
+        and not (name == "high_noise_frac" and settings[name] == 1)
+    ]  # fmt: skip
+    text = ", ".join(_short(setting, 60) for setting in shown)
+    return textwrap.wrap(text, 90, initial_indent="  ", subsequent_indent="  ")
+
+
+def _overrides(matrix: Matrix) -> list[str]:
+    """What the values of an axis set besides what the axis is named after."""
+    lines: list[str] = []
+    for axis in matrix.axes:
+        values = [axis.value(at) for at in range(min(axis.__len__(), 1000))]
+        set_by = {v.label: _besides(axis.name, v.settings) for v in values}
+        if any(set_by.values()):
+            lines += _value_lines(axis.name, set_by)
+    return lines
+
+
+def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
+    from common.normalise import WORD
+    from common.spec_values import as_text
+
+    own = {axis, WORD + axis}
+    return [f"{name} {as_text(value)}" for name, value in settings.items() if name not in own]
+
+
+def _value_lines(axis: str, set_by: dict[str, list[str]]) -> Iterator[str]:
+    shown = [*set_by.items()][:SHOWN_VALUES]
+    width = max(len(_short(label, 24)) for label, _ in shown)
+    for number, (label, named) in enumerate(shown):
+        title = axis if number == 0 else " " * len(axis)
+        line = f"  {title}  {_short(label, 24):<{width}}  {', '.join(named) or 'nothing'}"
+        yield line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…"
+    if len(set_by) > len(shown):
+        yield f"  {' ' * len(axis)}  … {len(set_by) - len(shown):,} more"
+
+
+def _first_cells(matrix: Matrix) -> list[str]:
+    cells: list[Cell] = [*islice(matrix, FIRST_CELLS)]
+    width = max((len(str(cell.i)) for cell in cells), default=1)
+    lines = []
+    for cell in cells:
+        labels = " · ".join(_short(label) for label in cell.labels.values())
+        lines.append(f"  #{cell.i:<{width}}  {labels or 'the only cell'}")
+    if matrix.cells > len(cells):
+        lines.append(f"  … {matrix.cells - len(cells):,} more")
+    return lines
+
+
+def _first_prompt(matrix: Matrix) -> Iterator[str]:
+    """The text that the first cell draws, where its label does not say it: filled in with
+    words, emphasised, or behind a name."""
+    cell = next(iter(matrix))
+    if cell and cell.job.prompt not in cell.labels.values():
+        yield from textwrap.wrap(
+            f"prompt of #{cell.i}: {_short(cell.job.prompt, 300)}",
+            SHOWN_WIDTH, initial_indent="  ", subsequent_indent="    ",
+        )  # fmt: skip
+
+
+def _disk(data: dict[str, Any], store: Store | None) -> str:
+    size = f"about {in_bytes(data['bytes'])} of pictures"
+    folder = Path(store.url) if store and "://" not in store.url else None
+    if folder is None or not folder.exists():
+        return size
+    free = shutil.disk_usage(folder).free
+    enough = "" if free > data["bytes"] else ", which is not enough"
+    return f"{size}; {folder} has {in_bytes(free)} free{enough}"

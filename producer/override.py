@@ -1,0 +1,106 @@
+"""`--set steps=10`: one setting for every cell, whatever the file says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from common.batch import Axis, Batch, RangeAxis, Value
+from common.errors import BatchFileError, UsageError
+from common.normalise import LORA, WORD
+from common.spec import BatchFile
+from common.spec_axes import TOP_AXES, AxisReader
+from common.spec_values import Mistake, as_text
+from common.spec_yaml import Node, Scalar, plain, read_yaml
+from producer.where import with_axes
+
+Settings = dict[str, JsonValue]
+Say = Callable[[str], None]
+
+_SEVERAL = re.compile(r"-?[\d.]+\s*(,|\.\.)\s*-?[\d.]+.*")
+
+
+def with_settings(file: BatchFile, written: Iterable[str], say: Say) -> BatchFile:
+    """`file` with each `name=value` set in every cell. What it replaces is said aloud.
+
+    Raises UsageError.
+    """
+    batch = file.batch
+    for option in written:
+        name, settings = _read(option, file)
+        for owner in _owners(batch, name, settings):
+            say(f"--set {option} goes over {owner}")
+        batch = _overridden(batch, name, settings)
+    return replace(file, batch=batch)
+
+
+def _read(option: str, file: BatchFile) -> tuple[str, Settings]:
+    name, equals, text = option.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise UsageError(f"--set {option!r} is not NAME=VALUE", hint="write --set steps=10")
+    if name in TOP_AXES:
+        raise UsageError(f"--set {name}: {name} is an axis", hint=f"write --set {TOP_AXES[name]}=…")
+    flat = WORD + name if name in file.scope.words else name
+    notes: list[str] = []
+    try:
+        settings = AxisReader(file.scope, [], notes).settings(flat, _node(text.strip()), name)
+    except Mistake as mistake:
+        problem = mistake.problems[0]
+        place = ".".join(filter(None, (name, problem.path)))
+        several = "--set takes one value; several make an axis of the file"
+        hint = several if _SEVERAL.fullmatch(text.strip()) else problem.hint
+        raise UsageError(f"--set {place}: {problem.message}", hint=hint) from None
+    return name, settings
+
+
+def _node(text: str) -> Node:
+    """As YAML reads it, without a prompt's commas or colons being taken for YAML's."""
+    if text[:1] in ("{", "[", '"', "'") and text[-1:] in ("}", "]", '"', "'"):
+        try:
+            return read_yaml(text, "--set")[0]
+        except BatchFileError as error:
+            message = error.problems[0].message
+            raise UsageError(f"--set {text}: {message}", hint="check its quotes") from None
+    return plain(text) if text else Scalar("", "")
+
+
+def _overridden(batch: Batch, name: str, settings: Settings) -> Batch:
+    axes = tuple(_without(axis, name, settings) for axis in batch.axes)
+    base = _stripped(batch.settings, settings) | settings
+    return with_axes(batch.model_copy(update={"settings": base}), axes)
+
+
+def _without(axis: Axis | RangeAxis, name: str, settings: Settings) -> Axis | RangeAxis:
+    """An axis of the setting has one value left; in bundles of others it is taken out."""
+    if axis.name == name or _overrides(settings, axis.name):
+        label = ", ".join(as_text(value) for value in settings.values())
+        return Axis(name=axis.name, values=(Value(label=label or "none", settings=settings),))
+    if isinstance(axis, RangeAxis):
+        return axis
+    stripped = (
+        v.model_copy(update={"settings": _stripped(v.settings, settings)}) for v in axis.values
+    )
+    return axis.model_copy(update={"values": tuple(stripped)})
+
+
+def _stripped(below: Settings, settings: Settings) -> Settings:
+    return {name: value for name, value in below.items() if not _overrides(settings, name)}
+
+
+def _overrides(settings: Settings, name: str) -> bool:
+    return name in settings or ("loras" in settings and name.startswith(LORA))
+
+
+def _owners(batch: Batch, name: str, settings: Settings) -> list[str]:
+    """What of the file is overridden, other than its settings."""
+    return [
+        f"the axis {axis.name}"
+        if axis.name == name or _overrides(settings, axis.name)
+        else f"what the axis {axis.name} sets"
+        for axis in batch.axes
+        if axis.name == name or any(_overrides(settings, n) for n in axis.setting_names())
+    ]

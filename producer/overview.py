@@ -1,0 +1,88 @@
+"""How all batches of a store stand, the latest first; nothing lists a batch's cells to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from common import keys
+from common.dispatch import Control, read_batch, read_control, read_done
+from common.errors import GridfarmError, StoreError
+from common.ledger import Ledger, is_set
+from common.matrix import Matrix
+from common.store import Store
+from producer.find import batch_ids
+
+READERS = 16
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One batch; counts are of jobs. `jobs` is None for a document that cannot be read,
+    `submitted` is Unix time, 0 if nobody wrote it down."""
+
+    batch: str
+    state: str
+    jobs: int | None
+    done: int
+    failed: int
+    submitted: float
+
+
+def overview(store: Store, ledger: Ledger | None, most: int | None) -> tuple[list[Overview], int]:
+    """The `most` batches that were submitted last (None: all), and how many there are.
+
+    Counts come from the ledger while it knows the batch, else from the store, which the
+    workers bring up to date every 30 seconds. Raises StoreError and BrokerError.
+    """
+    ids = batch_ids(store)
+    controls = dict(zip(ids, _at_once(lambda id_: read_control(store, id_), ids), strict=True))
+    latest = sorted(ids, key=lambda id_: (-controls[id_].submitted, id_))[:most]
+    rows = _at_once(lambda id_: _look(id_, controls[id_], store, ledger), latest)
+    return [row for row in rows if row], len(ids)
+
+
+def _at_once(read: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, items))
+
+
+def _look(batch_id: str, control: Control, store: Store, ledger: Ledger | None) -> Overview | None:
+    """None for what a removal that was cut off has left."""
+    if not store.exists(keys.batch(batch_id)):
+        return None
+    seen = ledger.status(batch_id) if ledger else None
+    if seen is None:
+        return _look_into_store(batch_id, control, store)
+    idle = seen.state == "rendering" and not seen.done + seen.failed + seen.running
+    state = "queued" if idle else seen.state
+    return Overview(batch_id, state, seen.total, seen.done, seen.failed, control.submitted)
+
+
+def _look_into_store(batch_id: str, control: Control, store: Store) -> Overview:
+    bits = read_done(store, batch_id)
+    done = sum(byte.bit_count() for byte in bits)
+    failed = sum(not is_set(bits, i) for i in _failed(store, batch_id))
+    # What is over has settled every job, so that its cells need not be looked at.
+    jobs = done + failed if control.state == "done" else _jobs(store, batch_id)
+    return Overview(batch_id, control.state, jobs, done, failed, control.submitted)
+
+
+def _failed(store: Store, batch_id: str) -> list[int]:
+    names = (name.rpartition("/")[2] for name in store.list(keys.failures(batch_id)))
+    numbers = (name.removesuffix(".json") for name in names)
+    return [int(number) for number in numbers if number.isdigit()]
+
+
+def _jobs(store: Store, batch_id: str) -> int | None:
+    try:
+        return Matrix(read_batch(store, batch_id)).jobs
+    except StoreError:
+        raise
+    except GridfarmError:
+        return None

@@ -1,0 +1,55 @@
+"""Batches as they lie in a store, put there without a broker or a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from common import keys
+from common.batch import Batch
+from common.dispatch import Control, write_control
+from common.ledger import State, bitmap
+from common.matrix import Matrix
+from common.spec import load_batch_file
+from common.store import Store
+from producer.resolve import resolve_offline
+
+UNFINISHED = ("rendering", "paused")
+
+
+def frozen(name: str = "night", *, seeds: str = "0..3", more: str = "") -> Batch:
+    """Wolves on the tiny model, one cell a seed."""
+    text = f"name: {name}\nmodel: tiny\nprompts: [a wolf]\nseeds: {seeds}\n{more}"
+    file = load_batch_file(None, text=text, base_dir=Path.cwd())
+    return resolve_offline(file, None)
+
+
+def put_batch(
+    store: Store,
+    batch: Batch,
+    *,
+    state: State = "done",
+    submitted: float = 1.0,
+    done: Iterable[int] = (),
+) -> str:
+    """The batch with a picture for each cell of `done`; its id."""
+    store.put(keys.batch(batch.id), batch.to_bytes())
+    write_control(store, batch.id, Control(state=state, submitted=submitted))
+    if state in UNFINISHED:
+        store.put(keys.active(batch.id), b"")
+    put_pictures(store, batch, done)
+    return batch.id
+
+
+def put_pictures(store: Store, batch: Batch, cells: Iterable[int]) -> None:
+    matrix, wanted = Matrix(batch), list(cells)
+    store.put(keys.done_bitmap(batch.id), bitmap(wanted, len(matrix)))
+    for i in wanted:
+        cell = matrix[i]
+        assert cell
+        for name in (keys.picture, keys.sidecar, keys.thumbnail):
+            store.put(name(cell.key), b"as if rendered")
+
+
+def pictures_in(store: Store) -> int:
+    return sum(name.endswith(".png") for name in store.list(keys.IMAGES))
