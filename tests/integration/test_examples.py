@@ -1,0 +1,114 @@
+"""Every example is rendered, cut down by the options that a person would try it with: on the
+tiny model, a few cells each, with a broker, a worker process and a folder as the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common import keys
+from common.dispatch import read_batch
+from common.matrix import Matrix
+from common.picture import decode_meta
+from common.store import Store, open_store
+from producer.cli.main import run
+from tests.servers import valkey
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = "--set size=64x64"
+TRIALS = {
+    "ablation": f"{SMALL} --set steps=5 --where prompt=wolf",
+    "four-steps": f"{SMALL} --where prompt=fox --where seed=1",
+    "how-to-refine": f"{SMALL} --set steps=5 --where prompt=owl",
+    "lora-strength": f"{SMALL} --set steps=2 --where prompt=corgi --where loras.pixel<1 --limit 3",
+    "told-size": f"{SMALL} --set steps=2 --where prompt=cat --where original_size=256x256,512x512",
+    "when-to-refine": f"{SMALL} --set steps=10 --where prompt=harbour --where seed=11",
+    "which-animals": f"{SMALL} --set steps=2 --where animal=pangolin --where seed=1",
+    "which-checkpoint": f"{SMALL} --set steps=2 --limit 4",
+    "which-negative-prompt": f"{SMALL} --set steps=2 --where prompt=dragon --where seed=1",
+    "which-scheduler": f"{SMALL} --where prompt=library --where steps=10 --where guidance_scale=4",
+    "which-size": "--set steps=1 --where prompt=dancer --where size=640x1536",
+    "wrong-images": f"{SMALL} --set steps=5 --where prompt=bad,missing --where guidance_scale<10",
+    "wrong-lora": f"{SMALL} --set steps=5 --where prompt=hamburger",
+}
+JOBS = {
+    "ablation": 4, "four-steps": 4, "how-to-refine": 6, "lora-strength": 3, "told-size": 6,
+    "when-to-refine": 5, "which-animals": 6, "which-checkpoint": 2, "which-negative-prompt": 5,
+    "which-scheduler": 6, "which-size": 1, "wrong-images": 4, "wrong-lora": 3,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[dict[str, str]]:
+    """The environment that names a broker and a store, with one worker process at them."""
+    folder = tmp_path_factory.mktemp("examples")
+    own = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "GRIDFARM_"))}
+    with valkey(folder / "broker") as server, (folder / "worker.log").open("wb") as log:
+        farm = {"GRIDFARM_BROKER": server.url, "GRIDFARM_STORE": str(folder / "store")}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", "--workers=1", "--cpu-threads=1"],
+            env=own | farm | {"GRIDFARM_CACHE": str(session_cache)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield farm
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(60)
+
+
+@pytest.fixture(autouse=True)
+def farm_environment(farm: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in farm.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def store(farm: dict[str, str]) -> Store:
+    return open_store(farm["GRIDFARM_STORE"])
+
+
+def test_every_example_is_tried() -> None:
+    names = {path.stem for path in EXAMPLES.glob("*.yaml")}
+    assert TRIALS.keys() == JOBS.keys() == names
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_an_example_is_rendered(
+    name: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of its cells has a stored picture, with the Job inside that has the cell's key."""
+    file = str(EXAMPLES / f"{name}.yaml")
+    order = submit(capsys, file, "--model", "tiny", *TRIALS[name].split())
+    assert order["jobs"] == JOBS[name]
+    wait_until_done(store, order["batch"])
+    for cell in Matrix(read_batch(store, order["batch"])):
+        meta = decode_meta(store.get(keys.picture(cell.key)))
+        assert (meta.job, meta.job.key) == (cell.job, cell.key)
+
+
+def submit(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    code = run(["submit", *arguments, "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, out + err
+    return json.loads(out)
+
+
+def wait_until_done(store: Store, batch: str) -> None:
+    """Done, with a picture or a failure for each cell; the worker says so in the store."""
+    deadline = time.monotonic() + 120
+    while store.exists(keys.active(batch)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
