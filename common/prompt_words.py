@@ -29,6 +29,7 @@ _WEIGHTED_WORD = re.compile(r"""(?<=[^\s()",.=+-])(?:\++|-+)(?=[\s()",.=]|$)""")
 _STOP = re.compile(r"[.,]")
 _BLEND = re.compile(r"\s*\((.*)\)\s*\.blend\s*\([^()]*\)\s*", re.DOTALL)
 
+
 def encoded_texts(prompt: str) -> tuple[str, ...]:
     """The texts that are encoded: one, or for `("one", "two").blend(…)` each of the blend.
 

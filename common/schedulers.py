@@ -84,7 +84,7 @@ def _whole(first: int, last: int) -> _Kind:
 
 _BOOL = _Kind("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
 
-OPTIONS: Mapping[str, _Kind] = MappingProxyType(
+_OPTIONS: Mapping[str, _Kind] = MappingProxyType(
     {
         "timestep_spacing": _choice("leading", "linspace", "trailing"),
         "steps_offset": _whole(0, 100),
@@ -98,7 +98,6 @@ OPTIONS: Mapping[str, _Kind] = MappingProxyType(
         "original_inference_steps": _whole(1, 1000),
     }
 )
-"""What diffusers' schedulers are told besides the name, and what each option takes."""
 
 _WORDS: Mapping[str, tuple[str, Option]] = MappingProxyType(
     {
@@ -172,6 +171,26 @@ SCHEDULER_NAMES: tuple[str, ...] = tuple(_names())
 """Every sampler, alone and with each word that it takes. Two words also go together where
 they set different options (`euler karras trailing`)."""
 
+SCHEDULER_SCHEMA: Mapping[str, Any] = {
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"anyOf": [{"enum": [*SCHEDULER_NAMES]}, {"type": "string"}]},
+                **{
+                    name: {"description": f"An option of diffusers: {kind.says}", **kind.schema}
+                    for name, kind in _OPTIONS.items()
+                },
+            },
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+        {"enum": ["default", *SCHEDULER_NAMES]},
+        {"type": ["string", "null"]},
+    ]
+}
+"""How a scheduler is written, as JSON Schema: any spelling passes, and the names are offered."""
+
 
 def parse_scheduler(written: JsonValue) -> SchedulerUse | None:
     """A scheduler as written in a batch file; None for the model's own (null or `default`).
@@ -229,10 +248,10 @@ def _split(text: str) -> tuple[str | None, list[str]]:
 
 
 def _add(options: dict[str, Option], scheduler_type: str, option: str, value: JsonValue) -> None:
-    if option not in OPTIONS or not _fits(scheduler_type, option):
-        known = [name for name in OPTIONS if _fits(scheduler_type, name)]
+    if option not in _OPTIONS or not _fits(scheduler_type, option):
+        known = [name for name in _OPTIONS if _fits(scheduler_type, name)]
         raise ValueError(f"{scheduler_type} takes no option {option!r}; {meant(option, known)}")
-    kind = OPTIONS[option]
+    kind = _OPTIONS[option]
     if not kind.accepts(value):
         raise ValueError(f"{option} must be {kind.says}, not {value!r}")
     assert isinstance(value, Option)

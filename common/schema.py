@@ -80,7 +80,7 @@ def _printed(node: Any, indent: str) -> str:
 def _definitions() -> Iterator[tuple[str, Schema]]:
     for name, setting in _settings():
         yield f"value.{name}", _about(setting.about, {**setting.read.schema, **_default(name)})
-    for group in GROUPS:
+    for group in sorted(GROUPS):
         yield f"value.{group}", _group(group)
     yield "bundle", _bundle({"additionalProperties": False}, {})
     yield "bundle.word", _bundle({"additionalProperties": TEXT}, _RESERVED)
@@ -88,9 +88,9 @@ def _definitions() -> Iterator[tuple[str, Schema]]:
         yield f"generator.{key}", _generator(key)
     for name, setting in _settings():
         yield f"axis.{name}", _setting_axis(name, setting)
-    for group in GROUPS:
+    for group in sorted(GROUPS):
         yield f"axis.{group}", _axis(_group_says(group), [_ref(f"value.{group}")], ["file"])
-    words = [dict(TEXT), _ref("bundle.word")]
+    words = [_ref("bundle.word"), dict(TEXT)]
     yield "axis.word", _axis(WORD.about, words, _generators("words.name", WORD))
     yield "axis.variant", _axis(OWN_AXIS, [_ref("bundle"), _NULL], ["file"])
     yield "condition", _condition()
@@ -127,10 +127,10 @@ def _group_says(group: str) -> str:
 
 
 def _bundle(others: Schema, reserved: Schema) -> Schema:
-    names = [*SETTINGS, *GROUPS]
+    names = [*SETTINGS, *sorted(GROUPS)]
     return {
         "type": "object",
-        "properties": {name: _ref(f"value.{name}") for name in names},
+        "properties": {**reserved, **{name: _ref(f"value.{name}") for name in names}},
         "patternProperties": {_LORA_NAMES: _ref(f"value.{_ONE_LORA}")},
         **others,
     }
@@ -149,6 +149,7 @@ def _generator(key: str) -> Schema:
     }
     keys = spec_generators.KEYS[key]
     return {
+        "title": f"{{{key}: …}}",
         "type": "object",
         "properties": {name: _about(says, takes[name]) for name, says in keys.items()},
         "required": [key, "with"] if key == "emphasise" else [key],
@@ -170,7 +171,8 @@ def _generators(name: str, setting: Setting) -> list[str]:
 def _setting_axis(name: str, setting: Setting) -> Schema:
     value = _ref(f"value.{name}")
     is_never_a_bundle = setting.owns(Entries({"prompt": NULL}))
-    values = [value] if is_never_a_bundle else [value, _ref("bundle")]
+    bundles = [] if is_never_a_bundle else [_ref("bundle")]
+    values = [*bundles, value] if setting.kind == "text" else [value, *bundles]
     short = [value] if name in ("prompt", "seed") else []
     ranges = [{"type": "string", "pattern": RANGE_PATTERN}] if setting.kind == "numeric" else []
     return _axis(setting.about, values, _generators(name, setting), ranges, short)
@@ -183,15 +185,15 @@ def _axis(
     ranges: Sequence[Schema] = (),
     short: Sequence[Schema] = (),
 ) -> Schema:
-    """A list, `name: value`, or what makes a whole list; `short` is one value alone."""
-    made = [*ranges, *(_ref(f"generator.{key}") for key in generators)]
+    """What makes a whole list, a list, or `name: value`; `short` is one value alone."""
+    made = [*(_ref(f"generator.{key}") for key in generators), *ranges]
     named = {
         "type": "object",
         "minProperties": 1,
-        "propertyNames": _NOT_A_GENERATOR,
+        "properties": _RESERVED,
         "additionalProperties": _any(*values),
     }
-    return _about(says, _any(_list_of(*values, *made), named, *made, *short))
+    return _about(says, _any(*made, _list_of(*values, *made), named, *short))
 
 
 def _axes() -> Schema:

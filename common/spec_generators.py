@@ -69,9 +69,11 @@ class Written:
 
 
 def generator_in(node: Node) -> str | None:
-    """The key of the generator that `node` is, if it is one."""
+    """The key of the generator that `node` is, if it is one. Raises Mistake."""
     if not isinstance(node, Entries):
         return None
+    if node.values.keys() >= {"emphasize", "with"}:
+        raise Mistake("is spelt emphasise here", "write emphasise: […]")
     return next((key for key in KEYS if key in node.values), None)
 
 

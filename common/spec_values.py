@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from common import models
 from common.errors import Problem
 from common.prompt_syntax import check_prompt
-from common.schedulers import OPTIONS, SCHEDULER_NAMES, parse_scheduler
+from common.schedulers import SCHEDULER_SCHEMA, parse_scheduler
 from common.spec_yaml import Entries, Items, Node, Scalar, shown, to_json
 from common.suggest import closest, meant
 from common.templates import MAX_FILLED, names_in
@@ -154,7 +154,8 @@ def _number(low: float, high: float, *, above: bool = False) -> Form:
         value = _numeric(node, bounds)
         inside = low < value <= high if above else low <= value <= high
         if not inside:
-            raise Mistake(f"must be {bounds}, not {node}")
+            hint = f"write {value / 100:g}" if high == 1 and 1 < value <= 100 else ""
+            raise Mistake(f"must be {bounds}, not {node}", hint)
         return float(value) + 0.0  # -0.0 is 0.0
 
     least = "exclusiveMinimum" if above else "minimum"
@@ -180,7 +181,10 @@ def read_whole(node: Node, low: int, high: int) -> int:
 
 def _numeric(node: Node, bounds: str) -> int | float:
     if not isinstance(node, Scalar):
-        raise Mistake(f"must be {bounds}, not {node}", "several values make an axis under axes")
+        raise Mistake(
+            f"must be {bounds}, not {node}",
+            "several values make an axis (seeds: …, or one under axes)",
+        )
     if isinstance(node.value, str):
         raise Mistake(f"must be {bounds}, not {node}", _number_hint(node))
     if node.value is None or isinstance(node.value, bool):
@@ -192,7 +196,7 @@ def _number_hint(node: Scalar) -> str:
     if not node.plain and re.fullmatch(r"[-+]?[\d.]+", node.text):
         return "write it without quotes"
     if re.fullmatch(r"\d+\s*(-|\.\.+)\s*\d+.*", node.text):
-        return "a range is a whole axis: seeds: 0..99"
+        return "a range makes an axis: seeds: 0..99, or one under axes"
     if re.fullmatch(r"\d+,\d+", node.text):
         return f"write {node.text.replace(',', '.')}"
     return ""
@@ -382,24 +386,6 @@ _PIXELS = {"type": "string", "pattern": f"^{_SIZE.pattern}$"}
 _TOLD_SIZE = Form(_told_size, _PIXELS)
 _TRAINED = [f"{width}x{height}" for width, height in TRAINING_SIZES]
 _STRENGTH = {"anyOf": [_SCALE.schema, _mapping_of(unet=_SCALE, text_encoder=_SCALE)]}
-_SCHEDULER = {
-    "anyOf": [
-        {"enum": ["default", *SCHEDULER_NAMES]},
-        {"type": ["string", "null"]},
-        {
-            "type": "object",
-            "properties": {
-                "name": {"anyOf": [{"enum": [*SCHEDULER_NAMES]}, {"type": "string"}]},
-                **{
-                    name: {"description": f"An option of diffusers: {kind.says}", **kind.schema}
-                    for name, kind in OPTIONS.items()
-                },
-            },
-            "required": ["name"],
-            "additionalProperties": False,
-        },
-    ]
-}
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
@@ -449,7 +435,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             owns=lambda entries: entries.values.keys() <= {"top", "left"},
         ),
         "scheduler": Setting(
-            Form(_scheduler, _SCHEDULER),
+            Form(_scheduler, SCHEDULER_SCHEMA),
             "The sampler: dpm++ 2m karras, {name: euler, …}; default is the model's own",
             owns=lambda entries: "name" in entries.values,
         ),

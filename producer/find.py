@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from common import keys
@@ -11,21 +12,41 @@ from common.batch import BATCH_ID, Batch, slug
 from common.dispatch import read_batch, read_control
 from common.errors import NotFound
 from common.settings import FarmSettings
-from common.store import Store
+from common.store import Store, open_store
 
 LAST = "@last"
+
+
+@dataclass(frozen=True)
+class LastBatch:
+    """The batch that was rendered or submitted last from this machine, and the store it is in."""
+
+    id: str
+    store: str
 
 
 def remember(settings: FarmSettings, batch_id: str) -> None:
     """Make `batch_id` what `@last` means on this machine."""
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
-    _last_file(settings).write_text(batch_id)
+    store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
+    _last_file(settings).write_text(f"{batch_id}\n{store}\n")
+
+
+def store_for(word: str, settings: FarmSettings) -> str:
+    """Where to look for a batch: in the configured store; in the last batch's own where none is
+    configured, and for @last where that is not in the configured one."""
+    last = _last(settings)
+    if last is None or (settings.store and word != LAST):
+        return settings.store
+    if settings.store and open_store(settings.store).exists(keys.batch(last.id)):
+        return settings.store
+    return last.store
 
 
 def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Batch]:
     """(id, document) of the batch that `word` names. Raises NotFound."""
     if word == LAST:
-        word = _last(settings)
+        word = _need_last(settings).id
     elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
         return _of_file(Path(word), store)
     if BATCH_ID.match(word) and store.exists(keys.batch(word)):
@@ -81,13 +102,20 @@ def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
     return batch_id, read_batch(store, batch_id)
 
 
-def _last(settings: FarmSettings) -> str:
+def _last(settings: FarmSettings) -> LastBatch | None:
     try:
-        return _last_file(settings).read_text().strip()
-    except OSError:
-        raise NotFound(
-            "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
-        ) from None
+        batch_id, store = _last_file(settings).read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    return LastBatch(batch_id, store)
+
+
+def _need_last(settings: FarmSettings) -> LastBatch:
+    if last := _last(settings):
+        return last
+    raise NotFound(
+        "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
+    )
 
 
 def _last_file(settings: FarmSettings) -> Path:

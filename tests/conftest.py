@@ -25,11 +25,12 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def isolated_environment(
     monkeypatch: pytest.MonkeyPatch, session_cache: Path, tmp_path: Path
 ) -> None:
-    """No setting, credential or profile of the machine reaches a test."""
+    """No setting, credential, profile or last batch of the machine reaches a test."""
     for name in os.environ:
         if name.startswith(("GRIDFARM_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GRIDFARM_CACHE", str(session_cache))
+    (session_cache / "last-batch").unlink(missing_ok=True)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

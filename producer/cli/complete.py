@@ -116,5 +116,6 @@ def _settings(ctx: click.Context) -> FarmSettings:
 
 def _store(settings: FarmSettings) -> Store:
     from common.store import open_store
+    from producer.find import store_for
 
-    return open_store(settings.need_store())
+    return open_store(store_for("", settings) or settings.need_store())

@@ -171,13 +171,13 @@ def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
             "With a GPU and without --model tiny it shows Stable Diffusion XL's pictures.",
         ]
     lines += ["", "Try next:"]
-    gridfarm, store = _as_called(), _quoted(folder / "store")
+    gridfarm = _as_called()
     if images:
         lines.append(f"  {gridfarm} show {_quoted(images[0])}")
-    lines.append(f"  {gridfarm} open @last --store {store}")
+    lines.append(f"  {gridfarm} open @last")
     if first != last:
         turned = f"--rows {last} --columns {first} -o {_quoted(folder / 'turned.png')}"
-        lines.append(f"  {gridfarm} grid @last --store {store} {turned}")
+        lines.append(f"  {gridfarm} grid @last {turned}")
     return lines
 
 

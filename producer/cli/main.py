@@ -51,6 +51,7 @@ for command in (
     pictures.open_grid,
     pictures.fetch,
     pictures.show,
+    start.schema,
     machine.doctor,
 ):
     cli.add_command(command)

@@ -57,9 +57,21 @@ class Farm:
             return None
         return ledger
 
+    def look_where(self, word: str) -> None:
+        """Look in the store that has the batch `word`; another than the configured one is said."""
+        from producer.find import store_for
+
+        if "store" in self.__dict__:  # opened already
+            return
+        store = store_for(word, self.settings)
+        if store != self.settings.store:
+            self.out.say(f"looking in {store}, where the last batch is")
+            self.settings = replace(self.settings, store=store)
+
     def find(self, word: str) -> tuple[str, Batch]:
         from producer.find import find_batch
 
+        self.look_where(word)
         return find_batch(word, self.store, self.settings)
 
 

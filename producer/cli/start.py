@@ -1,4 +1,4 @@
-"""init: a first batch file."""
+"""init: a first batch file; schema: what an editor knows of the language."""
 
 from __future__ import annotations
 
@@ -46,6 +46,29 @@ def init(farm: Farm, file: Path) -> None:
             f"cannot write {file}: {error.strerror or error}", hint="name a file in another folder"
         ) from error
     farm.out.result({"file": str(file)}, _next_steps(file))
+
+
+@click.command()
+@local_command
+def schema(farm: Farm) -> None:
+    """Print the JSON Schema of batch files.
+
+    With it, an editor that reads JSON Schema completes keys, settings and values, says what each
+    one means, and underlines what cannot be right. Save it beside your batch files:
+
+    \b
+      gridfarm schema > batch.schema.json
+
+    Editors that use yaml-language-server find it by the first line of the batch file:
+
+    \b
+      # yaml-language-server: $schema=./batch.schema.json
+
+    The schema takes whatever the language takes; `gridfarm plan` finds the other mistakes.
+    """
+    from common.schema import as_text, batch_schema
+
+    farm.out.result(batch_schema(), as_text().rstrip())
 
 
 def _free(file: Path) -> str:

@@ -39,6 +39,7 @@ def list_batches(farm: Farm, everything: bool) -> None:
     """
     from producer.overview import overview
 
+    farm.look_where("")
     rows, total = overview(farm.store, farm.answering_ledger, None if everything else LISTED)
     data = {"batches": [row.__dict__ for row in rows]}
     farm.out.result(data, _table(rows) if rows else _nothing(farm))

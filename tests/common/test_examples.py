@@ -290,4 +290,4 @@ def test_the_readmes_batch_files_load() -> None:
     readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     blocks = [part.split("```")[0] for part in readme.split("```yaml\n")[1:]]
     files = [load_batch_file(None, text=text, base_dir=EXAMPLES) for text in blocks]
-    assert [Matrix(file.batch).cells for file in files] == [6, 80]
+    assert [Matrix(file.batch).cells for file in files] == [6, 160]

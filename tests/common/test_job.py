@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from common.job import Job, LoraUse, RefinerUse, SchedulerUse
+from common.job import Crop, Job, LoraUse, NegativePrompt, RefinerUse, SchedulerUse, Size
 
 PLAIN = Job(
     model="tiny@1",
@@ -38,8 +38,38 @@ FULL = Job(
     scheduler=SchedulerUse(type="DPMSolverMultistepScheduler", options={"use_karras_sigmas": True}),
     loras=(LoraUse(sha256="ab" * 32, unet=0.7, text_encoder=-1.0),),
 )
+SECOND_PROMPTS = FULL.model_copy(
+    update={
+        "prompt_2": "oil on canvas",
+        "negative_prompt_2": "",
+        "original_size": Size(width=4096, height=2048),
+        "target_size": Size(width=512, height=768),
+        "crop": Crop(top=8, left=256),
+        "refiner": RefinerUse(
+            model="tiny-refiner@1",
+            steps=20,
+            guidance_scale=3.5,
+            negative_aesthetic_score=1.0,
+            prompt="a wolf",
+            negative_prompt=NegativePrompt(text=None),
+        ),
+    }
+)
+REPAINTED = PLAIN.model_copy(
+    update={
+        "crop": Crop(left=64),
+        "refiner": RefinerUse(
+            model="tiny-refiner@1", strength=0.3, negative_prompt=NegativePrompt(text="")
+        ),
+    }
+)
 GOLDEN = {
     "plain": (PLAIN, "3dbe9ce0fc216ca47116a54bac7ea7c09b9cb44afe089a35bf399542fb040606"),
+    "second prompts": (
+        SECOND_PROMPTS,
+        "07e7b445260e3d7bd143d50a6bab9d9bab44bc08d7c6fa624db22979cd00b9d8",
+    ),
+    "repainted": (REPAINTED, "b37c24dbfc6c585749506afc5fd73a46066345b382b804d8a2a0af5a4148499e"),
     "full": (FULL, "58611a91c1e020b473e229c2cd5057072625bbc1ef227b8468630107c09d3b62"),
 }
 
@@ -69,7 +99,7 @@ def test_key_is_the_same_in_another_process() -> None:
     assert answer.stdout.strip() == FULL.key
 
 
-@pytest.mark.parametrize("job", [PLAIN, FULL], ids=["plain", "full"])
+@pytest.mark.parametrize("job", [job for job, _ in GOLDEN.values()], ids=GOLDEN.keys())
 def test_json_round_trip(job: Job) -> None:
     assert Job.from_json(job.to_json()) == job
 
@@ -106,6 +136,13 @@ def test_seeds_are_decimal_strings() -> None:
         {"high_noise_frac": 0.8},
         {"loras": [{"sha256": "../x", "unet": 1, "text_encoder": 1}]},
         {"scheduler": {"type": "os.system"}},
+        {"crop": {"top": -1}},
+        {"original_size": {"width": 1}},
+        {"target_size": {"width": 20_000, "height": 1}},
+        {"refiner": {"model": "tiny-refiner@1"}},
+        {"refiner": {"model": "tiny-refiner@1", "strength": 0}},
+        {"high_noise_frac": 0.8, "refiner": {"model": "tiny-refiner@1", "strength": 0.5}},
+        {"refiner": {"model": "tiny-refiner@1", "strength": 0.5, "steps": 0}},
     ],
     ids=str,
 )

@@ -103,14 +103,14 @@ def test_range_axes_give_numbers() -> None:
         ({"loras": {"a": {"unet": 0.5, "text_encoder": 0.5}}}, {"loras": {"a": 0.5}}),
         ({"loras": {"a": 0.7}, "lora_scale": 0.1}, {"loras": {"a": 0.07}}),
         ({"loras": {"a": 1, "b": 1}}, {"loras": {"b": 1, "a": 1}}),
-        ({"refiner": {"aesthetic_score": 2.0}}, {}),
+        ({"refiner.aesthetic_score": 2.0}, {}),
         ({"vae": "own"}, {}),
         ({"dtype": "fp32"}, {}),
         ({"scheduler": "DPM++ 2M Karras"}, {"scheduler": "dpm++ 2m karras"}),
         ({"guidance_scale": 1.0, "negative_prompt": "x"}, {"guidance_scale": 1.0}),
         (
-            {"high_noise_frac": 0.8, "refiner": {"aesthetic_score": 6.0}},
-            {"high_noise_frac": 0.8, "refiner": {"model": "tiny-refiner"}},
+            {"high_noise_frac": 0.8, "refiner.aesthetic_score": 6.0},
+            {"high_noise_frac": 0.8, "refiner.model": "tiny-refiner"},
         ),
     ],
     ids=str,
@@ -176,6 +176,14 @@ def test_models_and_loras_change_slowest() -> None:
     assert sum(a != b for a, b in itertools.pairwise(loras)) == 3
 
 
+def test_one_loras_strength_changes_as_slowly_as_all_loras() -> None:
+    seeds = RangeAxis(name="seed", first="0", last="2")
+    strengths = RangeAxis(name="loras.a", first="0", last="1", step="0.5")
+    refiners = axis("refiner.model", own={"refiner.model": "tiny-refiner"})
+    m = matrix(seeds, strengths, refiners)
+    assert m.order == [(1, 1), (3, 1), (3, 3)]
+
+
 def in_order(order: list[tuple[int, int]], position: int) -> int:
     i = 0
     for length, stride in reversed(order):
@@ -221,4 +229,5 @@ def test_cells_equal_the_naive_product(lengths: tuple[int, ...], exclude: Any, o
     ]
     assert [m.labels(i) for i in range(len(m))] == naive
     assert [m[i] is not None for i in range(len(m))] == kept
+    assert [cell.i for cell in m] == [i for i, keep in enumerate(kept) if keep]
     assert m.cells == sum(kept)

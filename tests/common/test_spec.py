@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, RangeAxis
 from common.errors import BatchFileError, InputFileError
+from common.job import Job
+from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.spec import BatchFile, load_batch_file
+from common.spec_generators import KEYS
 from common.spec_values import DEFAULTS, SETTINGS
-from tests.common.broken_files import BROKEN
+from tests.common.batch_files import documents, dumped, printed, words
+from tests.common.broken_files import BROKEN, write_room
 
 ROOM = Path("/batches")
 
@@ -147,7 +152,7 @@ class TestSettings:
         assert isinstance(written["steps"], int)
         assert written["size"] == "1216x832"
         assert written["loras"] == {"w": {"unet": 1.0, "text_encoder": 0.0}}
-        assert written["refiner"] == {"aesthetic_score": 6.0}
+        assert written["refiner.aesthetic_score"] == 6.0
         assert written["negative_prompt"] is None
         assert written["scheduler"] == "DPM++ 2M Karras"
 
@@ -209,7 +214,10 @@ class TestConditions:
         [
             ("{prompt: wolf}", {"prompt": ("wolf",)}),
             ("{prompt: A wolf}", {"prompt": ("wolf",)}),
-            ("{prompt: [cat, A wolf, wolf]}", {"prompt": ("cat", "wolf")}),
+            (
+                "{prompt: [cat, A wolf, wolf], variant: base}",
+                {"prompt": ("wolf", "cat"), "variant": ("base",)},
+            ),
             ("{seed: [3, 9]}", {"seed": ("3", "9")}),
             ("{guidance_scale: 5.0}", {"guidance_scale": ("5",)}),
             ("{negative_prompt: null}", {"negative_prompt": ("none",)}),
@@ -220,8 +228,8 @@ class TestConditions:
     def test_a_value_matches_a_label_else_a_value(
         self, condition: str, expected: dict[str, tuple[str, ...]]
     ) -> None:
-        batch = load(f"{self.TEXT}exclude: [{condition}]\nonly: [{condition}]").batch
-        assert batch.exclude == batch.only == (expected,)
+        assert load(f"{self.TEXT}exclude: [{condition}]").batch.exclude == (expected,)
+        assert load(f"{self.TEXT}only: [{condition}]").batch.only == (expected,)
 
     def test_a_mapping_matches_where_the_setting_takes_mappings(self) -> None:
         text = "prompts: [a]\nlora_files: {w: me/w}\naxes: {loras: {off: {}, on: {w: 1}}}\n"
@@ -250,16 +258,24 @@ class TestNotes:
         assert load("prompts:\n  - a sign  # as in the article").notes == ()
 
 
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of files that broken batch files name."""
+    folder = tmp_path_factory.mktemp("room")
+    write_room(folder)
+    return folder
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("text", "path", "message", "hint"),
         [pytest.param(*row[1:], id=row[0]) for row in BROKEN],
     )
     def test_says_where_what_and_what_to_do(
-        self, text: str, path: str, message: str, hint: str
+        self, text: str, path: str, message: str, hint: str, room: Path
     ) -> None:
         with pytest.raises(BatchFileError) as caught:
-            load(text)
+            load_batch_file(room / "trial.yaml", text=text, base_dir=room)
         [problem] = caught.value.problems
         assert problem.path == path
         assert message in problem.message
@@ -322,115 +338,32 @@ class TestMistakes:
             load_batch_file(tmp_path, base_dir=tmp_path)
 
 
-# -- properties ---------------------------------------------------------------------------------
-
-words = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=20)
-names = words.filter(lambda text: text.strip() and text not in GENERATORS)
-GENERATORS = ("file", "files", "emphasise", "random", "<<")
-plain_prompts = st.text(
-    st.characters(exclude_characters='()"\\', exclude_categories=("C",)), min_size=1, max_size=30
-).filter(str.strip)
-floats = st.floats(0, 100)
-seeds = st.integers(0, 2**64 - 1)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "model": st.sampled_from(["sdxl", "tiny", "me/mine", "./mine.safetensors"]),
-    "prompt": plain_prompts,
-    "negative_prompt": st.none() | st.just("") | plain_prompts,
-    "seed": seeds,
-    "noise": st.sampled_from(["cpu", "cuda"]),
-    "steps": st.integers(1, 1000),
-    "guidance_scale": floats | st.integers(0, 100),
-    "high_noise_frac": st.floats(0, 1, exclude_min=True),
-    "size": st.builds("{}x{}".format, *[st.integers(8, 1024).map(lambda n: 8 * n)] * 2),
-    "scheduler": st.sampled_from([None, "euler", {"name": "ddim", "timestep_spacing": "trailing"}]),
-    "loras": st.dictionaries(
-        st.sampled_from(["x", "y"]),
-        floats | st.fixed_dictionaries({"unet": floats, "text_encoder": floats}),
-    ),
-    "lora_scale": st.floats(allow_nan=False, allow_infinity=False),
-    "vae": st.sampled_from(["own", "fp16-fix", "me/vae"]),
-    "dtype": st.sampled_from(["fp16", "bf16", "fp32"]),
-    "long_prompts": st.sampled_from(["truncate", "chunk"]),
-    "refiner": st.fixed_dictionaries(
-        {}, optional={"model": st.just("me/r"), "aesthetic_score": floats}
-    ),
-}
-
-
-def bundles(of: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={name: VALUES[name] for name in of})
-
-
-RANGES = st.tuples(st.integers(0, 999), st.integers(0, 999), st.integers(1, 99)).map(
-    lambda ends: f"{min(ends[:2]) + 1}..{max(ends[:2]) + 1} by {ends[2]}"
-)
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Batch files within the language: no two axes set one setting, but prompts and variants."""
-    under_axes = draw(st.sets(st.sampled_from(sorted(VALUES.keys() - {"prompt"})), max_size=3))
-    free = bundles([name for name in VALUES if name not in under_axes | {"prompt"}])
-    prompts = draw(st.dictionaries(names, st.tuples(plain_prompts, free), min_size=1, max_size=4))
-    assume("prompt" not in prompts)
-    document: dict[str, Any] = {
-        "lora_files": {"x": "me/x", "y": "./y.safetensors"},
-        "settings": draw(free),
-        "prompts": {name: bundle | {"prompt": text} for name, (text, bundle) in prompts.items()},
-        "axes": {name: draw(axes_of(name)) for name in sorted(under_axes)},
-        "variants": draw(st.dictionaries(names, free, min_size=1, max_size=3)),
-    }
-    if draw(st.booleans()):
-        document["exclude"] = [{"prompt": draw(st.sampled_from(sorted(prompts)))}]
-    return document
-
-
-def axes_of(name: str) -> st.SearchStrategy[Any]:
-    named = st.dictionaries(names, VALUES[name], min_size=1, max_size=4)
-    return named | RANGES if SETTINGS[name].whole else named
-
-
-def printed(batch: Batch) -> str:
-    """A batch as a batch file that says all of it."""
-    document: dict[str, Any] = {
-        "name": batch.name,
-        "lora_files": {"x": "me/x", "y": "me/y"},
-        "settings": as_written(batch.settings),
-        "exclude": [{axis: [*found] for axis, found in entry.items()} for entry in batch.exclude],
-    }
-    for axis in batch.axes:
-        key = {"prompt": "prompts", "variant": "variants"}.get(axis.name)
-        (document if key else document.setdefault("axes", {}))[key or axis.name] = as_axis(axis)
-    return dumped(document)
-
-
-def as_axis(axis: Axis | RangeAxis) -> Any:
-    if isinstance(axis, RangeAxis):
-        return f"{axis.first}..{axis.last} by {axis.step}"
-    own = axis.name in SETTINGS and axis.name != "prompt"
-    written = {value.label: as_written(value.settings) for value in axis.values}
-    return {label: found[axis.name] if own else found for label, found in written.items()}
-
-
-def as_written(found: dict[str, Any]) -> dict[str, Any]:
-    """Seeds are decimal texts in a Batch and numbers in a file."""
-    return found | ({"seed": int(found["seed"])} if "seed" in found else {})
-
-
-def dumped(document: Any) -> str:
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
-
-
 class TestProperties:
     @given(documents())
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_file_within_the_language_loads_and_its_print_is_the_same_batch(
         self, document: dict[str, Any]
     ) -> None:
-        batch = load(dumped(document)).batch
-        assert math.prod(len(axis) for axis in batch.axes) >= 1
+        batch = load_or_assume(document).batch
         assert load(printed(batch)).batch == batch
         assert Batch.from_bytes(batch.to_bytes(), source="test") == batch
+        for axis in batch.axes:
+            assert len({*axis.labels()}) == len(axis)
+
+    @given(documents(), st.randoms(use_true_random=False))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_every_job_survives_the_wire_whatever_the_order_of_settings(
+        self, document: dict[str, Any], chosen: Random
+    ) -> None:
+        """Given the same file with every mapping but the axes in another order,
+        then each cell is the same Job, and its JSON is too."""
+        matrix = Matrix(load_or_assume(document).batch)
+        other = Matrix(load(dumped(shuffled(document, chosen))).batch)
+        for i in sorted({0, len(matrix) // 2, len(matrix) - 1}):
+            cell, same = matrix[i], other[i]
+            assert (cell and cell.key) == (same and same.key)
+            if cell:
+                assert Job.from_json(json.loads(json.dumps(cell.job.to_json()))) == cell.job
 
     @given(
         st.recursive(
@@ -438,15 +371,15 @@ class TestProperties:
             | st.sampled_from(["0..9", "5..13 by 0.5", "> 9", "euler", "64x64", "me/x"]),
             lambda inner: st.lists(inner, max_size=4)
             | st.dictionaries(
-                words | st.sampled_from(["prompts", "axes", "seeds", "exclude", *SETTINGS, "file"]),
+                words | st.sampled_from(["prompts", "axes", "seeds", "exclude", *SETTINGS, *KEYS]),
                 inner, max_size=5,
             ),
             max_leaves=25,
         )
     )  # fmt: skip
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=200, deadline=None)
     def test_whatever_the_structure_the_only_error_is_ours(self, node: Any) -> None:
-        keys = ("prompts", "settings", "axes", "variants", "exclude")
+        keys = ("prompts", "settings", "axes", "variants", "exclude", "words", "seeds", "only")
         for document in (node, dict.fromkeys(keys, node), {"prompts": ["a"], "axes": node}):
             with _only_our_error():
                 load(yaml.safe_dump(document))
@@ -457,6 +390,32 @@ class TestProperties:
         for document in (text, f"prompts: {text}", f"prompts:\n  - {text}"):
             with _only_our_error():
                 load(document)
+
+
+def load_or_assume(document: dict[str, Any]) -> BatchFile:
+    """The file, unless its conditions leave no cell."""
+    try:
+        return load(dumped(document))
+    except BatchFileError as error:
+        assume("leave no cell" not in error.message)
+        raise
+
+
+def shuffled(document: dict[str, Any], chosen: Random) -> dict[str, Any]:
+    """The same file with the settings of each bundle, and its LoRAs, in another order."""
+
+    def mixed(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: mixed(value[name]) for name in chosen.sample([*value], len(value))}
+
+    def axis(values: Any) -> Any:
+        named = isinstance(values, dict)
+        return {name: mixed(value) for name, value in values.items()} if named else values
+
+    swept = {name: axis(values) for name, values in document["axes"].items()}
+    bundles = {key: axis(document[key]) for key in ("prompts", "variants")}
+    return document | bundles | {"settings": mixed(document["settings"]), "axes": swept}
 
 
 class _only_our_error:  # noqa: N801
