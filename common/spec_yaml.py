@@ -293,6 +293,10 @@ def _mend(error: yaml.YAMLError, mark: Any, source: str) -> str:
         return f"close the quote that opens in line {opening.line + 1}"
     if "flow" in context and opening:
         return f"close the bracket of line {opening.line + 1}, and quote the prompts in it"
+    if "block mapping" in context and line.lstrip().startswith("- "):
+        return "- value and name: value do not mix in one list; use one of the two"
+    if "block collection" in context and not line.lstrip().startswith("- "):
+        return "- value and name: value do not mix in one list; use one of the two"
     if compared := _COMPARED.search(line):
         return f'quote the comparison: "{compared[1]}"'
     if (value := _VALUE.match(line)) and _NEEDS_QUOTES.search(value[1]):

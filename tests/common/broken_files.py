@@ -73,6 +73,8 @@ BROKEN = [
     ("only a comment", "# nothing", "", "is empty", "prompts:"),
     ("a text", "A wolf", "", "must be a mapping, not 'A wolf'", "prompts:"),
     ("a colon in a prompt", "prompts:\n  - a sign: open", "prompts.1", "a text is meant", "'a sign: open'"),
+    ("a hyphen among names", "prompts:\n  wolf: a\n  - b: x", "", "line 3", "do not mix in one list"),
+    ("a name among hyphens", "prompts:\n  - a\n  wolf: b", "", "line 3", "do not mix in one list"),
     ("a comparison without quotes", f"{P}seeds: 0..9\nexclude: [{{seed: > 5}}]", "", "line 3", '"> 5"'),
     ("diffusers' name", f"{P}settings: {{num_inference_steps: 4}}", "settings.num_inference_steps", "not a setting", "'steps'"),
     ("A1111's name", f"{P}settings: {{cfg_scale: 4}}", "settings.cfg_scale", "not a setting", "'guidance_scale'"),
