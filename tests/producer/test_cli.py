@@ -13,7 +13,11 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save_file
 
+from common import keys
+from common.matrix import Matrix
 from common.safetensors_file import TINY_LORA
+from common.spec import load_batch_file
+from common.store import open_store
 from producer.cli.main import cli, run
 from tests.servers import free_port, ministack, valkey
 
@@ -64,6 +68,31 @@ def test_plan_with_a_store_knows_what_is_new(gridfarm: Any, tmp_path: Path) -> N
     answer, _ = gridfarm("plan", file, "--store", str(tmp_path / "store"))
     assert (answer["new"], answer["stored"]) == (6, 0)
     assert answer["batch"].startswith("a-")
+
+
+def test_plan_counts_what_is_stored(gridfarm: Any, tmp_path: Path) -> None:
+    """Below 10,000 cells always; above, where equal cells are not told apart, with --exact."""
+    file = write(tmp_path / "a.yaml", BATCH + "variants: {x: {}, y: {guidance_scale: 5}}\n")
+    store = ("--store", str(tmp_path / "store"))
+    first = next(iter(Matrix(load_batch_file(Path(file), base_dir=tmp_path).batch)))
+    open_store(store[1]).put(keys.picture(first.key), b"there")
+    answer, said = gridfarm("plan", file, *store)
+    assert [answer[name] for name in ("cells", "jobs", "new", "stored")] == [12, 6, 5, 1]
+    assert "#1 is the same picture as #0: variant 'y' changes nothing from 'x'" in said
+    write(Path(file), BATCH.replace("0..2", "0..9999") + "variants: {x: {}, y: {steps: 50}}\n")
+    answer, _ = gridfarm("plan", file, *store)
+    assert [answer[name] for name in ("cells", "jobs", "new", "stored")] == [40000, 40000, 40000, 0]
+    answer, _ = gridfarm("plan", file, *store, "--exact")
+    assert [answer[name] for name in ("cells", "jobs", "new", "stored")] == [40000, 20000, 19999, 1]
+
+
+def test_plan_says_when_the_disk_is_too_small(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    for seeds, said in (("0..2", " free"), ("0..999999999", "free, which is not enough")):
+        file = write(tmp_path / "a.yaml", f"model: tiny\nprompts: [a]\nseeds: {seeds}\n")
+        answer = CliRunner().invoke(cli, ["plan", file, "--store", str(tmp_path / "store")])
+        [line] = [line for line in answer.output.splitlines() if line.startswith("about ")]
+        assert line.endswith(said)
 
 
 def test_plan_reads_standard_input() -> None:

@@ -19,6 +19,7 @@ from common.batch import Axis, Batch, RangeAxis, Value
 from common.errors import UsageError
 from common.matrix import Cell, Matrix
 from common.models import BUILTIN_MODELS
+from common.safetensors_file import check_lora_file
 from common.spec import BatchFile, load_batch_file
 from common.spec_values import DEFAULTS
 from producer.cli.main import cli
@@ -84,6 +85,28 @@ class TestLimit:
         cut = limited(batch, count)
         assert contents(cells(cut)) == contents(cells(batch)[:count])
         assert Matrix(cut).cells == min(count, Matrix(batch).cells)
+
+    @pytest.mark.parametrize(
+        ("exclude", "only"),
+        [
+            ([], []),
+            ([{"w": "0", "x": "1"}], []),
+            ([], [{"x": "1"}]),
+            ([], [{"w": "1", "seed": "2"}, {"x": "0"}]),
+            ([{"seed": "0"}], [{"w": "2"}, {"x": "1", "seed": "1"}]),
+        ],
+    )
+    def test_conditions_hold_in_every_limit(self, exclude: Any, only: Any) -> None:
+        axes = (_marked("w", 3), _marked("x", 2), RangeAxis(name="seed", first="0", last="2"))
+        names = ["w", "x", "seed"]
+        batch = Batch(
+            name="test", settings=dict(DEFAULTS) | {"model": "tiny", "prompt": "a"}, axes=axes,
+            exclude=_entries(exclude, names), only=_entries(only, names),
+            models=dict(BUILTIN_MODELS),
+        )  # fmt: skip
+        whole = contents(cells(batch))
+        for count in range(1, len(whole) + 2):
+            assert contents(cells(limited(batch, count))) == whole[:count]
 
     def test_a_few_cells_of_a_billion_are_a_small_batch(self) -> None:
         big = load(
@@ -188,6 +211,29 @@ class TestSet:
         assert said == ["--set guidance_scale=6 goes over the axis guidance_scale"]
         assert Matrix(changed.batch).cells == Matrix(load().batch).lengths[0] * 2 * 4 * 3 * 2
 
+    def test_all_loras_go_over_an_axis_of_one(self) -> None:
+        changed, said = said_by(load(), "loras={}")
+        assert said == ["--set loras={} goes over the axis loras.style"]
+        assert [*changed.batch.axes[4].labels()] == ["none"]
+        assert not any(cell.job.loras for cell in cells(changed.batch))
+
+    def test_one_lora_alone_is_forgotten_with_all(self) -> None:
+        text = "prompts: [a]\nlora_files: {x: me/x}\nsettings: {loras.x: 0.5}"
+        changed, _ = said_by(load(text), "loras={}")
+        assert "loras.x" not in changed.batch.settings
+
+    def test_a_condition_that_the_setting_ends_is_dropped(self) -> None:
+        """guidance above 7 is excluded for one seed; at 6 nothing is."""
+        changed, _ = said_by(load(), "guidance_scale=6")
+        assert changed.batch.exclude == ()
+
+    def test_an_only_that_the_setting_ends_leaves_no_cell(self) -> None:
+        text = "prompts: [a]\naxes: {steps: [1, 2]}\nonly: [{steps: 2}]"
+        with pytest.raises(UsageError, match="no cell is left"):
+            said_by(load(text), "steps=1")
+        changed, _ = said_by(load(text), "steps=2")
+        assert Matrix(changed.batch).cells == 1
+
     def test_the_cells_are_those_of_a_file_that_says_so(self) -> None:
         changed, _ = said_by(load("prompts: [a]\nseeds: 1..3"), "steps=9", "refiner.steps=4")
         same = load("prompts: [a]\nseeds: 1..3\nsettings: {steps: 9, refiner: {steps: 4}}")
@@ -218,6 +264,8 @@ class TestSet:
         [
             ("steps", "is not NAME=VALUE", "--set steps=10"),
             ("steps=ten", "--set steps: must be a whole number", ""),
+            ("steps=10,20", "--set steps: must be", "--set takes one value"),
+            ("steps=10..20", "--set steps: must be", "--set takes one value"),
             ("stepz=3", "--set stepz: is not a setting", "'steps'"),
             ("seeds=3", "seeds is an axis", "--set seed=…"),
             ("loras={x: 1}", "--set loras.x: is not in lora_files", "style"),
@@ -241,8 +289,15 @@ class TestTiny:
         file = with_model(load(text), "tiny", said.append, tmp_path)
         one, two = (Path(path).read_bytes() for path in file.lora_sources.values())
         assert one != two
+        assert b'"stands_for": "y"' in two
+        assert check_lora_file(Path(file.lora_sources["y"])) is None
         assert one[-64:] == two[-64:]
         assert file.batch.models.keys() == {"tiny", "tiny-refiner"}
+
+    @pytest.mark.parametrize("model", ["SDXL", "sdlx", "mine.ckpt", "no model"])
+    def test_a_model_that_is_none(self, model: str, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="--model"):
+            with_model(load(), model, print, tmp_path)
 
 
 class TestPrompt:
