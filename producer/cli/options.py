@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -65,7 +67,7 @@ class Farm:
             return
         store = store_for(word, self.settings)
         if store != self.settings.store:
-            self.out.say(f"looking in {store}, where the last batch is")
+            self.out.say(f"looking in {_from_here(store)}, where the last batch is")
             self.settings = replace(self.settings, store=store)
 
     def find(self, word: str) -> tuple[str, Batch]:
@@ -73,6 +75,13 @@ class Farm:
 
         self.look_where(word)
         return find_batch(word, self.store, self.settings)
+
+
+def _from_here(store: str) -> str:
+    """A folder below this one as a person would write it."""
+    with suppress(ValueError):
+        return str(Path(store).relative_to(Path.cwd()))
+    return store
 
 
 broker_option = click.option(
