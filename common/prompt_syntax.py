@@ -46,6 +46,10 @@ _ELSEWHERE = (
         "BREAK stays literal text; long_prompts: chunk reads prompts of more than 75 tokens",
     ),
     (
+        re.compile("^[“”‘’„«]"),
+        "begins with a curly quote, which is part of the text; \" and ' are YAML's quotes",
+    ),
+    (
         re.compile("[\u00a0\u2007\u202f]"),
         "has a no-break space, which weights do not end at; write an ordinary space",
     ),

@@ -33,7 +33,7 @@ from common.spec_values import (
     read_each,
 )
 from common.spec_yaml import Entries, Items, Node, Scalar, shown
-from common.suggest import closest, meant
+from common.suggest import ELSEWHERE, closest, meant
 from common.templates import WORD_NAME
 
 TOP_AXES = MappingProxyType({"prompts": "prompt", "seeds": "seed", "variants": "variant"})
@@ -143,12 +143,16 @@ class AxisReader:
             setting = SETTINGS.get(f"{name}.{inner}")
             if setting is None:
                 known = [n.partition(".")[2] for n in SETTINGS if n.startswith(f"{name}.")]
-                raise Mistake(f"is not a setting of the {name}", meant(inner, known))
+                ours = ELSEWHERE.get(inner, inner)
+                hint = f"write {ours}: beside {name}:" if ours in SETTINGS else meant(inner, known)
+                raise Mistake(f"is not a setting of the {name}", hint)
             return setting.read(value, self.scope)
 
         form = "{aesthetic_score: 6}"
         if isinstance(node, Scalar) and isinstance(node.value, str):
             form = f"{{model: {node.text}}}"
+        if isinstance(node, Scalar) and isinstance(node.value, float):
+            form = f"high_noise_frac: {node.text}, the base's part of the steps"
         found = read_each(mapping(node, form), read)
         return {f"{name}.{inner}": value for inner, value in found.items()}
 
@@ -329,6 +333,8 @@ def _check_name(place: _Place) -> None:
         hint = (
             f"did you mean {close!r}?" if close else "use a letter, then letters, digits, _ and -"
         )
+        if is_null(place.node) and re.fullmatch(r"-?\d[\d.]*", name):
+            hint = "put the values of an axis in brackets: [20, 30]"
         raise Mistake(f"{name!r} can't name an axis", hint)
     elif name.startswith("refiner.") and name not in SETTINGS:
         raise Mistake("is not a setting", meant(name, [n for n in SETTINGS if "." in n]))

@@ -24,6 +24,8 @@ MAX_COMPARED = 3_000_000
 """Values of lists that all conditions compare and name together. Ranges cost nothing."""
 
 _COMPARISON = re.compile(r"\s*(?P<sign>>=|<=|>|<|!=?|==?)\s*(?P<rest>\S.*)", re.DOTALL)
+_UNQUOTED = re.compile(r"\s*([\w.]+)\s*([<>=!]=?\s*.+)")
+_TURNED = re.compile(r"\s*=([<>])\s*(.+)")
 _DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,15})?")
 _COMPARE: dict[str, Callable[[Fraction, Fraction], bool]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
@@ -62,7 +64,10 @@ class Conditions:
                     yield self._condition(entry, f"{key}.{number}", problems)
 
     def _condition(self, node: Node, path: str, problems: list[Problem]) -> Condition:
-        written = mapping(node, "{axis: value}")
+        form = "{axis: value}"
+        if isinstance(node, Scalar) and (found := _UNQUOTED.fullmatch(node.text)):
+            form = f'{{{found[1]}: "{found[2]}"}}'
+        written = mapping(node, form)
         if not written:
             raise Mistake("names no axis, so it would match every cell", "write {axis: value}")
         condition: Condition = {}
@@ -136,6 +141,8 @@ class Conditions:
         return _at(at for at, n in _numbers(axis) if low <= n <= high)
 
     def _comparison(self, axis: AnyAxis, text: str) -> Spans:
+        if turned := _TURNED.fullmatch(text):
+            raise Mistake(f"{text!r} is no comparison", f'write "{turned[1]}= {turned[2]}"')
         match = _COMPARISON.fullmatch(text)
         if match is None:
             return Spans([])

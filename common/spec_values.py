@@ -195,7 +195,9 @@ def _numeric(node: Node, bounds: str) -> int | float:
 def _number_hint(node: Scalar) -> str:
     if not node.plain and re.fullmatch(r"[-+]?[\d.]+", node.text):
         return "write it without quotes"
-    if re.fullmatch(r"\d+\s*(-|\.\.+)\s*\d+.*", node.text):
+    if ends := re.fullmatch(r"(\d+)\s*-\s*(\d+)", node.text):
+        return f"write {ends[1]}..{ends[2]}, which makes an axis"
+    if re.fullmatch(r"\d+\s*\.\.+\s*\d+.*", node.text):
         return "a range makes an axis: seeds: 0..99, or one under axes"
     if re.fullmatch(r"\d+,\d+", node.text):
         return f"write {node.text.replace(',', '.')}"
@@ -204,6 +206,8 @@ def _number_hint(node: Scalar) -> str:
 
 def _seed(node: Node, _scope: Scope) -> str:
     """Decimal text: JSON's numbers end at 2⁵³, seeds at 2⁶⁴ − 1."""
+    if isinstance(node, Scalar) and node.text in ("random", "-1"):
+        raise Mistake(f"must be a number, not {node}", "random seeds: {random: 4, from: 7}")
     return str(read_whole(node, 0, MAX_SEED))
 
 
@@ -298,7 +302,11 @@ def _model(*builtins: str) -> Form:
 
 def _loras(node: Node, scope: Scope) -> JsonValue:
     """{name in lora_files: scale}, a scale being a number or {unet, text_encoder} numbers."""
-    written = mapping(node, "{name: 1.0}")
+    if isinstance(node, Items):
+        hint = "strengths of one LoRA are an axis, loras.NAME: [0.5, 1]"
+        raise Mistake(f"must be a mapping, not {node}", hint)
+    name = node.text if isinstance(node, Scalar) and node.text in scope.loras else "name"
+    written = mapping(node, f"{{{name}: 1.0}}")
     return read_each(written, lambda name, value: _lora(name, value, scope))
 
 
@@ -306,6 +314,8 @@ def _lora(name: str, value: Node, scope: Scope) -> JsonValue:
     if name not in scope.loras:
         hint = meant(name, scope.loras) or "write lora_files: {name: file or hub id}"
         raise Mistake("is not in lora_files", hint)
+    if isinstance(value, Items):
+        raise Mistake(f"must be one strength, not {value}", f"write an axis: loras.{name}: […]")
     if not isinstance(value, Entries):
         return _SCALE(value, scope)
     return _group(value.values, scope, {"unet": _SCALE, "text_encoder": _SCALE})
@@ -350,7 +360,9 @@ def mapping(node: Node, form: str) -> Mapping[str, Node]:
     if is_null(node):
         return {}
     if not isinstance(node, Entries):
-        raise Mistake(f"must be a mapping, not {node}", f"write {form}")
+        hyphens = isinstance(node, Items) and any(isinstance(v, Entries) for v in node.values)
+        hint = "leave out the hyphens" if hyphens else f"write {form}"
+        raise Mistake(f"must be a mapping, not {node}", hint)
     return node.values
 
 

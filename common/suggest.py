@@ -19,6 +19,7 @@ ELSEWHERE = MappingProxyType(
         **dict.fromkeys(("lora_weight", "lora_strength"), "lora_scale"),
         **dict.fromkeys(("float16", "half"), "fp16"),
         **dict.fromkeys(("float32", "full"), "fp32"),
+        "text": "prompt",
         "lora": "loras",
         "bfloat16": "bf16",
         "gpu": "cuda",
