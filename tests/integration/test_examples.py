@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageStat
+from safetensors.numpy import load_file, save_file
 
 from common import keys
 from common.dispatch import read_batch
@@ -112,3 +115,40 @@ def wait_until_done(store: Store, batch: str) -> None:
     while store.exists(keys.active(batch)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_checkpoints_found_by_a_pattern_are_an_axis(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two model folders beside the batch file: uploaded, pinned by content, each drawn with."""
+    build(tmp_path / "checkpoints" / "plain")
+    build(tmp_path / "checkpoints" / "dark")
+    darken(tmp_path / "checkpoints" / "dark")
+    (tmp_path / "which.yaml").write_text(
+        "prompts: [a wolf]\nseeds: 1..2\naxes: {model: {files: checkpoints/*}}\n"
+        "settings: {size: 64x64, steps: 2, dtype: fp32, vae: own}\n"
+    )
+    order = submit(capsys, str(tmp_path / "which.yaml"))
+    wait_until_done(store, order["batch"])
+    drawn = {
+        (cell.labels["model"], cell.labels["seed"]): store.get(keys.picture(cell.key))
+        for cell in Matrix(read_batch(store, order["batch"]))
+    }
+    assert list(drawn) == [("dark", "1"), ("plain", "1"), ("dark", "2"), ("plain", "2")]
+    brightness = {at: ImageStat.Stat(Image.open(BytesIO(png))).sum[0] for at, png in drawn.items()}
+    assert all(brightness["dark", seed] < brightness["plain", seed] for seed in "12")
+
+
+def build(folder: Path) -> None:
+    """The tiny SDXL's base as a model folder of its own."""
+    from worker.tiny import build as build_tiny
+
+    build_tiny(folder.with_name(f".{folder.name}"))
+    (folder.with_name(f".{folder.name}") / "base").rename(folder)
+
+
+def darken(folder: Path) -> None:
+    [weights] = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(weights)
+    tensors["decoder.conv_out.bias"] -= 0.5
+    save_file(tensors, weights)
