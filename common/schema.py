@@ -4,7 +4,8 @@ It is made of the tables that the loader reads by, and the loader stays the judg
 refuses nothing that the language takes, and lets pass what only the whole file can tell (a word
 in a prompt, a name in `lora_files`, a range that runs backwards). Its keywords mean the same in
 draft-07 and 2020-12 (https://json-schema.org/specification); nothing stands beside a `$ref`,
-since draft-07 would not see it.
+since draft-07 would not see it. Of several forms that a value comes equally near to, editors
+complain with the first, so the one that says most stands first.
 """
 
 from __future__ import annotations
@@ -172,6 +173,7 @@ def _setting_axis(name: str, setting: Setting) -> Schema:
     value = _ref(f"value.{name}")
     is_never_a_bundle = setting.owns(Entries({"prompt": NULL}))
     bundles = [] if is_never_a_bundle else [_ref("bundle")]
+    # Hardly any text is wrong, so what is wrong is the bundle.
     values = [*bundles, value] if setting.kind == "text" else [value, *bundles]
     short = [value] if name in ("prompt", "seed") else []
     ranges = [{"type": "string", "pattern": RANGE_PATTERN}] if setting.kind == "numeric" else []
@@ -198,7 +200,7 @@ def _axis(
 
 def _axes() -> Schema:
     """Under `axes`; the keys at the top are no names there."""
-    names = [*SETTINGS, *GROUPS, "variant"]
+    names = [*SETTINGS, *sorted(GROUPS), "variant"]
     return {
         "type": ["object", "null"],
         "properties": {name: _ref(f"axis.{name}") for name in names},

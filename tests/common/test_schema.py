@@ -97,7 +97,7 @@ def published() -> Iterator[Any]:
 LORA = "prompts: [a]\nlora_files: {w: me/w}\n"
 WORDS = "prompts: ['{animal}']\nwords: "
 RIGHT = [
-    *("prompts:\nsettings: {prompt: a}", "prompts: 1999", "prompts: [a, 'b', true]"),
+    *("prompts:\nname:\nsettings: {prompt: a}", "prompts: 1999", "prompts: [a, 'b', true]"),
     "prompts: [a]\nname: 2024\nmodel:\nseeds:\naxes:\nexclude:\nwords:\nlora_files:\nvariants:",
     "prompts: {a: {prompt: b, refiner: {steps: 3}}, file-1: c}",
     "prompts: [{prompt: a, refiner.steps: 3, refiner: }]",
@@ -182,12 +182,12 @@ class TestLanguage:
         assert (loads(text, folder), passes(text)) == (False, False)
 
     @given(documents())
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_file_within_the_language_passes(self, document: dict[str, Any]) -> None:
         assert passes(dumped(document))
 
     @given(documents(), st.data())
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_file_with_something_else_in_one_place_passes_if_it_loads(
         self, document: dict[str, Any], data: st.DataObject
     ) -> None:
