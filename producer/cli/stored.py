@@ -152,11 +152,10 @@ def _agreed(farm: Farm, batches: Documents, keep: bool) -> bool:
 
 
 def _remove(farm: Farm, batches: Documents, ledger: Ledger | None, keep: bool) -> Pictures:
-    from producer.control import Controller
-    from producer.remove import remove, wait_until_stopped
+    from producer.remove import cancel, remove, wait_until_stopped
 
     for batch_id in batches:
-        Controller(batch_id, farm.store, ledger).cancel()
+        cancel(batch_id, farm.store, ledger)
     if ledger:
         wait_until_stopped(batches, ledger, lambda running: farm.out.say(_waiting(running)))
     with farm.out.progress() as progress:
