@@ -1,4 +1,4 @@
-"""Batch files for property tests: any that the language takes, and a Batch printed as one."""
+"""Batch files for property tests: any that the language takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import yaml
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from common.batch import Axis, Batch, RangeAxis
 from common.spec_generators import KEYS
 
 words = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=20)
@@ -155,37 +154,3 @@ def conditions(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
 
 def dumped(document: Any) -> str:
     return str(yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
-
-
-def printed(batch: Batch) -> str:
-    """A batch as a batch file that says all of it."""
-    document: dict[str, Any] = {
-        "name": batch.name,
-        "lora_files": {"x": "me/x", "y": "me/y"},
-        "settings": as_written(batch.settings),
-        "exclude": [{axis: [*found] for axis, found in entry.items()} for entry in batch.exclude],
-        "only": [{axis: [*found] for axis, found in entry.items()} for entry in batch.only],
-    }
-    for axis in batch.axes:
-        key = {"prompt": "prompts", "seed": "seeds", "variant": "variants"}.get(axis.name)
-        group = "words" if f"words.{axis.name}" in axis.setting_names() else "axes"
-        (document if key else document.setdefault(group, {}))[key or axis.name] = as_axis(axis)
-    return dumped(document)
-
-
-def as_axis(axis: Axis | RangeAxis) -> Any:
-    """A range, random seeds, or names with what they set."""
-    if isinstance(axis, RangeAxis):
-        return f"{axis.first}..{axis.last} by {axis.step}"
-    first = axis.value(0).settings.get("seed")
-    if axis.name == "seed" and isinstance(first, dict):
-        return {"random": len(axis), "from": int(first["from"]), "per": "image"}
-    own = {name for name in (axis.name, f"words.{axis.name}") if name in axis.setting_names()}
-    written = {value.label: as_written(value.settings) for value in axis.values}
-    alone = own and all(found.keys() == own for found in written.values())
-    return {k: found[own.copy().pop()] if alone else found for k, found in written.items()}
-
-
-def as_written(found: dict[str, Any]) -> dict[str, Any]:
-    """Seeds are decimal texts in a Batch and numbers in a file."""
-    return found | ({"seed": int(found["seed"])} if "seed" in found else {})

@@ -19,8 +19,9 @@ from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.spec import BatchFile, load_batch_file
 from common.spec_generators import KEYS
+from common.spec_print import printed
 from common.spec_values import DEFAULTS, SETTINGS
-from tests.common.batch_files import documents, dumped, printed, words
+from tests.common.batch_files import documents, dumped, words
 from tests.common.broken_files import BROKEN, write_room
 
 ROOM = Path("/batches")
@@ -344,8 +345,9 @@ class TestProperties:
     def test_a_file_within_the_language_loads_and_its_print_is_the_same_batch(
         self, document: dict[str, Any]
     ) -> None:
-        batch = load_or_assume(document).batch
-        assert load(printed(batch)).batch == batch
+        file = load_or_assume(document)
+        batch = file.batch
+        assert load(printed(batch, file.lora_sources)).batch == batch
         assert Batch.from_bytes(batch.to_bytes(), source="test") == batch
         for axis in batch.axes:
             assert len({*axis.labels()}) == len(axis)

@@ -267,6 +267,14 @@ class TestBatches:
         answer, _ = gridfarm("show", "night#99", code=2)
         assert "no cell 99" in answer["message"]
 
+    def test_show_of_a_batch_is_the_file_that_orders_it_again(
+        self, gridfarm: Any, tmp_path: Path
+    ) -> None:
+        answer, _ = gridfarm("show", "night")
+        assert answer["batch"] == self.id
+        again = write(tmp_path / "again.yaml", answer["file"])
+        assert gridfarm("plan", again)[0]["batch"] == self.id
+
     def test_grid_before_anything_is_rendered(self, gridfarm: Any, tmp_path: Path) -> None:
         answer, _ = gridfarm("grid", "night", "-o", str(tmp_path / "g.png"))
         assert answer["files"] == [str(tmp_path / "g.png")]
