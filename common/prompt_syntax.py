@@ -46,6 +46,14 @@ _ELSEWHERE = (
         "BREAK stays literal text; long_prompts: chunk reads prompts of more than 75 tokens",
     ),
     (
+        re.compile(r"\(\([^()]*\)\)(?![+\-.\d])"),
+        "((words)) weighs nothing here; write (words)++",
+    ),
+    (
+        re.compile(r"(?<!\w)__\w+__(?!\w)"),
+        "__name__ stays literal text; write {name}, and words: {name: […]}",
+    ),
+    (
         re.compile("^[“”‘’„«]"),
         "begins with a curly quote, which is part of the text; \" and ' are YAML's quotes",
     ),

@@ -35,7 +35,7 @@ from common.spec_values import (
     source,
 )
 from common.spec_words import check_words_together, words_of
-from common.spec_yaml import MAX_BYTES, NULL, Entries, Node, Scalar, read_yaml
+from common.spec_yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar, read_yaml
 from common.suggest import meant
 
 MAX_CELLS = 1_000_000_000
@@ -196,7 +196,7 @@ class _Reader:
             return {}
         for key in root.values:
             if key not in KEYS:
-                self._wrong(key, "is not a key of a batch file", _key_hint(key))
+                self._wrong(key, "is not a key of a batch file", _key_hint(key, root.values[key]))
         return {key: value for key, value in root.values.items() if not is_null(value)}
 
     def _name(self, node: Node) -> str | None:
@@ -296,9 +296,11 @@ def _owner(setting: str, owners: Mapping[str, str]) -> str | None:
     return owners.get(setting) or (owners.get("loras") if setting.startswith(LORA) else None)
 
 
-def _key_hint(key: str) -> str:
+def _key_hint(key: str, value: Node) -> str:
     if f"{key}s" in TOP_AXES:
         return f"write {key}s:"
+    if key in SETTINGS and isinstance(value, Items):
+        return f"write it under axes: {{{key}: […]}}"
     if key in SETTINGS:
         return f"write it under settings: {{{key}: …}}"
     return meant(key, KEYS)

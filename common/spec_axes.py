@@ -48,6 +48,10 @@ MAX_LABEL = 200
 Settings = dict[str, JsonValue]
 AnyAxis = Axis | RangeAxis
 
+_LIKE_NULL = re.compile(r"none|nothing|null|no", re.IGNORECASE)
+_LIKE_LINES = re.compile(r"^-\w.*\s-\w|^\w+:[^\s\d/].*\s\w+:[^\s\d/]")
+"""`wolf:a wolf owl:an owl`: lines of names and texts that YAML reads as one text."""
+
 _LIKE_A_FILE = re.compile(r"[\w./\\-]+\.(txt|csv|tsv)", re.IGNORECASE)
 _AXIS_NAME = re.compile(r"[^\W\d][\w-]{0,99}|(refiner|loras)\..{1,100}")
 
@@ -123,6 +127,10 @@ class AxisReader:
         texts = {n: v for n, v in settings.items() if isinstance(v, str) and _is_text(n)}
         for text in texts.values():
             self.notes += [f"{path}: {warning}" for warning in warnings(text)]
+            if _LIKE_NULL.fullmatch(text) and name.endswith("negative_prompt"):
+                self.notes.append(f"{path}: draws the word {text!r}; no negative prompt is null")
+            if _LIKE_LINES.search(text):
+                self.notes.append(f"{path}: is one text; put a space behind the colon or hyphen")
             if _LIKE_A_FILE.fullmatch(text):
                 self.notes.append(f"{path}: draws the words {text!r}; a file is {{file: {text}}}")
         if texts and isinstance(node, Scalar) and node.cut:
@@ -144,7 +152,8 @@ class AxisReader:
             if setting is None:
                 known = [n.partition(".")[2] for n in SETTINGS if n.startswith(f"{name}.")]
                 ours = ELSEWHERE.get(inner, inner)
-                hint = f"write {ours}: beside {name}:" if ours in SETTINGS else meant(inner, known)
+                beside = ours in SETTINGS and ours not in known
+                hint = f"write {ours}: beside {name}:" if beside else meant(inner, known)
                 raise Mistake(f"is not a setting of the {name}", hint)
             return setting.read(value, self.scope)
 
@@ -153,6 +162,8 @@ class AxisReader:
             form = f"{{model: {node.text}}}"
         if isinstance(node, Scalar) and isinstance(node.value, float):
             form = f"high_noise_frac: {node.text}, the base's part of the steps"
+        if isinstance(node, Scalar) and node.value is True:
+            form = "high_noise_frac: 0.8, which brings the refiner in"
         found = read_each(mapping(node, form), read)
         return {f"{name}.{inner}": value for inner, value in found.items()}
 
@@ -266,6 +277,7 @@ def _named(place: _Place) -> list[tuple[str | None, Node]]:
     else:
         assert isinstance(node, Entries)
         _check_not_one_bundle(place.name, node)
+        _check_seed_names(place.name, node)
         named = [*node.values.items()]
     if not named:
         raise Mistake("has no values", "write at least one, or remove the axis")
@@ -377,9 +389,29 @@ def _check_not_one_bundle(axis: str, node: Entries) -> None:
 
 
 def _list_hint(text: str) -> str:
+    """Also for the ranges of A1111's X/Y/Z plot: `5-9 (+2)`, `10-50 [3]`."""
+    if ends := re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*\(\+?([\d.]+)\)\s*", text):
+        return f"write {ends[1]}..{ends[2]} by {ends[3]}"
+    if ends := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*\[(\d+)\]\s*", text):
+        step = (int(ends[2]) - int(ends[1])) / max(1, int(ends[3]) - 1)
+        return f"write {ends[1]}..{ends[2]} by {step:g}"
+    if _LIKE_A_FILE.fullmatch(text):
+        return f"a file is {{file: {text}}}"
     if ends := re.fullmatch(r"\s*(-?[\d.]+)\s*(?:-|to|…)\s*([\d.]+)\s*", text):
         return f"write {ends[1]}..{ends[2]}"
     return f"write [{text[:40]}]"
+
+
+_NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
+
+
+def _check_seed_names(axis: str, node: Entries) -> None:
+    """`seeds: {count: 4}` would be one seed that is called count."""
+    if axis == "seed" and (odd := [name for name in node.values if name in _NO_SEEDS]):
+        raise Mistake(
+            f"{odd[0]!r} would be the name of a seed",
+            "random seeds are {random: 4, from: 7}, a range is 1..9",
+        )
 
 
 def _bundle_hint(axis: str) -> str:

@@ -40,6 +40,10 @@ def read_range(name: str, setting: Setting, node: Scalar, scope: Scope) -> Range
         raise Mistake(f"runs backwards: {node}", f"write {last}..{first}")
     axis = RangeAxis(name=name, first=first, last=last, step=step)
     reached = axis.value(axis.__len__() - 1).label
+    if reached != last and not match["step"]:
+        smaller = "0.1" if _value(last) - _value(first) <= 1 else "0.5"
+        hint = f"write {first}..{last} by {smaller}"
+        raise Mistake(f"goes by steps of 1, and ends at {reached}: {node}", hint)
     return RangeAxis(name=name, first=first, last=reached, step=step if first != reached else "1")
 
 

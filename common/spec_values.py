@@ -303,9 +303,14 @@ def _model(*builtins: str) -> Form:
 def _loras(node: Node, scope: Scope) -> JsonValue:
     """{name in lora_files: scale}, a scale being a number or {unet, text_encoder} numbers."""
     if isinstance(node, Items):
+        names = [v.text for v in node.values if isinstance(v, Scalar) and v.text in scope.loras]
         hint = "strengths of one LoRA are an axis, loras.NAME: [0.5, 1]"
+        if names:
+            hint = f"write {{{', '.join(f'{name}: 1.0' for name in names)}}}"
         raise Mistake(f"must be a mapping, not {node}", hint)
     name = node.text if isinstance(node, Scalar) and node.text in scope.loras else "name"
+    if isinstance(node, Scalar) and ".." in node.text:
+        raise Mistake(f"must be a mapping, not {node}", f"write an axis: loras.NAME: {node.text}")
     written = mapping(node, f"{{{name}: 1.0}}")
     return read_each(written, lambda name, value: _lora(name, value, scope))
 

@@ -141,7 +141,8 @@ class _Tree:
             return self._alias(event, path)
         if event.tag and event.tag != "!":
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise _Refused(path, f"{_line(event)} has the tag {tag}", "remove it")
+            mend = "remove it" if tag.startswith("!!") else f'quote the text: "{tag} …"'
+            raise _Refused(path, f"{_line(event)} has the tag {tag}", mend)
         before = self.nodes
         if event.anchor:
             self.anchors[event.anchor] = None
@@ -315,4 +316,6 @@ _NEEDS_QUOTES = re.compile(r"^[\[{\"'*&!%@`|>#]|: ")
 
 def _quoted(text: str) -> str:
     short = text.strip() if len(text) <= 100 else f"{text[:99].strip()}…"
+    if short[:1] == "'" == short[-1:] and '"' not in short and len(short) > 2:
+        return f'"{short[1:-1]}"'  # 'a wolf's den'
     return "'" + short.replace("'", "''") + "'"

@@ -15,7 +15,10 @@ ELSEWHERE = MappingProxyType(
         **dict.fromkeys(("width", "height", "resolution"), "size"),
         **dict.fromkeys(("checkpoint", "ckpt", "base_model"), "model"),
         **dict.fromkeys(("denoising_strength", "strength"), "refiner.strength"),
-        **dict.fromkeys(("denoising_end", "denoising_start", "switch_at"), "high_noise_frac"),
+        **dict.fromkeys(
+            ("denoising_end", "denoising_start", "switch_at", "refiner_switch_at"),
+            "high_noise_frac",
+        ),
         **dict.fromkeys(("lora_weight", "lora_strength"), "lora_scale"),
         **dict.fromkeys(("float16", "half"), "fp16"),
         **dict.fromkeys(("float32", "full"), "fp32"),

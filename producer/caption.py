@@ -60,7 +60,7 @@ def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[st
         if all(cell.settings.get(name) == value for cell in cells)
     }
     _drop_what_says_nothing(same, cells)
-    struck = (f"{_count(excluded, 'cell')} excluded (blank)",) if excluded else ()
+    struck = (f"{_count(excluded, 'cell')} left out (blank)",) if excluded else ()
     return (*_named(same), *struck)
 
 

@@ -37,6 +37,8 @@ class HubName:
     @classmethod
     def parse(cls, written: str) -> HubName | None:
         match = _HUB_NAME.match(written)
+        if written.count("/") == 1 and written.endswith(".safetensors"):
+            return None  # loras/style.safetensors: a file that is not there
         return cls(match["id"], match["revision"] or "", match["file"] or "") if match else None
 
     @property

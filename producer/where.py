@@ -5,7 +5,7 @@ alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.batch import Axis, Batch, RangeAxis
 from common.conditions import Entry, Spans, labels_of, spans_of
@@ -19,12 +19,13 @@ from common.spec_words import words_of
 from common.spec_yaml import plain
 from common.suggest import meant
 
+_COMPARED = re.compile(r"\s*[<>!]")
 _WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
 def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
-    """`prompt=wolf`, `guidance_scale>9`, `variant!=base`: axis → what its values must be, any
-    of several. Raises UsageError."""
+    """`prompt=wolf`, `guidance_scale>9`, `variant!=base`: axis → what its values must be: any of
+    those that are named, and all comparisons. Raises UsageError."""
     where: dict[str, list[str]] = {}
     for option in options:
         match = _WRITTEN.fullmatch(option.strip())
@@ -37,15 +38,30 @@ def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
     return where
 
 
-def find_values(axis: Axis | RangeAxis, written: Iterable[str], batch: Batch) -> Spans:
+def find_values(axis: Axis | RangeAxis, written: Sequence[str], batch: Batch) -> Spans:
     """Where on the axis the values are that a person names by label, value, range (`0..9`),
-    comparison (`> 9`), several of them with commas, or a part of their labels.
+    comparison (`> 9`), several of them with commas, or a part of their labels. Any of those
+    that are named, and all comparisons.
 
     Raises UsageError.
     """
     scope = Scope(dict.fromkeys(batch.loras, ""), frozenset(words_of(batch)))
     conditions = Conditions([axis], AxisReader(scope, [], []))
-    return Spans(span for text in written for span in _found(conditions, axis, text).ranges)
+    named = [text for text in written if not _COMPARED.match(text)]
+    kept = Spans(span for text in named for span in _found(conditions, axis, text).ranges)
+    for text in written:
+        if _COMPARED.match(text):
+            found = _found(conditions, axis, text)
+            kept = found if not (kept or named) else _both(kept, found)
+            named.append(text)
+    return kept
+
+
+def _both(one: Spans, other: Spans) -> Spans:
+    overlaps = (
+        range(max(a.start, b.start), min(a.stop, b.stop)) for a in one.ranges for b in other.ranges
+    )
+    return Spans(overlap for overlap in overlaps if overlap.start < overlap.stop)
 
 
 def _found(conditions: Conditions, axis: Axis | RangeAxis, text: str) -> Spans:

@@ -101,6 +101,7 @@ def _render(
         farm.settings = replace(farm.settings, broker=broker)
         with farm.out.progress() as progress:
             resolved = resolve(batch_file, Hub(farm.store, farm.out.say))
+            _forget_failures(farm, resolved.batch.id)
             report = submit(resolved, farm.store, farm.ledger, progress)
         remember(farm.settings, report.batch)
         from producer.cli.batches import submit_text
@@ -109,6 +110,17 @@ def _render(
         if report.queued == 0:
             return resolved, _look(farm, report.batch, resolved.batch)
         return resolved, _work(farm, report.batch, resolved.batch, folder, workers)
+
+
+def _forget_failures(farm: Farm, batch_id: str) -> None:
+    """What failed is tried again: on a person's own machine they gave the command to that end."""
+    from common import keys
+
+    failed = list(farm.store.list(keys.failures(batch_id)))
+    if failed:
+        farm.out.say(f"{len(failed):,} failed before and are tried again")
+    for name in failed:
+        farm.store.delete(name)
 
 
 def _look(farm: Farm, batch_id: str, document: Batch) -> Status:
@@ -160,23 +172,21 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
 
 def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
     images = sorted((folder / "images").rglob("*.png"))
-    first, last = (
-        matrix.axes[0].name if matrix.axes else "",
-        matrix.axes[-1].name if matrix.axes else "",
-    )
+    varying = [axis.name for axis in matrix.axes if axis.__len__() > 1]
     lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)]
     if matrix.batch.settings.get("model") == "tiny":
         lines += [
             "It shows noise: that is what the tiny model's random test weights draw.",
-            "With a GPU and without --model tiny it shows Stable Diffusion XL's pictures.",
+            "With a GPU and a real model (without --model tiny) it shows pictures.",
         ]
     lines += ["", "Try next:"]
     gridfarm = _as_called()
     if images:
         lines.append(f"  {gridfarm} show {_quoted(images[0])}")
     lines.append(f"  {gridfarm} open @last")
-    if first != last:
-        turned = f"--rows {last} --columns {first} -o {_quoted(folder / 'turned.png')}"
+    if len(varying) > 1:
+        rows, columns = varying[-1], ",".join(varying[:-1])
+        turned = f"--rows {rows} --columns {columns} -o {_quoted(folder / 'turned.png')}"
         lines.append(f"  {gridfarm} grid @last {turned}")
     return lines
 

@@ -48,9 +48,10 @@ _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 )
 @click.option(
     "--where",
-    metavar="AXIS=LABEL",
+    metavar="AXIS=VALUE",
     multiple=True,
-    help="Only these cells; repeatable, the same axis twice means either label.",
+    help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
+    "values, all of its comparisons.",
 )
 @click.option(
     "--cell-size",
@@ -79,6 +80,7 @@ def grid(
       gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
     from common.matrix import Matrix
+    from producer.where import parse_where
 
     batch_id, document = farm.find(batch)
     path = output or Path(f"{batch_id.rpartition('-')[0]}-grid.png")
@@ -154,17 +156,6 @@ def all_rows(matrix: Any) -> str | None:
         return None
     columns = "variant" if "variant" in varying else varying[-1]
     return ",".join(name for name in varying if name != columns)
-
-
-def parse_where(conditions: tuple[str, ...]) -> dict[str, list[str]] | None:
-    """`variant=base` and `variant=lora` together mean either. Raises click.BadParameter."""
-    wanted: dict[str, list[str]] = {}
-    for condition in conditions:
-        axis, equals, label = condition.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{condition!r} is not AXIS=LABEL", param_hint="--where")
-        wanted.setdefault(axis.strip(), []).append(label.strip())
-    return wanted or None
 
 
 @click.command()

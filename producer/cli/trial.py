@@ -60,7 +60,8 @@ def trial_command(command: Command) -> Command:
         "--where",
         metavar="AXIS=VALUE",
         multiple=True,
-        help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable.",
+        help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
+        "values, all of its comparisons.",
         shell_complete=complete.axes,
     )
     @click.option(

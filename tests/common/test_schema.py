@@ -105,7 +105,7 @@ RIGHT = [
     "prompts: {emphasise: [a, {file: animals.txt}], with: --}",
     *(f"prompts: [a]\nseeds: {seeds}" for seeds in ("5", "0 .. 9 by 3", "[13, 0..9, {random: 2}]")),
     "prompts: [a]\nseeds: {random: 8, from: 18446744073709551615, per: image}",
-    "prompts: [a]\nseeds: {from: 3, to: {seed: 5, steps: 3}}",
+    "prompts: [a]\nseeds: {mine: 3, yours: {seed: 5, steps: 3}}",
     "prompts: [a]\naxes: {seed: 7, variant: {a: {}, b: }}",
     "axes: {prompt: a}",
     "prompts: [a]\nvariants: [{}, ]",

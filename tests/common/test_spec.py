@@ -247,6 +247,14 @@ class TestNotes:
             ("prompts: {x: {prompt: 'a <lora:y:1>'}}", "prompts.x.prompt: <lora:…>"),
             ("prompts:\n  - a sign saying #1 dad", "prompts.1: ends before '#1 dad'"),
             (
+                "prompts: [a]\nsettings: {negative_prompt: none}",
+                "settings.negative_prompt: draws the word 'none'",
+            ),
+            ("prompts:\n  wolf:a wolf\n  owl:an owl", "prompts: is one text"),
+            ("prompts:\n  -a wolf\n  -a cat", "prompts: is one text"),
+            ("prompts: lines.txt", "prompts: draws the words 'lines.txt'"),
+            ("prompts: ['((snow)) and __animal__']", "prompts.1: ((words)) weighs nothing"),
+            (
                 "prompts: [a]\nsettings: {guidance_scale: 1, negative_prompt: bad}",
                 "at guidance_scale 1 negative prompts have no effect",
             ),

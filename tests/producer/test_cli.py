@@ -14,11 +14,16 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from common import keys
+from common.dispatch import read_failures
 from common.matrix import Matrix
 from common.safetensors_file import TINY_LORA
+from common.settings import load_settings
 from common.spec import load_batch_file
 from common.store import open_store
+from producer.cli.machine import _forget_failures
 from producer.cli.main import cli, run
+from producer.cli.options import Farm
+from producer.cli.output import Output
 from tests.servers import free_port, ministack, valkey
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -159,6 +164,15 @@ def test_all_bad_local_files_are_named_at_once(gridfarm: Any, tmp_path: Path) ->
         assert place in answer["message"]
 
 
+def test_a_lora_file_in_a_folder_is_no_hub_id(gridfarm: Any, tmp_path: Path) -> None:
+    """`loras/style.safetensors` is missed at plan, not looked up on the hub at submit."""
+    file = write(tmp_path / "a.yaml", "prompts: [a]\nmodel: models/mine.safetensors\n"
+                 "lora_files: {x: loras/x.safetensors}\nsettings: {loras: {x: 1}}\n")  # fmt: skip
+    answer, _ = gridfarm("plan", file, code=2)
+    assert "models/mine.safetensors" in answer["message"]
+    assert "loras/x.safetensors" in answer["message"]
+
+
 def test_one_lora_under_two_names_in_a_cell(gridfarm: Any, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(TINY_LORA.read_bytes())
     file = write(tmp_path / "a.yaml", "prompts: [a]\nmodel: tiny\n"
@@ -184,6 +198,15 @@ def test_nothing_configured(gridfarm: Any, tmp_path: Path, arguments: list[str])
     file = write(tmp_path / "a.yaml")
     answer, _ = gridfarm(*[file if word == "FILE" else word for word in arguments], code=2)
     assert "GRIDFARM_" in answer["hint"]
+
+
+def test_what_failed_is_tried_again_by_the_next_render(tmp_path: Path) -> None:
+    farm = Farm(load_settings({"store": str(tmp_path)}), Output())
+    farm.store.put(keys.failure("night-00000000", 3), b'{"reason": "no network"}')
+    farm.store.put(keys.failure("other-00000000", 3), b'{"reason": "no network"}')
+    _forget_failures(farm, "night-00000000")
+    assert read_failures(farm.store, "night-00000000") == {}
+    assert read_failures(farm.store, "other-00000000") == {3: "no network"}
 
 
 def test_a_broker_that_is_down(gridfarm: Any, tmp_path: Path) -> None:

@@ -503,7 +503,7 @@ def test_the_caption_counts_what_is_not_there() -> None:
     cells = article(exclude=({"prompt": ("front-page",), "variant": ("wrong-lora",)},))
     _, layout = draw(cells, mixed)
     assert texts(layout, "note") == ["1 not rendered yet, 2 failed of 8 cells"]
-    assert texts(layout, "facts")[0].endswith("1 cell excluded (blank)")
+    assert texts(layout, "facts")[0].endswith("1 cell left out (blank)")
     assert texts(draw(article())[1], "note") == []
 
 

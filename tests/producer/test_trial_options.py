@@ -140,13 +140,16 @@ class TestWhere:
             ("seed!=3", {"seed": ["0", "6", "9"]}),
             ("guidance_scale=6..7", {"guidance_scale": ["6", "6.5", "7"]}),
             ("guidance_scale<=5.5", {"guidance_scale": ["5", "5.5"]}),
+            ("guidance_scale>5 guidance_scale<6.5", {"guidance_scale": ["5.5", "6"]}),
+            ("guidance_scale=5,6,7 guidance_scale>5.5", {"guidance_scale": ["6", "7"]}),
             ("negative_prompt=null", {"negative_prompt": ["none"]}),
             ("negative_prompt=ugly, blurry", {"negative_prompt": ["ugly"]}),
             ("loras.style=0.5", {"loras.style": ["0.5"]}),
         ],
     )
     def test_values_as_a_person_names_them(self, option: str, kept: dict[str, list[str]]) -> None:
-        axes = {axis.name: [*axis.labels()] for axis in only_where(load().batch, [option]).axes}
+        options = option.split(" ") if option.count("guidance_scale") > 1 else [option]
+        axes = {axis.name: [*axis.labels()] for axis in only_where(load().batch, options).axes}
         [(name, labels)] = kept.items()
         assert axes[name] == labels
 
