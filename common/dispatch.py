@@ -10,13 +10,24 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from typing import get_args
 
 from common import keys
-from common.batch import Batch
-from common.errors import GridfarmError, ObjectMissing
-from common.ledger import PRIORITIES, Ledger, Opening, State, bitmap, is_set
+from common.batch import BATCH_ID, Batch
+from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
+from common.ledger import (
+    PRIORITIES,
+    UNFINISHED,
+    Ledger,
+    LedgerStatus,
+    Opening,
+    State,
+    bitmap,
+    is_set,
+)
 from common.matrix import Matrix
 from common.queue import TASK_NAME, queue_of
 from common.store import Store
@@ -25,18 +36,35 @@ RECONCILE_EVERY_MS = 10_000
 SNAPSHOT_EVERY_MS = 30_000
 FINISH_EVERY_MS = 5_000
 CELLS_FILE_UP_TO = 100_000
+READERS = 16
+LONGEST_REASON = 4_000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Control:
-    """What a person may change of a batch in flight; in the store before it is in Redis."""
+    """What a person may change of a batch in flight; in the store before it is in Redis.
+
+    `retried` is the generation in which failed cells were last asked for again: a ledger of an
+    earlier one has failures that the store has no more. `submitted` is Unix time.
+    """
 
     state: State = "rendering"
     generation: int = 0
     priority: int = PRIORITIES["normal"]
     submitted: float = 0.0
+    retried: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be; the document may be anybody's."""
+        numbers = (self.generation, self.priority, self.retried)
+        if self.state not in get_args(State):
+            raise ValueError(f"there is no state {self.state!r}"[:100])
+        if not all(type(n) is int and 0 <= n < 2**53 for n in numbers):
+            raise ValueError("generation, priority and retried are whole numbers")
+        if type(self.submitted) not in (int, float):
+            raise ValueError("submitted is a number")
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -47,7 +75,7 @@ class Control:
         try:
             known = asdict(cls())
             return cls(**{name: value for name, value in json.loads(data).items() if name in known})
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise GridfarmError(
                 f"a batch's control.json is damaged: {error}", hint="submit the batch file again"
             ) from error
@@ -71,12 +99,27 @@ def write_control(store: Store, batch_id: str, control: Control) -> None:
 
 def read_failures(store: Store, batch_id: str) -> dict[int, str]:
     """Cell → reason, as the workers left them in the store."""
-    found = {}
+    names = {}
     for name in store.list(keys.failures(batch_id)):
         i = name.rpartition("/")[2].removesuffix(".json")
         if i.isdigit():
-            found[int(i)] = str(json.loads(store.get(name)).get("reason", ""))
-    return found
+            names[int(i)] = name
+    if not names:
+        return {}
+    with ThreadPoolExecutor(READERS) as pool:
+        reasons = pool.map(lambda name: _reason(store, name), names.values())
+        found = zip(names, reasons, strict=True)
+        return {i: reason for i, reason in found if reason is not None}
+
+
+def _reason(store: Store, name: str) -> str | None:
+    """None for a note that a retry has just taken away."""
+    try:
+        return str(json.loads(store.get(name))["reason"])[:LONGEST_REASON]
+    except ObjectMissing:
+        return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "its note in failures/ is damaged"
 
 
 def read_done(store: Store, batch_id: str) -> bytes:
@@ -107,25 +150,59 @@ class Dispatcher:
         return sum(self.ledger.feed(queue, TASK_NAME) for queue in self.queues)
 
     def reconcile(self) -> None:
-        """Open every batch that is active in the store and unknown to the ledger: after Redis
-        lost its memory, or after a producer died between the store and Redis."""
+        """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
+        after a producer died or lost the broker between the store and Redis."""
         if not self.ledger.once("reconcile", every_ms=RECONCILE_EVERY_MS):
             return
-        for name in self.store.list(keys.ACTIVE):
-            batch_id = name.removeprefix(keys.ACTIVE)
-            if not self.ledger.known(batch_id):
-                with self._forgetting_removed(batch_id):
-                    self.reopen(batch_id)
+        names = (name.removeprefix(keys.ACTIVE) for name in self.store.list(keys.ACTIVE))
+        marked = {name for name in names if BATCH_ID.match(name)}
+        for batch_id in sorted(marked | set(self.ledger.active())):
+            with self._one_of_many(batch_id):
+                self._follow_store(batch_id, marked=batch_id in marked)
+
+    def _follow_store(self, batch_id: str, *, marked: bool) -> None:
+        # The marker was read first: who orders a batch puts its control.json before the marker.
+        control = read_control(self.store, batch_id)
+        seen = self.ledger.status(batch_id)
+        if seen and seen.generation >= control.generation:
+            # A cancellation was cut off before its end.
+            if marked and control.state == seen.state == "cancelled":
+                self.store.delete(keys.active(batch_id))
+        elif control.state in UNFINISHED:
+            if seen and control.retried > seen.generation:
+                self.ledger.drop(batch_id)
+                seen = None
+            if not self._tell(batch_id, control, seen) and marked:
+                self.reopen(batch_id)
+        else:
+            if not self._tell(batch_id, control, seen):
+                self.ledger.drop(batch_id)
+            self.store.delete(keys.active(batch_id))
+
+    def _tell(self, batch_id: str, control: Control, seen: LedgerStatus | None) -> bool:
+        """False when only a new ledger, or none, is right."""
+        if seen is None or control.state == "done":
+            return False
+        return self.ledger.control(
+            batch_id,
+            generation=control.generation,
+            state=control.state,
+            priority=control.priority,
+        )
 
     @contextmanager
-    def _forgetting_removed(self, batch_id: str) -> Iterator[None]:
-        """A batch whose document is gone was removed: neither marker nor ledger outlives it,
-        and the other batches go on."""
+    def _one_of_many(self, batch_id: str) -> Iterator[None]:
+        """Where one batch's documents cannot be read, the other batches go on. One whose
+        document is gone was removed: neither marker nor ledger outlives it."""
         try:
             yield
         except ObjectMissing as error:
             log.warning("%s was removed from the store: %s", batch_id, error.message)
             self.forget(batch_id)
+        except (StoreError, BrokerError):
+            raise
+        except GridfarmError as error:
+            log.warning("%s: %s", batch_id, error.message)
 
     def forget(self, batch_id: str) -> None:
         """Raises StoreError, and forgets nothing, unless the store grants everything: where
@@ -137,19 +214,23 @@ class Dispatcher:
     def reopen(self, batch_id: str) -> None:
         """Rebuild one ledger from the store. What finished after the last snapshot is sent
         again; a worker finds the picture and renders nothing."""
-        batch = read_batch(self.store, batch_id)
         control = read_control(self.store, batch_id)
         control = replace(control, generation=control.generation + 1)
+        matrix = Matrix(read_batch(self.store, batch_id))
         write_control(self.store, batch_id, control)
+        self.load(matrix, batch_id, control)
+
+    def load(self, matrix: Matrix, batch_id: str, control: Control) -> None:
+        """Open a ledger with what the store knows; one that is there already stays."""
         done, failures = read_done(self.store, batch_id), read_failures(self.store, batch_id)
-        self.ledger.open(opening(Matrix(batch), batch_id, control, done, failures))
+        self.ledger.open(opening(matrix, batch_id, control, done, failures))
 
     def _look_after(self, batch_id: str) -> None:
         status = self.ledger.status(batch_id)
         if status is None:
             return  # Redis was wiped a moment ago; the next reconcile rebuilds it
         if status.done + status.failed >= status.total:
-            with self._forgetting_removed(batch_id):
+            with self._one_of_many(batch_id):
                 self.finish(batch_id)
         elif self.ledger.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
             self.snapshot(batch_id)
@@ -168,10 +249,20 @@ class Dispatcher:
             return
         self.snapshot(batch_id)
         self._write_cells(batch_id)
-        control = replace(read_control(self.store, batch_id), state="done")
-        write_control(self.store, batch_id, control)
+        control = read_control(self.store, batch_id)
+        write_control(self.store, batch_id, replace(control, state="done"))
         self.store.delete(keys.active(batch_id))
-        self.ledger.finish(batch_id)
+        if not self.ledger.finish(batch_id):
+            self._go_on(batch_id, control)
+
+    def _go_on(self, batch_id: str, control: Control) -> None:
+        """A person asked for failed cells again while the end was written down."""
+        if seen := self.ledger.status(batch_id):
+            control = replace(
+                control, state=seen.state, generation=seen.generation, priority=seen.priority
+            )
+            write_control(self.store, batch_id, control)
+            self.store.put(keys.active(batch_id), b"")
 
     def _write_cells(self, batch_id: str) -> None:
         matrix = Matrix(read_batch(self.store, batch_id))

@@ -15,8 +15,18 @@
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
 --   gridfarm:workers             hash worker -> what it says of itself (JSON)
+--   gridfarm:queues              set of queues that ever had a batch
+--   gridfarm:wanted              hash with one field per worker process that has something to do
+--   gridfarm:wanted:<queue>      likewise, for the cells of one queue
 
 local call = redis.call
+
+local PARTS = {'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges',
+               'suspects'}
+-- Cells that one worker process has in hand at once: its threads, which are three by default.
+local CELLS_A_WORKER = 3
+-- The hashes for autoscalers stay small; no pool is larger.
+local MOST_WANTED = 1000
 
 local function now()
   local time = call('TIME')
@@ -28,6 +38,9 @@ local function at(id, part)
 end
 
 local function key_name(key) return 'gridfarm:key:' .. key end
+
+-- Set for a few seconds by the one who writes down how a batch ended.
+local function finishing(id) return 'gridfarm:once:finish:' .. id end
 
 local function bit(id, part, i) return call('GETBIT', at(id, part), i) == 1 end
 
@@ -65,9 +78,101 @@ local function finished(id)
   return done + failed >= total
 end
 
--- Load a batch. Returns 0 when the ledger knows it already.
+local function resize(name, count)
+  count = math.min(count, MOST_WANTED)
+  local size = call('HLEN', name)
+  if count == 0 then call('DEL', name) end
+  for n = size + 1, count do call('HSET', name, n, 1) end
+  for n = count + 1, size do call('HDEL', name, n) end
+end
+
+-- How many workers a queue's batches could keep busy: as many as its open cells fill, and all
+-- that hold a cell now, so that nobody is sent home while rendering. What is paused wants only
+-- the latter.
+local function wanted_on(queue)
+  local left, busy, holders = 0, 0, {}
+  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
+    local h = call('HMGET', at(id), 'queue', 'state', 'total', 'done', 'failed')
+    if h[1] == queue then
+      if h[2] == 'rendering' then left = left + math.max(0, h[3] - h[4] - h[5]) end
+      for _, worker in ipairs(call('HVALS', at(id, 'holders'))) do
+        if not holders[worker] then busy = busy + 1 end
+        holders[worker] = true
+      end
+    end
+  end
+  return math.max(math.ceil(left / CELLS_A_WORKER), busy)
+end
+
+-- Tell the autoscalers. Called where a batch comes, goes or changes, and by each sweep.
+local function want()
+  local total = 0
+  for _, queue in ipairs(call('SMEMBERS', 'gridfarm:queues')) do
+    local count = wanted_on(queue)
+    resize('gridfarm:wanted:' .. queue, count)
+    total = total + count
+  end
+  resize('gridfarm:wanted', total)
+end
+
+-- All of a batch goes in `left` ms; what a late worker adds to it goes with the rest.
+local function expire(id, left)
+  call('PEXPIRE', at(id), left)
+  for _, part in ipairs(PARTS) do call('PEXPIRE', at(id, part), left) end
+end
+
+local function fade(id)
+  local left = call('PTTL', at(id))
+  if left > 0 then expire(id, left) end
+end
+
+local function persist(id)
+  call('PERSIST', at(id))
+  for _, part in ipairs(PARTS) do call('PERSIST', at(id, part)) end
+end
+
+local function clear(id)
+  for _, part in ipairs(PARTS) do call('UNLINK', at(id, part)) end
+  return call('UNLINK', at(id))
+end
+
+-- What a message on the queue asks for: batch, cell, generation; nil for no message of ours.
+local function asked(raw)
+  return string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):%d+"')
+end
+
+local function lower_than(priority, queue)
+  local ids = {}
+  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
+    local h = call('HMGET', at(id), 'queue', 'priority')
+    if h[1] == queue and tonumber(h[2]) < tonumber(priority) then ids[id] = true end
+  end
+  return ids
+end
+
+-- Take the messages of the batches `ids` back from their queue, where nobody has seen them yet,
+-- so that `feed` chooses anew.
+local function withdraw(queue, ids)
+  local time, all, kept = now(), call('LRANGE', queue, 0, -1), {}
+  for _, raw in ipairs(all) do
+    local id, i = asked(raw)
+    if not id or not ids[id] then
+      table.insert(kept, raw)
+    elseif call('ZREM', at(id, 'sent'), i) == 1 then
+      forget(id, i)
+      call('ZADD', at(id, 'again'), time, i)
+    end
+  end
+  if #kept == #all then return end
+  call('DEL', queue)
+  for _, raw in ipairs(kept) do call('RPUSH', queue, raw) end
+end
+
+-- Load a batch. Returns 0 when the ledger knows it already, unless it knows it as done.
 local function open(id, fields, done, holes, failures)
-  if call('EXISTS', at(id)) == 1 then return 0 end
+  if call('EXISTS', at(id)) == 1 and call('HGET', at(id), 'state') ~= 'done' then return 0 end
+  clear(id)
+  call('DEL', finishing(id))
   for name, value in pairs(cjson.decode(fields)) do call('HSET', at(id), name, value) end
   if #done > 0 then call('SET', at(id, 'done'), done) end
   if #holes > 0 then call('SET', at(id, 'holes'), holes) end
@@ -80,7 +185,11 @@ local function open(id, fields, done, holes, failures)
     end
   end
   call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')), 'failed', count, 'cursor', 0)
+  local h = call('HMGET', at(id), 'state', 'queue', 'priority')
+  if h[1] == 'rendering' then withdraw(h[2], lower_than(h[3], h[2])) end
   call('SADD', 'gridfarm:active', id)
+  call('SADD', 'gridfarm:queues', h[2])
+  want()
   return 1
 end
 
@@ -241,16 +350,14 @@ local function other_wants(id, key)
 end
 
 -- Keep a lease. 'ok', or 'stop' when the batch was cancelled or another worker holds the cell.
--- After a rebuild nobody holds it: then the one who renders it takes the lease again.
+-- The cell counts as running until the worker hands it back or the lease runs out. After a
+-- rebuild nobody holds it: then the one who renders it takes the lease again.
 local function renew(id, i, key, worker, lease)
   local state = call('HGET', at(id), 'state')
   if not state then return 'ok' end
   local holder = call('HGET', at(id, 'holders'), i)
   if holder and holder ~= worker then return 'stop' end
-  if state == 'cancelled' and not other_wants(id, key) then
-    drop_lease(id, i, key)
-    return 'stop'
-  end
+  if state == 'cancelled' and not other_wants(id, key) then return 'stop' end
   if bit(id, 'done', i) then return 'stop' end
   call('ZREM', at(id, 'sent'), i)
   call('ZADD', at(id, 'leases'), now() + lease, i)
@@ -264,7 +371,10 @@ local function close(id, i, key)
   forget(id, i)
   call('HDEL', at(id, 'charges'), i)
   call('HDEL', at(id, 'suspects'), i)
-  return finished(id) and 'finished' or 'ok'
+  fade(id)
+  if not finished(id) then return 'ok' end
+  want()
+  return 'finished'
 end
 
 -- Cell i is stored. Done beats failed, whatever the generation.
@@ -303,6 +413,7 @@ local function release(id, i, key, worker, pause, refund)
     table.remove(charges)
     call('HSET', at(id, 'charges'), i, #charges > 0 and cjson.encode(charges) or '[]')
   end
+  fade(id)
   return 'ok'
 end
 
@@ -331,7 +442,7 @@ end
 local function on_queue(queue)
   local ids = {}
   for _, raw in ipairs(call('LRANGE', queue, 0, -1)) do
-    local id, i, generation = string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):%d+"')
+    local id, i, generation = asked(raw)
     if id then ids[id .. ':' .. i .. ':' .. generation] = true end
   end
   return ids
@@ -375,43 +486,75 @@ local function sweep(queue, patience, every)
       end
     end
   end
+  want()
   return 1
 end
 
 -- A new state, priority or both; messages of the old generation become stale, and what they
--- asked for is sent again when the batch is rendering.
-local function control(id, generation, state, priority)
-  if call('EXISTS', at(id)) == 0 then return 0 end
+-- asked for is sent again when the batch is rendering, before anything of a lower priority.
+-- A cancelled batch is kept for `keep` ms. Returns 0 when the ledger does not know the batch,
+-- or knows it as done.
+local function control(id, generation, state, priority, keep)
+  local h = call('HMGET', at(id), 'state', 'queue')
+  if not h[1] or h[1] == 'done' then return 0 end
   call('HSET', at(id), 'generation', generation, 'state', state, 'priority', priority)
+  local unwanted = state == 'rendering' and lower_than(priority, h[2]) or {}
+  unwanted[id] = true
+  withdraw(h[2], unwanted)
   local time = now()
   for _, i in ipairs(call('ZRANGE', at(id, 'sent'), 0, -1)) do
     forget(id, i)
     call('ZADD', at(id, 'again'), time, i)
   end
-  call(state == 'cancelled' and 'SREM' or 'SADD', 'gridfarm:active', id)
+  if state == 'cancelled' then
+    call('SREM', 'gridfarm:active', id)
+    expire(id, keep)
+  else
+    call('SADD', 'gridfarm:active', id)
+    persist(id)
+  end
+  want()
   return 1
 end
 
--- The batch is over: only its counts, done bits and failures are kept, for `keep` ms.
-local function finish(id, keep)
-  call('SREM', 'gridfarm:active', id)
-  if call('EXISTS', at(id)) == 0 then return 0 end
-  call('HSET', at(id), 'state', 'done')
-  for _, part in ipairs({'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges', 'suspects'}) do
-    call('UNLINK', at(id, part))
+-- The failed cells are rendered again; `all`: everything that is not in the bitmap `done`.
+local function retry(id, generation, priority, all, done)
+  local state = call('HGET', at(id), 'state')
+  if not state or state == 'done' then return 0 end
+  if all == '1' then
+    call('UNLINK', at(id, 'done'))
+    if #done > 0 then call('SET', at(id, 'done'), done) end
+    call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')))
   end
-  for _, name in ipairs({at(id), at(id, 'done'), at(id, 'failed')}) do call('PEXPIRE', name, keep) end
+  call('UNLINK', at(id, 'failed'))
+  call('DEL', finishing(id))
+  call('HSET', at(id), 'failed', 0, 'cursor', 0)
+  return control(id, generation, 'rendering', priority, 0)
+end
+
+-- The batch is over: only its counts, done bits and failures are kept, for `keep` ms. Returns 0
+-- when it is not over after all, because somebody asked for more meanwhile.
+local function finish(id, keep)
+  local known = call('EXISTS', at(id)) == 1
+  if known and not finished(id) then return 0 end
+  call('SREM', 'gridfarm:active', id)
+  if known then
+    call('HSET', at(id), 'state', 'done')
+    for _, part in ipairs(PARTS) do
+      if part ~= 'done' and part ~= 'failed' then call('UNLINK', at(id, part)) end
+    end
+    expire(id, keep)
+  end
+  want()
   return 1
 end
 
 -- Forget a batch altogether, so that it can be opened anew.
 local function drop(id)
   call('SREM', 'gridfarm:active', id)
-  for _, part in ipairs({'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again',
-                         'charges', 'suspects'}) do
-    call('UNLINK', at(id, part))
-  end
-  return call('UNLINK', at(id))
+  local known = clear(id)
+  want()
+  return known
 end
 
 local function status(id)
@@ -453,6 +596,6 @@ end
 local functions = {
   open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
   release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
-  finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
+  retry = retry, finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
 }
 return functions[ARGV[1]](unpack(ARGV, 2))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
 State = Literal["rendering", "paused", "cancelled", "done"]
 PRIORITIES = {"low": 0, "normal": 1, "high": 2}
+UNFINISHED: tuple[State, ...] = ("rendering", "paused")
 
 LEASE_MS = 15_000
 LOST_AFTER_MS = 15_000
 SWEEP_EVERY_MS = 2_000
 KEEP_FINISHED_MS = 24 * 3600 * 1000
+"""What is done or cancelled is forgotten after a day; the store knows it."""
 FEED_STEPS = 20_000
 
 Claim = Literal["ok", "done", "stale", "leased", "elsewhere", "unknown"]
@@ -228,11 +231,22 @@ class Ledger:
         return bool(self._call("sweep", queue, LOST_AFTER_MS, SWEEP_EVERY_MS))
 
     def control(self, batch_id: str, *, generation: int, state: State, priority: int) -> bool:
-        """Change state or priority; False when the ledger does not know the batch."""
-        return bool(self._call("control", batch_id, generation, state, priority))
+        """Change state or priority; False when the ledger does not know the batch, or knows it
+        as done."""
+        sent = (generation, state, priority, KEEP_FINISHED_MS)
+        return bool(self._call("control", batch_id, *sent))
 
-    def finish(self, batch_id: str) -> None:
-        self._call("finish", batch_id, KEEP_FINISHED_MS)
+    def retry(
+        self, batch_id: str, *, generation: int, priority: int, done: bytes | None = None
+    ) -> bool:
+        """Render the failed cells again, with `done` everything that this bitmap lacks; False
+        as from `control`."""
+        sent = (generation, priority, int(done is not None), done or b"")
+        return bool(self._call("retry", batch_id, *sent))
+
+    def finish(self, batch_id: str) -> bool:
+        """The batch is over; False when more of it was asked for meanwhile."""
+        return bool(self._call("finish", batch_id, KEEP_FINISHED_MS))
 
     def drop(self, batch_id: str) -> None:
         """Forget a batch altogether, so that it can be opened anew."""
@@ -260,10 +274,11 @@ class Ledger:
         with self._errors():
             return cast(bytes, self.redis.get(_part(batch_id, "done")) or b"")
 
-    def failures(self, batch_id: str) -> dict[int, str]:
+    def failures(self, batch_id: str, *, most: int | None = None) -> dict[int, str]:
+        """Cell → reason; any `most` of them."""
         with self._errors():
-            raw = cast("dict[bytes, bytes]", self.redis.hgetall(_part(batch_id, "failed")))
-        return {int(i): reason.decode() for i, reason in raw.items()}
+            found = self.redis.hscan_iter(_part(batch_id, "failed"), count=1_000)
+            return {int(i): reason.decode() for i, reason in islice(found, most)}
 
     def beat(self, report: WorkerReport, *, ttl_ms: int) -> None:
         self._call("beat", report.name, json.dumps(asdict(report)), ttl_ms)

@@ -2,8 +2,8 @@
 
 The order makes a removal that is cut off safe to give again, and lets nothing come back:
 
-1. `control.json` says cancelled, then the ledger does, then the marker `active/<id>` goes: from
-   here on no cell is sent, a running one stops at its next renewal, and a rebuild skips it.
+1. It is cancelled (`producer.control`): no cell is sent any more, a running one stops at its
+   next renewal, and a rebuild skips it.
 2. Pictures that no other batch has; of each the PNG last, so that none is left half deleted
    and unseen. The document is still there: it says which pictures they are.
 3. The batch's own objects; `batch.json` after all but `control.json`, the ledger at the end.
@@ -17,11 +17,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from common import keys
 from common.batch import Batch
-from common.dispatch import read_batch, read_control, write_control
+from common.dispatch import read_batch
 from common.errors import GridfarmError, ObjectMissing, StoreError
 from common.ledger import LEASE_MS, Ledger
 from common.matrix import ENUMERATE_UP_TO, Matrix
@@ -100,22 +100,6 @@ def _keys_of_other(batch_id: str, store: Store) -> Iterable[str]:
         raise
     except GridfarmError as error:
         raise _Unknown(error.message) from error
-
-
-def cancel(batch_id: str, store: Store, ledger: Ledger | None) -> None:
-    """Nothing more of the batch is sent; running cells stop at their next renewal. Safe to be
-    cut off anywhere and done again."""
-    control = read_control(store, batch_id)
-    control = replace(control, state="cancelled", generation=control.generation + 1)
-    write_control(store, batch_id, control)
-    if ledger:
-        ledger.control(
-            batch_id,
-            generation=control.generation,
-            state="cancelled",
-            priority=control.priority,
-        )
-    store.delete(keys.active(batch_id))
 
 
 def wait_until_stopped(

@@ -22,7 +22,7 @@ from common.dispatch import (
     read_failures,
     write_control,
 )
-from common.ledger import Ledger, State, bitmap, is_set
+from common.ledger import UNFINISHED, Ledger, LedgerStatus, State, bitmap, is_set
 from common.matrix import Matrix
 from common.queue import queue_of
 from common.store import Store
@@ -35,13 +35,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class SubmitReport:
-    """`queued` is what is still to be rendered; all counts but `cells` are of jobs."""
+    """`queued` is what is still to be rendered; all counts but `cells` are of jobs. `state` is
+    `paused` where the batch was under way and paused before; it stays so."""
 
     batch: str
     cells: int
     jobs: int
     queued: int
     stored: int
+    state: State = "rendering"
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,17 @@ def upload(assets: dict[str, Path | bytes], store: Store, progress: Progress | N
 
 
 def submit(
-    resolved: Resolved, store: Store, ledger: Ledger, progress: Progress | None = None
+    resolved: Resolved,
+    store: Store,
+    ledger: Ledger,
+    progress: Progress | None = None,
+    *,
+    priority: int | None = None,
 ) -> SubmitReport:
     """Order the batch: the same file twice is one batch, and only what is new is rendered.
 
-    Resumes a cancelled batch, never retries failed cells. Raises StoreError and BrokerError.
+    Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
+    but for its `priority`, if one is given. Raises StoreError and BrokerError.
     """
     ledger.ping()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
@@ -109,9 +117,9 @@ def submit(
         if not is_set(stored.done, i)
     }
     queued = max(0, matrix.jobs - stored.count - len(failures))
-    report = SubmitReport(batch.id, matrix.cells, matrix.jobs, queued, stored.count)
-    Order(matrix, store, ledger, stored.done, failures).place(queued)
-    return report
+    order = Order(matrix, store, ledger, stored.done, failures, priority)
+    state = order.place(queued)
+    return SubmitReport(batch.id, matrix.cells, matrix.jobs, queued, stored.count, state)
 
 
 @dataclass
@@ -123,40 +131,64 @@ class Order:
     ledger: Ledger
     done: bytes
     failures: dict[int, str]
+    priority: int | None
 
-    def place(self, queued: int) -> None:
-        batch_id = self.matrix.batch.id
-        status = self.ledger.status(batch_id)
-        under_way = status is not None and status.state in ("rendering", "paused")
-        if not under_way or self._lost_its_marker(batch_id):
-            self._write(batch_id, finished=queued == 0)
-            self.ledger.drop(batch_id)
+    @property
+    def batch_id(self) -> str:
+        return self.matrix.batch.id
+
+    def place(self, queued: int) -> State:
+        """The state that the batch then is in."""
+        before = self._before()
+        seen = self.ledger.status(self.batch_id)
+        if before is None or not self._under_way(before, seen) or (seen is None and not queued):
+            control = self._begin(before, finished=not queued)
+        elif seen is None or self.priority not in (None, before.priority):
+            control = self._change(before)
+        else:
+            control = before
         if queued:
-            self._open(batch_id)
-        self._feed()
-
-    def _lost_its_marker(self, batch_id: str) -> bool:
-        """Another store than the one the ledger was filled from, or one that was emptied."""
-        return not self.store.exists(keys.active(batch_id))
-
-    def _write(self, batch_id: str, *, finished: bool) -> None:
-        control = self._next_control(batch_id, finished)
-        self.store.put(keys.batch(batch_id), self.matrix.batch.to_bytes())
-        self.store.put(keys.done_bitmap(batch_id), self.done)
-        write_control(self.store, batch_id, control)
-        if not finished:
-            self.store.put(keys.active(batch_id), b"")
-
-    def _next_control(self, batch_id: str, finished: bool) -> Control:
-        fresh = not self.store.exists(keys.control(batch_id))
-        control = new_control() if fresh else read_control(self.store, batch_id)
-        state: State = "done" if finished else "rendering"
-        generation = control.generation + (0 if fresh else 1)
-        return replace(new_control(), state=state, generation=generation, priority=control.priority)
-
-    def _open(self, batch_id: str) -> None:
-        control = read_control(self.store, batch_id)
-        self.ledger.open(opening(self.matrix, batch_id, control, self.done, self.failures))
-
-    def _feed(self) -> None:
+            self.ledger.open(opening(self.matrix, self.batch_id, control, self.done, self.failures))
         Dispatcher(self.store, self.ledger, [queue_of(self.matrix.batch)]).feed()
+        return control.state
+
+    def _before(self) -> Control | None:
+        there = self.store.exists(keys.control(self.batch_id))
+        return read_control(self.store, self.batch_id) if there else None
+
+    def _under_way(self, before: Control, seen: LedgerStatus | None) -> bool:
+        """Without its marker the ledger was filled from another store, or from one that was
+        emptied since."""
+        known = seen is None or seen.state in UNFINISHED
+        return (
+            known and before.state in UNFINISHED and self.store.exists(keys.active(self.batch_id))
+        )
+
+    def _begin(self, before: Control | None, *, finished: bool) -> Control:
+        control = self._next(before, state="done" if finished else "rendering")
+        self.store.put(keys.batch(self.batch_id), self.matrix.batch.to_bytes())
+        self.store.put(keys.done_bitmap(self.batch_id), self.done)
+        write_control(self.store, self.batch_id, control)
+        if not finished:
+            self.store.put(keys.active(self.batch_id), b"")
+        self.ledger.drop(self.batch_id)
+        return control
+
+    def _change(self, before: Control) -> Control:
+        """Redis forgot the batch, or its priority is another now."""
+        control = replace(self._next(before, state=before.state), submitted=before.submitted)
+        write_control(self.store, self.batch_id, control)
+        self.ledger.control(
+            self.batch_id,
+            generation=control.generation,
+            state=control.state,
+            priority=control.priority,
+        )
+        return control
+
+    def _next(self, before: Control | None, *, state: State) -> Control:
+        control = replace(new_control(), state=state)
+        if before:
+            generation = before.generation + 1
+            control = replace(control, generation=generation, priority=before.priority)
+        return control if self.priority is None else replace(control, priority=self.priority)

@@ -11,7 +11,7 @@ from common import keys
 from common.batch import Batch
 from common.dispatch import Dispatcher, read_control, read_failures
 from common.errors import BrokerError, NotFound, StoreError
-from common.ledger import Ledger, LedgerStatus, WorkerReport, is_set
+from common.ledger import PRIORITIES, Ledger, LedgerStatus, WorkerReport, is_set
 from common.matrix import Matrix
 from common.queue import queue_of
 from common.store import Store
@@ -27,7 +27,8 @@ MOST_FAILURES = 1_000
 @dataclass(frozen=True)
 class Status:
     """One look at a batch; counts are of jobs. `failures` has at most MOST_FAILURES entries
-    `{"i", "labels", "reason"}`. `listening` are the workers that take this batch's queue."""
+    `{"i", "labels", "reason"}`. `listening` are the workers that take this batch's queue,
+    `priority` is `high`, `normal` or `low`."""
 
     batch: str
     state: str
@@ -39,6 +40,7 @@ class Status:
     workers: int
     failures: list[dict[str, object]] = field(default_factory=list)
     listening: tuple[WorkerReport, ...] = ()
+    priority: str = "normal"
 
     @property
     def over(self) -> bool:
@@ -106,7 +108,7 @@ class Watcher:
     def _from_ledger(self, seen: LedgerStatus) -> Status:
         assert self.ledger
         workers = tuple(w for w in self.ledger.workers() if self.queue in w.queues)
-        reasons = self.ledger.failures(self.batch_id) if seen.failed else {}
+        reasons = self._reasons() if seen.failed else {}
         waiting = max(0, seen.total - seen.done - seen.failed - seen.running)
         state = seen.state
         if state == "rendering" and seen.done + seen.failed + seen.running == 0:
@@ -122,17 +124,22 @@ class Watcher:
             workers=len(workers),
             failures=self._failures(reasons),
             listening=workers,
+            priority=priority_name(seen.priority),
         )
+
+    def _reasons(self) -> dict[int, str]:
+        assert self.ledger
+        return self.ledger.failures(self.batch_id, most=MOST_FAILURES)
 
     def _from_store(self) -> Status:
         stored = look_up(self.matrix, self.batch_id, self.store)
         found = read_failures(self.store, self.batch_id)
         reasons = {i: reason for i, reason in found.items() if not is_set(stored.done, i)}
-        state = read_control(self.store, self.batch_id).state
+        control = read_control(self.store, self.batch_id)
         jobs, done, failed = self.matrix.jobs, stored.count, len(reasons)
         return Status(
             batch=self.batch_id,
-            state=state,
+            state=control.state,
             jobs=jobs,
             done=done,
             failed=failed,
@@ -140,6 +147,7 @@ class Watcher:
             waiting=max(0, jobs - done - failed),
             workers=0,
             failures=self._failures(reasons),
+            priority=priority_name(control.priority),
         )
 
     def _failures(self, reasons: dict[int, str]) -> list[dict[str, object]]:
@@ -147,6 +155,10 @@ class Watcher:
             {"i": i, "labels": self.matrix.labels(i), "reason": reasons[i]}
             for i in sorted(reasons)[:MOST_FAILURES]
         ]
+
+
+def priority_name(priority: int) -> str:
+    return next((name for name, number in PRIORITIES.items() if number == priority), "normal")
 
 
 def _give_up_if_all_paused(status: Status) -> None:

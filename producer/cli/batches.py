@@ -12,6 +12,8 @@ from producer.cli.options import (
     Farm,
     batch_argument,
     farm_command,
+    priority_number,
+    priority_option,
 )
 from producer.cli.output import counted
 from producer.cli.trial import Trial, read_trial, trial_command
@@ -29,17 +31,20 @@ SHOWN_FAILURES = 20
 @trial_command
 @click.option("--watch", "and_watch", is_flag=True, help="Stay and show the progress.")
 @click.option("--gpu", metavar="TYPE", help="Only workers started with --gpu TYPE may render it.")
+@priority_option
 @farm_command
-def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None) -> int:
+def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None, priority: str | None) -> int:
     """Order FILE from the farm.
 
     FILE is a batch file, or - for standard input; --prompt orders without one. Prints the
     batch's id. The same file again is the same batch: what is stored is not rendered twice, a
-    cancelled batch goes on, failed cells stay failed.
+    cancelled batch goes on, failed cells stay failed (gridfarm retry). One that is under way
+    stays as it is, but for --priority.
 
-    
+    \b
       gridfarm submit batch.yaml
       gridfarm submit batch.yaml --watch --gpu l4
+      gridfarm submit batch.yaml --priority high
 
     With --watch it ends with 4 when cells failed, and Ctrl-C ends the watching only.
     """
@@ -56,7 +61,9 @@ def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None) -> int:
     farm.ledger.ping()
     with farm.out.progress() as progress:
         resolved = resolve(batch_file, Hub(farm.store, farm.out.say))
-        report = place(resolved, farm.store, farm.ledger, progress)
+        report = place(
+            resolved, farm.store, farm.ledger, progress, priority=priority_number(priority)
+        )
     remember(farm.settings, report.batch)
     if not (and_watch and farm.out.as_json):
         farm.out.result(report.__dict__, submit_text(report))
@@ -67,7 +74,8 @@ def submit_text(report: SubmitReport) -> str:
     if report.queued == 0:
         return f"{report.batch}: nothing to render, {report.stored:,} of {report.jobs:,} stored"
     already = f", {report.stored:,} stored already" if report.stored else ""
-    return f"{report.batch}: {counted(report.queued, 'picture')} to render{already}"
+    paused = f"; it is paused: gridfarm resume {report.batch}" if report.state == "paused" else ""
+    return f"{report.batch}: {counted(report.queued, 'picture')} to render{already}{paused}"
 
 
 @click.command()
@@ -81,7 +89,7 @@ def status(farm: Farm, batch: str) -> None:
     Says how many pictures are stored, running and waiting, how many workers listen, and why
     cells failed. Without a broker, or when it is away, the store answers.
 
-    
+    \b
       gridfarm status
       gridfarm status wrong-lora --json
     """
@@ -103,12 +111,13 @@ def watch(farm: Farm, batch: str) -> int:
     Says also what workers load or download, and that none listens. With --json each change is
     an object on a line of its own.
 
-    
+    \b
       gridfarm watch
       gridfarm watch wrong-lora --json
 
-    Ends with 4 when cells failed, with 3 when every worker has been paused for five minutes.
-    Ctrl-C ends the watching only; the farm goes on.
+    A batch that is paused is watched on; one that is cancelled is over. Ends with 4 when cells
+    failed, with 3 when every worker has been paused for five minutes, else with 0, a cancelled
+    batch too: `state` in the JSON tells. Ctrl-C ends the watching only; the farm goes on.
     """
     batch_id, document = farm.find(batch)
     farm.ledger.ping()
@@ -135,6 +144,7 @@ def status_json(seen: Status) -> dict[str, Any]:
     return {
         "batch": seen.batch,
         "state": seen.state,
+        "priority": seen.priority,
         "jobs": seen.jobs,
         "done": seen.done,
         "failed": seen.failed,
@@ -148,11 +158,17 @@ def status_json(seen: Status) -> dict[str, Any]:
 def status_text(seen: Status) -> str:
     parts = [f"{seen.done:,} of {counted(seen.jobs, 'picture')} stored"]
     parts += [f"{seen.failed:,} failed"] if seen.failed else []
-    if not seen.over:
+    if seen.state == "cancelled":
+        parts += [f"{seen.running:,} running, to be stopped"] if seen.running else []
+        parts += [f"{seen.waiting:,} not rendered"] if seen.waiting else []
+    elif not seen.over:
         parts += [f"{seen.running:,} running", f"{seen.waiting:,} waiting"]
         parts += [counted(seen.workers, "worker") if seen.workers else "no worker is listening"]
-    lines = [f"{seen.batch}: {seen.state}", f"  {', '.join(parts)}"]
+    urgency = "" if seen.priority == "normal" or seen.over else f", {seen.priority} priority"
+    lines = [f"{seen.batch}: {seen.state}{urgency}", f"  {', '.join(parts)}"]
     lines += [f"  paused: {w.name}: {w.message}" for w in seen.listening if w.state == "paused"]
+    if seen.state in ("paused", "cancelled"):
+        lines += [f"  it goes on with: gridfarm resume {seen.batch}"]
     return "\n".join([*lines, *_failure_lines(seen)])
 
 

@@ -66,6 +66,9 @@ class Rate:
 def describe(status: Status, nobody: str) -> str:
     """What is going on, in a few words: what holds everybody up, else how many are at work."""
     workers = status.listening
+    if status.state == "paused":
+        finishing = f", {counted(status.running, 'picture')} still running" * bool(status.running)
+        return f"the batch is paused{finishing}; gridfarm resume {status.batch}"
     if not workers:
         return nobody
     states = Counter(worker.state for worker in workers)

@@ -9,7 +9,7 @@ import sys
 import click
 
 from common.errors import GridfarmError
-from producer.cli import batches, machine, pictures, plan, start, stored
+from producer.cli import batches, control, machine, pictures, plan, start, stored
 from producer.cli.output import print_error
 
 INTERRUPTED = 130
@@ -46,6 +46,11 @@ for command in (
     batches.status,
     batches.watch,
     stored.list_batches,
+    control.cancel,
+    control.pause,
+    control.resume,
+    control.retry,
+    control.priority,
     stored.rm,
     pictures.grid,
     pictures.open_grid,

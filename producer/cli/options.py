@@ -124,3 +124,15 @@ def local_command(command: Command) -> Command:
 batch_argument = click.argument(
     "batch", metavar="[BATCH]", default="@last", shell_complete=complete.batches
 )
+
+priority_option = click.option(
+    "--priority",
+    type=click.Choice(["high", "normal", "low"]),
+    help="All of high goes first, then normal (the default), then low.",
+)
+
+
+def priority_number(name: str | None) -> int | None:
+    from common.ledger import PRIORITIES
+
+    return PRIORITIES[name] if name else None

@@ -152,10 +152,11 @@ def _agreed(farm: Farm, batches: Documents, keep: bool) -> bool:
 
 
 def _remove(farm: Farm, batches: Documents, ledger: Ledger | None, keep: bool) -> Pictures:
-    from producer.remove import cancel, remove, wait_until_stopped
+    from producer.control import Controller
+    from producer.remove import remove, wait_until_stopped
 
     for batch_id in batches:
-        cancel(batch_id, farm.store, ledger)
+        Controller(batch_id, farm.store, ledger).cancel()
     if ledger:
         wait_until_stopped(batches, ledger, lambda running: farm.out.say(_waiting(running)))
     with farm.out.progress() as progress:

@@ -17,6 +17,7 @@ from common.models import BUILTIN_MODELS
 from common.queue import queue_name, queue_of
 from common.spec_values import DEFAULTS
 from common.store import Store
+from producer.control import Controller
 from producer.resolve import Resolved
 from producer.submit import SubmitReport, submit
 from producer.watch import Watcher
@@ -175,7 +176,7 @@ def test_a_picture_that_was_removed_is_rendered_again(store: Store, ledger: Ledg
 def test_submitting_a_cancelled_batch_resumes_it(store: Store, ledger: Ledger) -> None:
     report = order(batch(), store, ledger)
     ledger.redis.delete(queue_name())
-    ledger.control(report.batch, generation=1, state="cancelled", priority=1)
+    Controller(report.batch, store, ledger).cancel()
     order(batch(), store, ledger)
     status = ledger.status(report.batch)
     assert status

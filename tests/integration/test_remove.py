@@ -11,7 +11,7 @@ import pytest
 
 from common import keys, matrix
 from common.batch import Batch
-from common.dispatch import Dispatcher, read_control
+from common.dispatch import Dispatcher
 from common.errors import StoreUnreachable
 from common.ledger import Ledger
 from common.matrix import Matrix
@@ -149,16 +149,6 @@ def test_cancel_leaves_nothing_that_a_worker_could_bring_back(
     assert list(store.list("")) == []
 
 
-def test_a_cancelled_cell_is_told_to_stop(store: Store, ledger: Ledger) -> None:
-    batch = ordered(store, ledger, running=(1,))
-    assert ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
-    removing.cancel(batch.id, store, ledger)
-    assert not ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
-    assert read_control(store, batch.id).state == "cancelled"
-    assert read_control(store, batch.id).generation == 1
-    assert not store.exists(keys.active(batch.id))
-
-
 def test_removing_waits_until_running_cells_have_stopped(
     rm: Any, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +157,8 @@ def test_removing_waits_until_running_cells_have_stopped(
 
     def a_moment(_: float) -> None:
         put_pictures(store, batch, [0, 1])
-        ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
+        assert not ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
+        ledger.release(batch.id, 1, key_of(batch, 1), "w1")
 
     monkeypatch.setattr(removing.time, "sleep", a_moment)
     assert rm("night", "--cancel", "--yes")["pictures"] == 2

@@ -15,6 +15,9 @@ from common.models import BUILTIN_MODELS
 from common.queue import queue_name
 from common.spec_values import DEFAULTS
 from common.store import open_store
+from producer.cli.live import NOBODY, describe
+from producer.cli.main import run
+from producer.control import Controller
 from producer.resolve import Resolved
 from producer.submit import submit
 from producer.watch import PAUSED_FOR_S, Watcher
@@ -70,6 +73,31 @@ def test_a_worker_that_renders_keeps_it_going(watcher: Watcher) -> None:
     say(watcher, "rendering", since=0.0)
     statuses = watcher.follow()
     assert [next(statuses).workers, next(statuses).workers] == [1, 1]
+
+
+def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
+    watcher: Watcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paused, the line says how it goes on; cancelled, the watching ends, with 0."""
+    assert watcher.ledger
+    controller = Controller(BATCH.id, watcher.store, watcher.ledger)
+    commands = iter([controller.pause, controller.resume, controller.cancel])
+    states = []
+    for status in watcher.follow():
+        states.append((status.state, status.over))
+        if status.state == "paused":
+            assert describe(status, NOBODY).endswith(f"gridfarm resume {BATCH.id}")
+        if not status.over:
+            next(commands)()
+    assert states == [
+        ("queued", False),
+        ("paused", False),
+        ("queued", False),
+        ("cancelled", True),
+    ]
+    where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker]
+    assert run(["watch", BATCH.id, *where]) == 0
+    assert f"gridfarm resume {BATCH.id}" in capsys.readouterr().out
 
 
 def test_a_timer_goes_on_after_an_error() -> None:

@@ -1,0 +1,168 @@
+"""What a person says to a batch in flight: cancel, pause, resume, retry, another priority.
+
+Each is written to `control.json` with a new generation, then told to the ledger, where it acts
+at once. When the broker does not answer, the workers read it in the store (`Dispatcher.reconcile`),
+and the newer generation wins. A batch that is done is left as it is, but for `retry`.
+
+The marker `active/<id>` is put before the ledger hears of a batch that goes on, and is deleted
+after it heard of one that is cancelled: a rebuild in between finds what the store says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from common import keys
+from common.dispatch import Control, Dispatcher, read_batch, read_control, write_control
+from common.errors import BrokerError
+from common.ledger import UNFINISHED, Ledger, State
+from common.matrix import Matrix
+from common.store import Store
+from producer.submit import Progress, look_up
+
+TRIES = 5
+DELETERS = 16
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Steers one batch. Raises StoreError before anything has changed, BrokerError when the
+    store has it and the ledger has not; `ledger` is None where no broker is configured."""
+
+    batch_id: str
+    store: Store
+    ledger: Ledger | None
+
+    def cancel(self) -> None:
+        """Nothing more is sent; running cells stop at their next renewal, unless another batch
+        waits for them. What is stored stays. Safe to be cut off anywhere and done again."""
+        if self._say(state="cancelled").state == "cancelled":
+            self.store.delete(keys.active(self.batch_id))
+
+    def pause(self) -> None:
+        """Nothing more is sent; running cells finish."""
+        self._say(state="paused")
+
+    def resume(self, priority: int | None = None) -> None:
+        """What was cancelled or paused goes on where it stood."""
+        self._say(state="rendering", priority=priority)
+
+    def prioritise(self, priority: int | None) -> None:
+        """The cells that nobody has begun go before those of batches of a lower priority."""
+        self._say(priority=priority)
+
+    def retry(
+        self,
+        *,
+        everything: bool = False,
+        priority: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Render failed cells again; with `everything` each cell that has no picture. A batch
+        that is done, cancelled or paused goes on. Above ENUMERATE_UP_TO cells nobody looks
+        which pictures are there: all cells are sent, and the workers find what is stored."""
+        done = self._stored(progress) if everything else None
+        self._say(
+            state="rendering",
+            priority=priority,
+            retry=True,
+            tell=lambda control: self._tell_retry(control, done),
+        )
+
+    def _stored(self, progress: Progress | None) -> bytes:
+        matrix = Matrix(read_batch(self.store, self.batch_id))
+        if matrix.distinct is None:
+            return b""
+        return look_up(matrix, self.batch_id, self.store, progress).done
+
+    def _say(
+        self,
+        *,
+        state: State | None = None,
+        priority: int | None = None,
+        retry: bool = False,
+        tell: Callable[[Control], None] | None = None,
+    ) -> Control:
+        """Write and tell; once more if a worker, which rebuilt or finished the batch in that
+        very moment, has written over it."""
+        for _ in range(TRIES):
+            control = read_control(self.store, self.batch_id)
+            if control.state == "done" and not retry:
+                break
+            control = self._write(control, state, priority, retry=retry)
+            with self._saying_that_the_store_knows(control):
+                (tell or self._tell)(control)
+            if self._stands(control):
+                break
+        return control
+
+    def _write(
+        self, control: Control, state: State | None, priority: int | None, *, retry: bool
+    ) -> Control:
+        generation = control.generation + 1
+        control = replace(
+            control,
+            state=state or control.state,
+            priority=control.priority if priority is None else priority,
+            generation=generation,
+            retried=generation if retry else control.retried,
+        )
+        write_control(self.store, self.batch_id, control)
+        if control.state in UNFINISHED:
+            self.store.put(keys.active(self.batch_id), b"")
+        return control
+
+    def _stands(self, control: Control) -> bool:
+        marked = self.store.exists(keys.active(self.batch_id))
+        written = read_control(self.store, self.batch_id)
+        return written == control and (marked or control.state not in UNFINISHED)
+
+    def _tell(self, control: Control) -> None:
+        if self.ledger is None:
+            return
+        known = self.ledger.control(
+            self.batch_id,
+            generation=control.generation,
+            state=control.state,
+            priority=control.priority,
+        )
+        self._see_to_it(control, known=known)
+
+    def _tell_retry(self, control: Control, done: bytes | None) -> None:
+        if done is not None:
+            self.store.put(keys.done_bitmap(self.batch_id), done)
+        with ThreadPoolExecutor(DELETERS) as pool:
+            list(pool.map(self.store.delete, [*self.store.list(keys.failures(self.batch_id))]))
+        if self.ledger is None:
+            return
+        known = self.ledger.retry(
+            self.batch_id, generation=control.generation, priority=control.priority, done=done
+        )
+        self._see_to_it(control, known=known)
+
+    def _see_to_it(self, control: Control, *, known: bool) -> None:
+        """Open a ledger for what goes on, feed the queue; snapshot what was cancelled, since
+        its ledger is forgotten after a day."""
+        assert self.ledger
+        dispatcher = Dispatcher(self.store, self.ledger, [])
+        if not known and control.state in UNFINISHED:
+            matrix = Matrix(read_batch(self.store, self.batch_id))
+            dispatcher.load(matrix, self.batch_id, control)
+        if control.state == "cancelled" and known:
+            dispatcher.snapshot(self.batch_id)
+        if seen := self.ledger.status(self.batch_id):
+            Dispatcher(self.store, self.ledger, [seen.queue]).feed()
+
+    @contextmanager
+    def _saying_that_the_store_knows(self, control: Control) -> Iterator[None]:
+        try:
+            yield
+        except BrokerError as error:
+            raise type(error)(
+                f"{error.message}; the store has it: {self.batch_id} is {control.state}",
+                hint="workers that reach the broker read it there within ten seconds; "
+                "or give the command again when it is back",
+            ) from error
