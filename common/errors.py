@@ -15,7 +15,7 @@
     ├── HubError                  a model or LoRA on the hub cannot be resolved            exit 3
     ├── NotFound                  no such batch, cell or picture                           exit 2
     └── CellError                 one cell cannot be rendered
-        ├── BadInput              the cell's own input is at fault: fails at once
+        ├── BadInput              the cell's own input is at fault: fails at once          exit 2
         └── SuspectPicture        NaN or black: fails when a second worker agrees
 
 Every message names the place and the value; `hint` says what to do next.
@@ -116,7 +116,7 @@ class CellError(GridfarmError):
 
 
 class BadInput(CellError):
-    pass
+    exit_code = 2
 
 
 class SuspectPicture(CellError):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from common.batch import Axis, Batch, RangeAxis, Value
 from common.conditions import Filter
-from common.errors import GridfarmError
+from common.errors import BadInput, GridfarmError
 from common.job import Job
 from common.normalise import LORA, Settings, complete, filled, job_of, laid_over
 from common.random_seeds import image_seed
@@ -71,7 +71,7 @@ class Matrix:
         return self._filter.keeps(self._positions(i))
 
     def __getitem__(self, i: int) -> Cell | None:
-        """Raises GridfarmError for a cell that cannot be: one LoRA file twice, words that make
+        """Raises BadInput for a cell that cannot be: one LoRA file twice, words that make
         too long a prompt; IndexError past the end."""
         positions = self._positions(i)
         if not self._filter.keeps(positions):
@@ -82,11 +82,11 @@ class Matrix:
             settings = self._settings(values, labels)
             return Cell(i, labels, settings, job_of(settings, self.batch))
         except GridfarmError as error:
-            raise GridfarmError(_of_cell(i, labels, error.message), hint=error.hint) from error
+            raise BadInput(_of_cell(i, labels, error.message), hint=error.hint) from error
         except ValidationError as error:
             reason = error.errors()[0]
             place = ".".join(map(str, reason["loc"])) or "the job"
-            raise GridfarmError(_of_cell(i, labels, f"{place}: {reason['msg']}")) from error
+            raise BadInput(_of_cell(i, labels, f"{place}: {reason['msg']}")) from error
 
     def __iter__(self) -> Iterator[Cell]:
         """Every cell that is not excluded, in order."""

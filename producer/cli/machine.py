@@ -55,7 +55,7 @@ def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -
     configured first. Leaves DIR/grid.png and DIR/images. The same command again renders only
     what is new.
 
-    
+    \b
       gridfarm render batch.yaml
       gridfarm render batch.yaml --model tiny --out trial
       gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
@@ -207,7 +207,7 @@ def doctor(farm: Farm) -> int:
 
     Broker, store, workers, GPU, packages, and what to do about each that is not well.
 
-    
+    \b
       gridfarm doctor
       gridfarm doctor --broker redis://broker:6379/0 --store s3://bucket/renders
 

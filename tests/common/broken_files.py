@@ -263,6 +263,7 @@ BROKEN = [
     ("words too long together", "words: {a: ['" + "b" * 15000 + "']}\nprompts: ['{a} {a}']", "", "the words of '{a} {a}' make a prompt of up", "at most 20,000 are read"),
     ("word breaks prompt", "words: {a: [wolf, '()']}\nprompts: ['{a}']", "", "'{a}' filled in has no words to encode;", "it becomes '()'"),
     ("word breaks late", "words: {a: [wolf, cat, '()'], b: {x: '', y: ' '}}\nprompts: ['{a}{b}']", "", "'{a}{b}' filled in has no words to encode;", "it becomes '()'"),
+    ("word breaks far down", "words: {a: [" + ", ".join(f"a{i}" for i in range(300)) + f", {'(' * 21}], b: [" + ", ".join(f"b{i}" for i in range(300)) + "]}\nprompts: ['{a}{b}']", "", "nests parentheses more than 20 deep", "it becomes '((("),
     ("word deep", "words: {a: ['((((((((((((']}\nprompts: ['{a}{a}b']", "", "'{a}{a}b' filled in nests parentheses more", "it becomes"),
     ("word bundle without it", "words: {animal: [{seed: 3}]}\nprompts: ['{animal}']", "words.animal.1", "has no text for animal", "write {animal: …} beside its"),
     ("same word twice", "words: {animal: [wolf, wolf]}\nprompts: ['{animal}']", "words.animal.2", "has the label 'wolf', which words.animal.1", "remove one, or give both a name"),
