@@ -271,8 +271,7 @@ class Dispatcher:
         failures = self.ledger.failures(batch_id)
         lines = (
             {"i": i, "key": _key(matrix, i), "labels": matrix.labels(i), "failed": failures.get(i)}
-            for i in range(len(matrix))
-            if matrix.keeps(i)
+            for i in matrix.numbers()
         )
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self.store.put(keys.cells(batch_id), text.encode(), content_type="application/jsonl")

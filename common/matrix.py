@@ -66,10 +66,6 @@ class Matrix:
     def __len__(self) -> int:
         return math.prod(self.lengths)
 
-    def keeps(self, i: int) -> bool:
-        """Whether cell i is not excluded."""
-        return self._filter.keeps(self._positions(i))
-
     def __getitem__(self, i: int) -> Cell | None:
         """Raises BadInput for a cell that cannot be: one LoRA file twice, words that make
         too long a prompt; IndexError past the end."""
@@ -90,10 +86,13 @@ class Matrix:
 
     def __iter__(self) -> Iterator[Cell]:
         """Every cell that is not excluded, in order."""
+        return (cell for i in self.numbers() if (cell := self[i]) is not None)
+
+    def numbers(self) -> Iterator[int]:
+        """The number of every cell that is not excluded, in order. Holes cost nothing: they are
+        passed over in stretches."""
         for positions in self._filter.positions():
-            i = sum(at * stride for at, stride in zip(positions, self.strides, strict=True))
-            if (cell := self[i]) is not None:
-                yield cell
+            yield sum(at * stride for at, stride in zip(positions, self.strides, strict=True))
 
     @cached_property
     def cells(self) -> int:

@@ -24,8 +24,7 @@ def limited(batch: Batch, count: int) -> Batch:
     matrix = Matrix(batch)
     if matrix.cells <= count:
         return batch
-    numbers = (i for i in range(len(matrix)) if matrix.keeps(i))
-    end = next(islice(numbers, count - 1, None)) + 1
+    end = next(islice(matrix.numbers(), count - 1, None)) + 1
     boxes = _boxes(end, matrix.lengths)
     used = [Spans(box[at] for box in boxes) for at in range(len(matrix.lengths))]
     only = [_both(entry, box, batch) for box in boxes for entry in batch.only or ({},)]

@@ -95,6 +95,16 @@ json_option = click.option(
 )
 
 
+where_option = click.option(
+    "--where",
+    metavar="AXIS=VALUE",
+    multiple=True,
+    help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
+    "values, all of its comparisons.",
+    shell_complete=complete.axes,
+)
+
+
 def farm_command(command: Command) -> Command:
     """A command of the farm: --broker, --store, --json; its first argument is a Farm."""
 

@@ -13,7 +13,7 @@ import click
 
 from common.errors import GridfarmError, NotFound, ObjectMissing
 from producer.cli import complete
-from producer.cli.options import Farm, batch_argument, farm_command
+from producer.cli.options import Farm, batch_argument, farm_command, where_option
 from producer.cli.output import counted
 
 if TYPE_CHECKING:
@@ -46,13 +46,7 @@ _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
     help="Likewise; default variant, else the last axis.",
     shell_complete=complete.axes,
 )
-@click.option(
-    "--where",
-    metavar="AXIS=VALUE",
-    multiple=True,
-    help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
-    "values, all of its comparisons.",
-)
+@where_option
 @click.option(
     "--cell-size",
     type=click.IntRange(32, 4096),

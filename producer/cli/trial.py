@@ -14,7 +14,7 @@ import click
 
 from common.errors import UsageError
 from producer.cli import complete
-from producer.cli.options import Farm
+from producer.cli.options import Farm, where_option
 
 if TYPE_CHECKING:
     from common.spec import BatchFile
@@ -56,14 +56,7 @@ def trial_command(command: Command) -> Command:
         multiple=True,
         help="This setting in every cell, whatever the file says; repeatable.",
     )
-    @click.option(
-        "--where",
-        metavar="AXIS=VALUE",
-        multiple=True,
-        help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
-        "values, all of its comparisons.",
-        shell_complete=complete.axes,
-    )
+    @where_option
     @click.option(
         "--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N cells."
     )

@@ -108,6 +108,11 @@ class TestLimit:
         for count in range(1, len(whole) + 2):
             assert contents(cells(limited(batch, count))) == whole[:count]
 
+    def test_holes_are_passed_over(self) -> None:
+        """The first kept cell stands behind half a billion excluded ones."""
+        text = "prompts: ['a', 'b']\nseeds: 0..499999999\nexclude: [{prompt: a}]"
+        assert [*cells(limited(load(text).batch, 2))[0].labels.values()] == ["b", "0"]
+
     def test_a_few_cells_of_a_billion_are_a_small_batch(self) -> None:
         big = load(
             "prompts: ['a', 'b']\nseeds: 0..99999999\nvariants: {x: {}, y: {steps: 3}}"
