@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, floor
+from math import prod
 from typing import Annotated, Literal
 
 import rfc8785
@@ -23,12 +23,21 @@ from common.errors import GridfarmError
 SCHEMA: Literal[2] = 2
 """Raised when a reader of the old document would misread a new one."""
 
+MAX_CELLS = 1_000_000_000
+"""A batch's progress is one Redis string of bits, and that ends at 2³²."""
+
+MAX_AXES = 100
+MAX_CONDITIONS = 10_000
+DOCUMENT_BYTES = 32 << 20
+"""Of the stored document: axes of 100,000 values fit. Reading the worst takes 2 GB and seconds."""
+
 WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
 """The settings that are whole numbers."""
 
 Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
+Conditions = Annotated[tuple[dict[str, tuple[str, ...]], ...], Field(max_length=MAX_CONDITIONS)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-BATCH_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,79}$")
+BATCH_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}\Z")
 
 
 class _Frozen(BaseModel):
@@ -82,6 +91,8 @@ class RangeAxis(_Frozen):
         first, last, step = self._units
         if step <= 0 or last < first:
             raise ValueError("a range needs first <= last and a step above 0")
+        if self._places and self.name in WHOLE_SETTINGS:
+            raise ValueError(f"a range of {self.name} is of whole numbers")
         return self
 
     @cached_property
@@ -110,10 +121,15 @@ class RangeAxis(_Frozen):
     def between(self, low: str, high: str) -> range:
         """The positions of the values from `low` to `high` inclusive, both decimal numbers."""
         first, last, step = self._units
-        scale = 10**self._places
-        bottom = max(0, ceil((Fraction(low) * scale - first) / step))
-        top = min((last - first) // step, floor((Fraction(high) * scale - first) / step))
+        bottom = max(0, -((first - self._exactly(low)) // step))
+        top = min((last - first) // step, (self._exactly(high) - first) // step)
         return range(bottom, max(bottom, top + 1))
+
+    def _exactly(self, number: str) -> int | Fraction:
+        if len(number.partition(".")[2]) <= self._places:
+            return _in_units(number, self._places)
+        scale: int = 10**self._places
+        return Fraction(number) * scale
 
     def setting_names(self) -> set[str]:
         return {self.name}
@@ -156,12 +172,21 @@ class Batch(_Frozen):
     schema_number: Literal[2] = 2
     name: Name
     settings: dict[str, JsonValue]
-    axes: tuple[Axis | RangeAxis, ...]
-    exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
-    only: tuple[dict[str, tuple[str, ...]], ...] = ()
+    axes: Annotated[tuple[Axis | RangeAxis, ...], Field(max_length=MAX_AXES)]
+    exclude: Conditions = ()
+    only: Conditions = ()
     models: dict[str, str | None] = {}
     loras: dict[str, str | None] = {}
     gpu: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> Batch:
+        if len({axis.name for axis in self.axes}) < len(self.axes):
+            raise ValueError("two axes have one name")
+        cells = prod(axis.__len__() for axis in self.axes)  # len() itself ends at 2⁶³
+        if cells > MAX_CELLS:
+            raise ValueError(f"it has more than {MAX_CELLS:,} cells")
+        return self
 
     @property
     def unresolved(self) -> list[str]:
@@ -175,7 +200,14 @@ class Batch(_Frozen):
         return f"{slug(self.name)}-{digest[:8]}"
 
     def to_bytes(self) -> bytes:
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1).encode()
+        """Raises GridfarmError for a batch too large to be read again."""
+        data = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1).encode()
+        if len(data) > DOCUMENT_BYTES:
+            raise GridfarmError(
+                f"the batch {self.name!r} takes {len(data):,} bytes; at most {DOCUMENT_BYTES:,}",
+                hint="write fewer values, or shorter ones",
+            )
+        return data
 
     @classmethod
     def from_bytes(cls, data: bytes, *, source: str) -> Batch:
@@ -183,10 +215,11 @@ class Batch(_Frozen):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
+            found = error.errors(include_url=False, include_input=False)
+            first = next((one for one in found if one["type"] == "value_error"), found[0])
+            place = ".".join(str(part)[:100] for part in first["loc"])[:300] or "the whole"
             raise GridfarmError(
-                f"{source} is not a batch document: {place}: {first['msg']}",
+                f"{source} is not a batch document: {place}: {first['msg'][:200]}",
                 hint="it may be from another gridfarm version; submit the batch file again",
             ) from error
 

@@ -22,6 +22,9 @@ Entry = Mapping[str, tuple[str, ...]]
 MAX_COUNTED, MAX_STEPS = 100_000, 5_000_000
 """What counting may remember and take before it is given up: seconds of work."""
 
+MAX_BITS = 1 << 31
+"""Of the stretches of all conditions on one axis: 256 MB."""
+
 _NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
 _SPAN = re.compile(rf"(?P<low>{_NUMBER})(?:\.\.(?P<high>{_NUMBER}))?")
 
@@ -50,11 +53,22 @@ class Spans:
         return Spans(map(range, edges[::2], edges[1::2]))
 
 
-def spans_of(axis: Axis | RangeAxis, labels: Iterable[str]) -> Spans:
+Places = Mapping[str, Sequence[int]]
+
+
+def places_of(axis: Axis | RangeAxis) -> Places:
+    """Label → its positions on an Axis; a RangeAxis counts instead."""
+    places: dict[str, list[int]] = {}
+    for at, label in enumerate(axis.labels() if isinstance(axis, Axis) else ()):
+        places.setdefault(label, []).append(at)
+    return places
+
+
+def spans_of(axis: Axis | RangeAxis, labels: Iterable[str], places: Places | None = None) -> Spans:
     """Where on `axis` the labels are; on a RangeAxis `a..b` stands for those from a to b."""
     if isinstance(axis, Axis):
-        wanted = frozenset(labels)
-        found = (at for at, label in enumerate(axis.labels()) if label in wanted)
+        places = places_of(axis) if places is None else places
+        found = (at for label in labels for at in places.get(label, ()))
         return Spans(range(at, at + 1) for at in found)
     matches = (_SPAN.fullmatch(label) for label in labels)
     return Spans(axis.between(m["low"], m["high"] or m["low"]) for m in matches if m)
@@ -147,21 +161,22 @@ class Filter:
     def _spend(self, steps: int) -> None:
         self._steps += steps
         if self._steps > MAX_STEPS or len(self._counted) > MAX_COUNTED:
-            raise GridfarmError(
-                "exclude and only overlap in too many ways to count the cells they leave",
-                hint="write fewer conditions, or conditions on fewer axes",
-            )
+            raise _too_many()
 
 
 class _Marks:
     """One axis in stretches, each with the bits of the conditions that it matches."""
 
     def __init__(self, axis: Axis | RangeAxis, entries: Sequence[Entry]) -> None:
+        places = places_of(axis)
+        if isinstance(axis, RangeAxis):  # whose labels are stretches already
+            _check_bits(sum(len(entry.get(axis.name, ())) for entry in entries), len(entries))
         spans = {
-            bit: spans_of(axis, entry[axis.name])
+            bit: spans_of(axis, entry[axis.name], places)
             for bit, entry in enumerate(entries)
             if axis.name in entry
         }
+        _check_bits(sum(len(found.ranges) for found in spans.values()), len(entries))
         everywhere = (1 << len(entries) + 1) - 1
         turns = {0: everywhere ^ sum(1 << bit for bit in spans)}
         for bit, found in spans.items():
@@ -183,6 +198,18 @@ class _Marks:
 
     def at(self, position: int) -> int:
         return self._bits[bisect_right(self._starts, position) - 1]
+
+
+def _check_bits(stretches: int, conditions: int) -> None:
+    if stretches * conditions > MAX_BITS:
+        raise _too_many()
+
+
+def _too_many() -> GridfarmError:
+    return GridfarmError(
+        "exclude and only overlap in too many ways to count the cells they leave",
+        hint="write fewer conditions, or conditions on fewer axes",
+    )
 
 
 def _place(name: str, places: Mapping[str, int]) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 from common import keys
-from common.batch import BATCH_ID, Batch
+from common.batch import BATCH_ID, DOCUMENT_BYTES, MAX_CELLS, Batch
 from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
 from common.ledger import (
     PRIORITIES,
@@ -38,6 +40,12 @@ FINISH_EVERY_MS = 5_000
 CELLS_FILE_UP_TO = 100_000
 READERS = 16
 LONGEST_REASON = 4_000
+NOTE_BYTES = 1 << 20
+"""The largest control.json or note of a failure that is read."""
+LAST_TIME = 253_402_300_800
+"""Unix time of the year 10,000, which no calendar here reaches."""
+
+_FAILURE = re.compile(r"/failures/(\d{1,10})\.json\Z", re.ASCII)
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +71,10 @@ class Control:
             raise ValueError(f"there is no state {self.state!r}"[:100])
         if not all(type(n) is int and 0 <= n < 2**53 for n in numbers):
             raise ValueError("generation, priority and retried are whole numbers")
-        if type(self.submitted) not in (int, float):
+        if not (type(self.submitted) in (int, float) and math.isfinite(self.submitted)):
             raise ValueError("submitted is a number")
+        if not 0 <= self.submitted < LAST_TIME:
+            raise ValueError(f"submitted is no Unix time: {self.submitted:g}")
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -83,12 +93,12 @@ class Control:
 
 def read_batch(store: Store, batch_id: str) -> Batch:
     name = keys.batch(batch_id)
-    return Batch.from_bytes(store.get(name), source=name)
+    return Batch.from_bytes(store.get(name, most=DOCUMENT_BYTES), source=name)
 
 
 def read_control(store: Store, batch_id: str) -> Control:
     try:
-        return Control.from_bytes(store.get(keys.control(batch_id)))
+        return Control.from_bytes(store.get(keys.control(batch_id), most=NOTE_BYTES))
     except ObjectMissing:
         return Control()
 
@@ -97,13 +107,10 @@ def write_control(store: Store, batch_id: str, control: Control) -> None:
     store.put(keys.control(batch_id), control.to_bytes(), content_type="application/json")
 
 
-def read_failures(store: Store, batch_id: str) -> dict[int, str]:
-    """Cell → reason, as the workers left them in the store."""
-    names = {}
-    for name in store.list(keys.failures(batch_id)):
-        i = name.rpartition("/")[2].removesuffix(".json")
-        if i.isdigit():
-            names[int(i)] = name
+def read_failures(store: Store, batch_id: str, cells: int = MAX_CELLS) -> dict[int, str]:
+    """Cell → reason, as the workers left them in the store, of a batch of so many cells."""
+    listed = store.list(keys.failures(batch_id))
+    names = {i: name for name in listed if (i := cell_of_failure(name)) is not None and i < cells}
     if not names:
         return {}
     with ThreadPoolExecutor(READERS) as pool:
@@ -115,18 +122,30 @@ def read_failures(store: Store, batch_id: str) -> dict[int, str]:
 def _reason(store: Store, name: str) -> str | None:
     """None for a note that a retry has just taken away."""
     try:
-        return str(json.loads(store.get(name))["reason"])[:LONGEST_REASON]
+        return str(json.loads(store.get(name, most=NOTE_BYTES))["reason"])[:LONGEST_REASON]
     except ObjectMissing:
         return None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except StoreError:
+        raise
+    except (GridfarmError, ValueError, TypeError, KeyError, RecursionError):
         return "its note in failures/ is damaged"
 
 
-def read_done(store: Store, batch_id: str) -> bytes:
+def cell_of_failure(name: str) -> int | None:
+    """Of `…/failures/<i>.json`; None for what no worker has put there."""
+    found = _FAILURE.search(name)
+    return int(found[1]) if found else None
+
+
+def read_done(store: Store, batch_id: str, cells: int = MAX_CELLS) -> bytes:
+    """The bits of a batch of so many cells; those beyond, if there are any, are nobody's."""
     try:
-        return store.get(keys.done_bitmap(batch_id))
+        data = store.get(keys.done_bitmap(batch_id))[: (cells + 7) // 8]
     except ObjectMissing:
         return b""
+    if len(data) * 8 > cells:
+        data = data[:-1] + bytes([data[-1] & 0xFF << -cells % 8])
+    return data
 
 
 class Dispatcher:
@@ -147,7 +166,7 @@ class Dispatcher:
             self._look_after(batch_id)
 
     def feed(self) -> int:
-        return sum(self.ledger.feed(queue, TASK_NAME) for queue in self.queues)
+        return self.ledger.feed(self.queues, TASK_NAME)
 
     def reconcile(self) -> None:
         """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
@@ -222,7 +241,8 @@ class Dispatcher:
 
     def load(self, matrix: Matrix, batch_id: str, control: Control) -> None:
         """Open a ledger with what the store knows; one that is there already stays."""
-        done, failures = read_done(self.store, batch_id), read_failures(self.store, batch_id)
+        done = read_done(self.store, batch_id, len(matrix))
+        failures = read_failures(self.store, batch_id, len(matrix))
         self.ledger.open(opening(matrix, batch_id, control, done, failures))
 
     def _look_after(self, batch_id: str) -> None:
@@ -265,7 +285,13 @@ class Dispatcher:
             self.store.put(keys.active(batch_id), b"")
 
     def _write_cells(self, batch_id: str) -> None:
-        matrix = Matrix(read_batch(self.store, batch_id))
+        try:
+            matrix = Matrix(read_batch(self.store, batch_id))
+        except StoreError:
+            raise
+        except GridfarmError as error:
+            log.warning("%s: no cells.jsonl: %s", batch_id, error.message)
+            return
         if len(matrix) > CELLS_FILE_UP_TO:
             return
         failures = self.ledger.failures(batch_id)

@@ -13,6 +13,7 @@
     │   ├── BrokerUnreachable
     │   └── BrokerRefused
     ├── HubError                  a model or LoRA on the hub cannot be resolved            exit 3
+    ├── TooLarge                  an object in the store is larger than any that is read   exit 1
     ├── NotFound                  no such batch, cell or picture                           exit 2
     └── CellError                 one cell cannot be rendered
         ├── BadInput              the cell's own input is at fault: fails at once          exit 2
@@ -69,6 +70,10 @@ class UsageError(GridfarmError):
 
 class InputFileError(GridfarmError):
     exit_code = 2
+
+
+class TooLarge(GridfarmError):
+    pass
 
 
 class NotFound(GridfarmError):

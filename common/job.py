@@ -38,6 +38,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=200_000)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Guidance = Annotated[Finite, Field(ge=0, le=100)]
+Whole = Annotated[int, Field(gt=-(2**53), lt=2**53)]
 Pixels = Annotated[int, Field(ge=0, le=16_384)]
 
 
@@ -94,7 +95,7 @@ class SchedulerUse(_Frozen):
     """A diffusers scheduler class with the options that differ from the model's own config."""
 
     type: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
-    options: dict[str, bool | int | Finite | str] = {}
+    options: dict[str, bool | Whole | Finite | str] = {}
 
 
 class Job(_Frozen):

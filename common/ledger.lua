@@ -10,7 +10,8 @@
 --   gridfarm:batch:<id>:sent     zset i -> when sent       :off     i -> when first seen off the queue
 --   gridfarm:batch:<id>:leases   zset i -> when it expires :holders hash i -> worker
 --   gridfarm:batch:<id>:again    zset i -> not before
---   gridfarm:batch:<id>:charges  hash i -> machines        :suspects hash i -> process
+--   gridfarm:batch:<id>:charges  hash i -> machines        :entered i -> worker whose attempt is in it
+--   gridfarm:batch:<id>:suspects hash i -> process
 --   gridfarm:key:<key>           "<id> <i>": which cell's lease covers this key
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
@@ -22,9 +23,9 @@
 local call = redis.call
 
 local PARTS = {'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges',
-               'suspects'}
--- Cells that one worker process has in hand at once: its threads, which are three by default.
-local CELLS_A_WORKER = 3
+               'entered', 'suspects'}
+-- Cells that one worker process has in hand at once: its threads, which are four by default.
+local CELLS_A_WORKER = 4
 -- The hashes for autoscalers stay small; no pool is larger.
 local MOST_WANTED = 1000
 
@@ -56,6 +57,7 @@ end
 local function drop_lease(id, i, key)
   call('ZREM', at(id, 'leases'), i)
   call('HDEL', at(id, 'holders'), i)
+  call('HDEL', at(id, 'entered'), i)
   if key ~= '' and call('GET', key_name(key)) == id .. ' ' .. i then
     call('DEL', key_name(key))
     call('HDEL', 'gridfarm:waiting', key)
@@ -197,10 +199,11 @@ local function threads_on(queue, time)
   local threads = 0
   for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', time, '+inf')) do
     local said = call('HGET', 'gridfarm:workers', worker)
-    if said then
-      said = cjson.decode(said)
-      for _, name in ipairs(said.queues) do
-        if name == queue then threads = threads + said.threads end
+    local ok, report = pcall(cjson.decode, said or 'null')
+    -- Another version may say it otherwise, and whoever may write to Redis anything.
+    if ok and type(report) == 'table' and type(report.queues) == 'table' then
+      for _, name in ipairs(report.queues) do
+        if name == queue then threads = threads + (tonumber(report.threads) or 0) end
       end
     end
   end
@@ -289,8 +292,9 @@ local function by_priority(queue)
 end
 
 -- Fill a queue up to its window: round-robin over the batches of the highest priority that have
--- something to send. Returns {sent, 1 if a batch has more cells than this call could look at}.
-local function feed(queue, task, most_steps)
+-- something to send. Returns how many were sent, and whether a batch has more cells than this
+-- call could look at.
+local function feed_one(queue, task, most_steps)
   local time = now()
   local room = math.max(16, 3 * threads_on(queue, time))
   for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
@@ -318,10 +322,21 @@ local function feed(queue, task, most_steps)
     for _, batch in ipairs(batches) do call('HSET', at(batch.id), 'cursor', batch.cursor) end
   end
   call('SET', 'gridfarm:turn:' .. queue, turn)
-  return {sent, steps.left <= 0 and 1 or 0}
+  return sent, steps.left <= 0
 end
 
--- May `worker` render cell i? 'ok' leases it; 'done', 'stale', 'leased', 'elsewhere' and
+local function feed(task, most_steps, ...)
+  local total, more = 0, 0
+  for _, queue in ipairs({...}) do
+    local sent, unfinished = feed_one(queue, task, most_steps)
+    total = total + sent
+    if unfinished then more = 1 end
+  end
+  return {total, more}
+end
+
+-- May `worker` render cell i? 'ok' leases it, and so does 'tried', which says that attempts have
+-- been charged: their number is to be looked at before the next. 'done', 'stale', 'leased', 'elsewhere' and
 -- 'unknown' refuse. 'elsewhere': another cell with the same key is being rendered; this one is
 -- looked at again in five seconds, when it is probably stored.
 local function claim(id, i, generation, key, worker, lease)
@@ -340,8 +355,9 @@ local function claim(id, i, generation, key, worker, lease)
   end
   call('ZADD', at(id, 'leases'), time + lease, i)
   call('HSET', at(id, 'holders'), i, worker)
+  call('HDEL', at(id, 'entered'), i)
   call('SET', key_name(key), id .. ' ' .. i, 'PX', lease)
-  return 'ok'
+  return call('HEXISTS', at(id, 'charges'), i) == 1 and 'tried' or 'ok'
 end
 
 local function other_wants(id, key)
@@ -403,26 +419,35 @@ local function skip(id, i)
   return close(id, i, '')
 end
 
--- Hand a claimed cell back, to be sent again after `pause` ms; `refund` drops its last charge.
+local function charges_of(id, i) return cjson.decode(call('HGET', at(id, 'charges'), i) or '[]') end
+
+-- Hand a claimed cell back, to be sent again after `pause` ms; `refund` drops the charge of this
+-- attempt, if it had any.
 local function release(id, i, key, worker, pause, refund)
   if call('HGET', at(id, 'holders'), i) ~= worker then return 'stale' end
+  if refund == '1' and call('HEXISTS', at(id, 'entered'), i) == 1 then
+    local charges = charges_of(id, i)
+    table.remove(charges)
+    if #charges > 0 then call('HSET', at(id, 'charges'), i, cjson.encode(charges))
+    else call('HDEL', at(id, 'charges'), i) end
+  end
   drop_lease(id, i, key)
   call('ZADD', at(id, 'again'), now() + pause, i)
-  if refund == '1' then
-    local charges = cjson.decode(call('HGET', at(id, 'charges'), i) or '[]')
-    table.remove(charges)
-    call('HSET', at(id, 'charges'), i, #charges > 0 and cjson.encode(charges) or '[]')
-  end
   fade(id)
   return 'ok'
 end
 
--- An attempt enters the GPU of `machine`. Returns {attempts, different machines}.
-local function charge(id, i, machine)
+-- The attempt of `worker`, who holds cell i, enters the GPU of `machine`. It is counted once,
+-- however often this is said. Returns {attempts, different machines}, {} to one that holds it
+-- no more.
+local function charge(id, i, machine, worker)
   if call('EXISTS', at(id)) == 0 then return {1, 1} end
-  local charges = cjson.decode(call('HGET', at(id, 'charges'), i) or '[]')
-  table.insert(charges, machine)
-  call('HSET', at(id, 'charges'), i, cjson.encode(charges))
+  if call('HGET', at(id, 'holders'), i) ~= worker then return {} end
+  local charges = charges_of(id, i)
+  if call('HSETNX', at(id, 'entered'), i, worker) == 1 then
+    table.insert(charges, machine)
+    call('HSET', at(id, 'charges'), i, cjson.encode(charges))
+  end
   local seen, machines = {}, 0
   for _, name in ipairs(charges) do
     if not seen[name] then machines = machines + 1 end

@@ -6,14 +6,15 @@ Redis is traffic, not truth: everything here can be rebuilt from the store (`com
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from common.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
@@ -30,8 +31,19 @@ SWEEP_EVERY_MS = 2_000
 KEEP_FINISHED_MS = 24 * 3600 * 1000
 """What is done or cancelled is forgotten after a day; the store knows it."""
 FEED_STEPS = 20_000
+SILENCE_S = 5
+"""What does not answer for so long is away. A lease outlives it and a second try."""
 
-Claim = Literal["ok", "done", "stale", "leased", "elsewhere", "unknown"]
+CHECK_BROKER = "is Redis running there, and GRIDFARM_BROKER right (rediss:// is TLS)?"
+UNTRUSTED = (
+    "where a CA of your own has signed the broker's certificate, name it: "
+    "rediss://host:6379/0?ssl_ca_certs=/path/ca.pem"
+)
+
+PROBE = "gridfarm:probe"
+"""Written to see whether that is possible."""
+
+Claim = Literal["ok", "tried", "done", "stale", "leased", "elsewhere", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +79,10 @@ class LedgerStatus:
 class WorkerReport:
     """What a worker says of itself with each beat.
 
-    `state` is `starting`, `downloading`, `loading`, `listening`, `rendering` or `paused`;
-    `message` says what is downloading and how far, what is loading onto which device, or why
-    it is paused, and `since` the Unix time at which that began.
+    `state` is `starting`, `downloading`, `loading`, `listening`, `rendering`, `paused` or
+    `leaving`; `message` says what is downloading and how far, what is loading onto which device,
+    why it is paused or leaves, and `lasts_s` for how many seconds that has been so: a span, as
+    the machines' clocks disagree.
     """
 
     name: str
@@ -79,7 +92,7 @@ class WorkerReport:
     device: str
     state: str
     message: str = ""
-    since: float = 0.0
+    lasts_s: float = 0.0
 
 
 class Ledger:
@@ -91,17 +104,19 @@ class Ledger:
 
     @cached_property
     def redis(self) -> Redis:
-        from redis import Redis
+        from redis import Redis, exceptions
         from redis.backoff import ExponentialBackoff
         from redis.retry import Retry
 
+        _check_url(self.broker, self.place)
         with self._errors():
             return Redis.from_url(
                 self.broker,
-                socket_timeout=10,
-                socket_connect_timeout=5,
+                socket_timeout=SILENCE_S,
+                socket_connect_timeout=SILENCE_S,
                 health_check_interval=25,
-                retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+                # Not after a timeout: the tries are nested, and 17 of them would be minutes.
+                retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3, (exceptions.ConnectionError,)),
             )
 
     @cached_property
@@ -109,8 +124,13 @@ class Ledger:
         return self.redis.register_script(Path(__file__).with_name("ledger.lua").read_text())
 
     def _call(self, function: str, *arguments: str | bytes | int) -> Any:
+        from redis.exceptions import TimeoutError
+
         with self._errors():
-            return self._script(args=[function, *arguments])
+            try:
+                return self._script(args=[function, *arguments])
+            except TimeoutError:  # perhaps only this connection's; the next try makes another
+                return self._script(args=[function, *arguments])
 
     def _word(self, function: str, *arguments: str | bytes | int) -> str:
         return cast(bytes, self._call(function, *arguments)).decode()
@@ -126,10 +146,24 @@ class Ledger:
                 f"the broker at {self.place} refuses the credentials: {error}",
                 hint="check user and password in GRIDFARM_BROKER (redis://user:password@host:6379)",
             ) from error
+        except exceptions.BusyLoadingError as error:
+            raise BrokerUnreachable(
+                f"the broker at {self.place} is still loading its data", hint="try again in a while"
+            ) from error
+        except exceptions.OutOfMemoryError as error:
+            raise BrokerRefused(
+                f"the broker at {self.place} is full: {error}",
+                hint="raise its maxmemory, or remove what else lies in it",
+            ) from error
+        except exceptions.ReadOnlyError as error:
+            raise BrokerRefused(
+                f"the broker at {self.place} is a read-only replica: {error}",
+                hint="name the primary in GRIDFARM_BROKER, or end the replication",
+            ) from error
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise BrokerUnreachable(
                 f"the broker at {self.place} cannot be reached: {error}",
-                hint="is Redis running there, and GRIDFARM_BROKER right?",
+                hint=UNTRUSTED if "CERTIFICATE_VERIFY" in str(error) else CHECK_BROKER,
             ) from error
         except ValueError as error:
             raise BrokerRefused(
@@ -143,6 +177,11 @@ class Ledger:
         """Raises BrokerUnreachable or BrokerRefused."""
         with self._errors():
             self.redis.ping()
+
+    def probe(self) -> None:
+        """Raises BrokerUnreachable, or BrokerRefused where nothing can be written."""
+        with self._errors():
+            self.redis.set(PROBE, 1, px=1_000)
 
     def shut_down_broker(self) -> None:
         """End the broker; only for one that was started for a single command."""
@@ -176,11 +215,12 @@ class Ledger:
         sent = (json.dumps(fields), done, holes, json.dumps(failures))
         return bool(self._call("open", opening.batch_id, *sent))
 
-    def feed(self, queue: str, task: str) -> int:
-        """Fill the queue up to its window; how many tasks were sent."""
+    def feed(self, queues: str | Sequence[str], task: str) -> int:
+        """Fill one or more queues up to their windows; how many tasks were sent."""
+        names = [queues] if isinstance(queues, str) else queues
         total, more = 0, 1
         while more:
-            sent, more = self._call("feed", queue, task, FEED_STEPS)
+            sent, more = self._call("feed", task, FEED_STEPS, *names)
             total += sent
         return total
 
@@ -217,10 +257,47 @@ class Ledger:
         """Hand a claimed cell back, to be sent again after `pause_ms`."""
         self._call("release", batch_id, i, key, worker, pause_ms, int(refund))
 
-    def charge(self, batch_id: str, i: int, machine: str) -> tuple[int, int]:
-        """An attempt enters the GPU: (attempts so far, on how many machines)."""
-        attempts, machines = self._call("charge", batch_id, i, machine)
-        return attempts, machines
+    def charge(self, batch_id: str, i: int, machine: str, worker: str) -> tuple[int, int] | None:
+        """An attempt enters the GPU: (attempts so far, on how many machines); the same attempt
+        counts once. None: `worker` does not hold the cell."""
+        counts = self._call("charge", batch_id, i, machine, worker)
+        return (counts[0], counts[1]) if counts else None
+
+    @contextmanager
+    def charging(
+        self, batch_id: str, i: int, machine: str, worker: str
+    ) -> Iterator[Callable[[], None]]:
+        """For a GPU that does not wait for the broker: the function that this yields charges an
+        attempt without waiting for the answer, which is read at the end. When it returns, the
+        charge has left this process, so it counts even if the attempt kills that."""
+        sent = ("charge", batch_id, i, machine, worker)
+        connections = self.redis.connection_pool
+        with self._errors():
+            connection: Any = connections.get_connection()
+        answers = []
+
+        def charge() -> None:
+            try:
+                with self._errors():
+                    connection.can_read()  # raises where the broker has closed it meanwhile
+                    connection.send_command("EVALSHA", self._script.sha, 0, *sent)
+                answers.append(connection.read_response)
+            except BrokerError:  # on another connection, then
+                self._call(*sent)
+
+        try:
+            yield charge
+        finally:
+            with suppress(BrokerError), self._errors():
+                for answer in answers:
+                    answer()
+            connections.release(connection)
+
+    def charges(self, batch_id: str, i: int) -> list[str]:
+        """The machines on whose GPUs the cell's attempts began, each as often as they did."""
+        with self._errors():
+            found = self.redis.hget(_part(batch_id, "charges"), str(i))
+        return list(json.loads(cast("bytes | None", found) or b"[]"))
 
     def suspect(self, batch_id: str, i: int, process: str) -> bool:
         """`process` drew NaN or black; True when another process had said so before."""
@@ -288,8 +365,8 @@ class Ledger:
 
     def workers(self) -> list[WorkerReport]:
         """The workers that are alive."""
-        reports = [json.loads(text) for text in self._call("alive")]
-        return [WorkerReport(**said | {"queues": tuple(said["queues"])}) for said in reports]
+        reports = (_report(text) for text in self._call("alive"))
+        return [report for report in reports if report]
 
     def once(self, name: str, *, every_ms: int) -> bool:
         """True for one caller per `every_ms`, whichever machine asks first."""
@@ -313,7 +390,43 @@ def is_set(data: bytes, i: int) -> bool:
     return i // 8 < len(data) and bool(data[i // 8] & 0x80 >> i % 8)
 
 
-def without_password(url: str) -> str:
-    """A URL that may be shown: `redis://:secret@host/0` → `redis://host/0`."""
+def _report(text: bytes) -> WorkerReport | None:
+    """None for what no worker of this version says; what a later one adds is left out."""
+    try:
+        said = json.loads(text)
+        known = {f.name: said[f.name] for f in fields(WorkerReport) if f.name in said}
+        report = WorkerReport(**known | {"queues": tuple(map(str, known["queues"]))})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    numbers = type(report.threads) is int and type(report.lasts_s) in (int, float)
+    texts = (report.name, report.machine, report.device, report.state, report.message)
+    return report if numbers and all(isinstance(text, str) for text in texts) else None
+
+
+def _check_url(url: str, place: str) -> None:
+    """Raises BrokerRefused for what redis-py and Celery would not read alike."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise BrokerRefused(
+            f"the broker's URL {place!r} has a password with / ? or # in it",
+            hint="write these as %2F, %3F and %23",
+        )
+    options = parse_qs(parts.query)
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if name in options and not Path(options[name][0]).is_file():
+            raise BrokerRefused(
+                f"the broker's URL names the {name} {options[name][0]!r}, and there is no such file"
+            )
+    wrong = [name for name in options if not name.startswith("ssl_")]
+    if wrong:
+        raise BrokerRefused(
+            f"the broker's URL {place!r} has the option {wrong[0]!r}",
+            hint="write redis://user:password@host:6379/0; its options are those of TLS",
+        )
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown: `redis://:secret@host/0?x=y` → `redis://host/0`. All up to the
+    last @ goes, since a password may have a slash that should have been escaped."""
+    shown = re.sub(r"(?<=://).*@", "", url, flags=re.DOTALL)
+    return re.split(r"[?#]", shown, maxsplit=1)[0]

@@ -24,6 +24,10 @@ ENUMERATE_UP_TO = 10_000
 """Up to this many cells equal ones are found and rendered once by count; above it nothing is
 enumerated, and equal cells meet at their common key in the store."""
 
+DAMAGED = "the batch document is damaged; submit the batch file again"
+NOT_OURS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What comes of settings that are missing or of another type, in a document of a stranger's."""
+
 _SLOW_SETTINGS = ({"model", "vae", "refiner.model", "dtype"}, {"loras", "lora_scale"})
 
 
@@ -83,6 +87,9 @@ class Matrix:
             reason = error.errors()[0]
             place = ".".join(map(str, reason["loc"])) or "the job"
             raise BadInput(_of_cell(i, labels, f"{place}: {reason['msg']}")) from error
+        except NOT_OURS as error:
+            what = f"its settings are none that gridfarm writes ({type(error).__name__}: {error})"
+            raise BadInput(_of_cell(i, labels, what[:300]), hint=DAMAGED) from error
 
     def __iter__(self) -> Iterator[Cell]:
         """Every cell that is not excluded, in order."""

@@ -58,6 +58,10 @@ def celery_app(broker: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(),
+        # Nobody here sends remote commands, and whoever may write to Redis could.
+        worker_enable_remote_control=False,
+        # Of itself Celery believes any certificate where a rediss:// has no options.
+        broker_use_ssl={"ssl_cert_reqs": "required"} if broker.startswith("rediss:") else None,
     )
     return app
 
@@ -70,9 +74,10 @@ def _transport_options() -> dict[str, Any]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 10,
-        "health_check_interval": 25,
+        # A connection that nothing comes through any more is noticed within 1 + 2 × 5 s.
+        "health_check_interval": 5,
         "socket_keepalive": True,
-        "socket_timeout": 30,
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         # One list per queue: gridfarm's own priorities are decided when a cell is sent.
         "priority_steps": [0],

@@ -33,6 +33,7 @@ LOGIN = {
 }
 REGION = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 
+BROKEN_OFF = (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError)
 LOST = (
     boto.ConnectionError,
     boto.HTTPClientError,
@@ -58,6 +59,10 @@ RIGHTS = {
 """What we do, as messages name it, and the right it needs."""
 
 CHECK_SERVER = "check that the server runs and that AWS_ENDPOINT_URL_S3 is its address"
+UNTRUSTED = (
+    "where a CA of your own has signed the server's certificate, name it in AWS_CA_BUNDLE: "
+    "/path/ca.pem"
+)
 CHECK_LOGIN = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and this machine's clock"
 )
@@ -78,6 +83,8 @@ def store_error(error: Exception, action: str, place: str) -> StoreError:
 
 
 def _without_answer(error: Exception, message: str) -> StoreError:
+    if isinstance(error, boto.SSLError):
+        return StoreUnreachable(message, hint=UNTRUSTED)
     if isinstance(error, LOST):
         return StoreUnreachable(message, hint=CHECK_SERVER)
     if isinstance(error, NO_LOGIN):
@@ -97,6 +104,8 @@ def _with_answer(error: ClientError, action: str, message: str) -> StoreError:
         return StoreRefused(message, hint="set AWS_DEFAULT_REGION to the bucket's region")
     if code in LOGIN or status == 401:
         return StoreRefused(message, hint=CHECK_LOGIN)
+    if code == "403":  # of a HEAD, which does not say why
+        return StoreRefused(message, hint=f"{CHECK_LOGIN}; they need {RIGHTS[action]}")
     if code in FORBIDDEN or status == 403:
         return StoreRefused(message, hint=f"give these credentials the right {RIGHTS[action]}")
     if code in BUSY or status >= 500:

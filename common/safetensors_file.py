@@ -105,6 +105,8 @@ def read_header(path: Path, *, name: str = "") -> list[TensorEntry]:
     Raises InputFileError if it is no safetensors file or not a whole one.
     """
     name = name or str(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
+        raise InputFileError(f"{name}: is no file", hint="name a .safetensors file")
     try:
         with path.open("rb") as file:
             size = path.stat().st_size

@@ -71,7 +71,7 @@ def _read(path: Path, names: list[str]) -> dict[str, str]:
     for name, value in table.items():
         if name not in names or not isinstance(value, str):
             raise UsageError(
-                f"{path}: {name} = {value!r} is not a setting of gridfarm",
+                f"{path}: {name!r} is not a setting of gridfarm, or its value is no text",
                 hint=f"the settings are {', '.join(names)}, each a text in quotes",
             )
     return table

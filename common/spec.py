@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from common.batch import Axis, Batch, Value
+from common.batch import MAX_AXES, MAX_CELLS, Axis, Batch, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
 from common.matrix import Matrix
 from common.needs import Layer, layers, with_needs
@@ -38,10 +38,6 @@ from common.spec_words import check_words_together, words_of
 from common.spec_yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar, read_yaml
 from common.suggest import meant
 
-MAX_CELLS = 1_000_000_000
-"""A batch's progress is one Redis string of bits, and that ends at 2³²."""
-
-MAX_AXES = 100
 MAX_NAME = 100
 MAX_NOTES = 20
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
-from common.batch import Axis, RangeAxis, Value
+from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Value
 from common.conditions import Spans, labels_of
 from common.errors import Problem
 from common.spec_axes import GROUPS, AxisReader
@@ -19,7 +19,6 @@ from common.suggest import meant
 AnyAxis = Axis | RangeAxis
 Condition = dict[str, tuple[str, ...]]
 
-MAX_CONDITIONS = 10_000
 MAX_COMPARED = 3_000_000
 """Values of lists that all conditions compare and name together. Ranges cost nothing."""
 

@@ -6,7 +6,9 @@ import csv
 import glob
 import io
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +20,7 @@ MAX_VALUES = 100_000
 """Values that one axis can list. Ranges have no such limit."""
 
 MAX_FILES = 10_000
+LOOK_S = 10.0
 """Files that one pattern can match."""
 
 _SEPARATORS = ("\t", ";", ",")
@@ -74,9 +77,7 @@ def found(base_dir: Path, pattern: str) -> list[str]:
     try:
         absolute = Path(pattern).expanduser()
         root = None if absolute.is_absolute() else base_dir
-        # Path.glob takes no absolute pattern.
-        matches = glob.iglob(str(absolute), root_dir=root, recursive=True)  # noqa: PTH207
-        names = list(islice(matches, MAX_FILES + 1))
+        names = _in_time(lambda: _matches(str(absolute), root), pattern)
     except (OSError, ValueError, RuntimeError, re.error) as error:
         message = f"cannot look for {shown(pattern)}: {error}"
         raise Mistake(message, "write a pattern such as ./models/*.safetensors") from None
@@ -85,6 +86,31 @@ def found(base_dir: Path, pattern: str) -> list[str]:
     if len(names) > MAX_FILES:
         raise Mistake(f"more than {MAX_FILES:,} files match {pattern!r}", "name fewer")
     return sorted(names, key=_natural)
+
+
+def _matches(pattern: str, root: Path | None) -> list[str]:
+    # Path.glob takes no absolute pattern.
+    matches = glob.iglob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+    return list(islice(matches, MAX_FILES + 1))
+
+
+def _in_time(look: Callable[[], list[str]], pattern: str) -> list[str]:
+    """A pattern may ask for a walk through all disks of a machine, which nothing in Python
+    ends; the thread is left behind. Raises Mistake, and what `look` raises."""
+    answer: Future[list[str]] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(look())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(LOOK_S)
+    except TimeoutError:
+        message = f"looking for {shown(pattern)} takes more than {LOOK_S:g} s"
+        raise Mistake(message, "name a folder with fewer files in it") from None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

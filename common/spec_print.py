@@ -9,6 +9,8 @@ import yaml
 from pydantic import JsonValue
 
 from common.batch import Axis, Batch, RangeAxis, Value
+from common.errors import GridfarmError
+from common.matrix import DAMAGED, NOT_OURS
 from common.normalise import WORD
 from common.random_seeds import is_drawn
 from common.spec_axes import GROUPS, TOP_AXES
@@ -20,8 +22,20 @@ _KEYS = {name: key for key, name in TOP_AXES.items()}
 def printed(batch: Batch, lora_sources: Mapping[str, str]) -> str:
     """YAML that `load_batch_file` reads as `batch`, before anything of it is resolved.
 
-    `lora_sources` says where each LoRA's file is, which a batch does not keep.
+    `lora_sources` says where each LoRA's file is, which a batch does not keep. Raises
+    GridfarmError for a batch that no file makes.
     """
+    try:
+        document = _document(batch, lora_sources)
+        return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=10_000)
+    except (*NOT_OURS, yaml.YAMLError) as error:
+        raise GridfarmError(
+            f"the batch {batch.name!r} has settings that no batch file writes: {error}"[:300],
+            hint=DAMAGED,
+        ) from error
+
+
+def _document(batch: Batch, lora_sources: Mapping[str, str]) -> dict[str, Any]:
     document: dict[str, Any] = {"name": batch.name}
     if batch.loras:
         document["lora_files"] = {name: lora_sources[name] for name in batch.loras}
@@ -34,7 +48,7 @@ def printed(batch: Batch, lora_sources: Mapping[str, str]) -> str:
     for key, entries in (("exclude", batch.exclude), ("only", batch.only)):
         if entries:
             document[key] = [{n: [*labels] for n, labels in entry.items()} for entry in entries]
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=10_000)
+    return document
 
 
 def _place(axis: Axis | RangeAxis) -> tuple[str, str]:

@@ -17,12 +17,16 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from common import keys
-from common.errors import StoreError, StoreRefused, UsageError
+from common.errors import StoreError, StoreRefused, TooLarge, UsageError
 
 URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
 NAME_BYTES = 900
 """S3 takes keys of 1,024 bytes of UTF-8; this leaves room for the store's prefix."""
+
+GET_BYTES = 256 << 20
+"""The most that is read into memory at once: a picture of 8192×8192 is 200 MB at worst, the
+bits of a billion cells are 125 MB."""
 
 CONTENT_TYPES = {
     ".png": "image/png",
@@ -53,8 +57,8 @@ class Store(Protocol):
     def put_file(self, name: str, path: Path) -> None:
         """Store a local file of any size. Raises InputFileError if it cannot be read."""
 
-    def get(self, name: str) -> bytes:
-        """Raises ObjectMissing."""
+    def get(self, name: str, *, most: int = GET_BYTES) -> bytes:
+        """Raises ObjectMissing, and TooLarge for more than `most` bytes."""
 
     def get_file(self, name: str, path: Path, on_bytes: OnBytes | None = None) -> None:
         """Fetch an object of any size; `path` appears only once it is whole.
@@ -171,6 +175,12 @@ def check_folder(folder: str) -> None:
 
 def content_type(name: str) -> str:
     return CONTENT_TYPES.get(Path(name).suffix, "application/octet-stream")
+
+
+def check_size(place: str, size: int, most: int) -> None:
+    """Raises TooLarge."""
+    if size > most:
+        raise TooLarge(f"{place} has {size:,} bytes; at most {most:,} are read")
 
 
 def probe(store: Store) -> None:

@@ -36,9 +36,10 @@ class FolderStore:
         ):
             shutil.copyfileobj(source, copy, COPY_BYTES)
 
-    def get(self, name: str) -> bytes:
-        with self._reading(name) as path:
-            return path.read_bytes()
+    def get(self, name: str, *, most: int = store.GET_BYTES) -> bytes:
+        with self._reading(name) as path, path.open("rb") as file:
+            store.check_size(f"{self.url}: {name}", os.fstat(file.fileno()).st_size, most)
+            return file.read()
 
     def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
         with (

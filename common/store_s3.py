@@ -8,7 +8,7 @@ boto3 addresses the bucket in the path unless a profile says `addressing_style =
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,19 @@ from boto3.session import Session
 from botocore.config import Config
 
 from common import store
-from common.errors import ObjectMissing, UsageError
+from common.errors import ObjectMissing, StoreUnreachable, UsageError
 from common.files import disk_errors, open_input, replacing
-from common.s3_errors import FAILURES, is_forbidden, store_error
+from common.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
 
 PRESIGN_SECONDS = 7 * 24 * 3600
 """The longest life of a URL signed with SigV4."""
 
+BODIES = 3
+"""boto3 asks again for an answer, but not for a body that breaks off."""
+
 CONFIG = Config(
     connect_timeout=5,
-    read_timeout=60,
+    read_timeout=20,
     retries={"mode": "standard", "total_max_attempts": 5},
     max_pool_connections=16,
     signature_version="s3v4",
@@ -50,9 +53,10 @@ class S3Store:
 
     def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
         with self._errors("write", name):
-            self._client.put_object(
+            answer = self._client.put_object(
                 Bucket=self.bucket, Key=self._key(name), Body=data, **_typed(name, content_type)
             )
+        self._check_speaks_s3(answer)
 
     def put_file(self, name: str, path: Path) -> None:
         with (
@@ -64,11 +68,20 @@ class S3Store:
                 source, self.bucket, self._key(name), ExtraArgs=_typed(name, "")
             )
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, most: int = store.GET_BYTES) -> bytes:
         with self._reading(name):
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            data: bytes = answer["Body"].read()
-            return data
+            for _ in range(BODIES - 1):
+                with suppress(*BROKEN_OFF):
+                    return self._get(name, most)
+            return self._get(name, most)
+
+    def _get(self, name: str, most: int) -> bytes:
+        answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+        with closing(answer["Body"]) as body:
+            self._check_speaks_s3(answer)
+            store.check_size(f"{self._place}: {name}", answer["ContentLength"], most)
+            data: bytes = body.read()
+        return data
 
     def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
         with disk_errors(f"cannot write {path}"), self._reading(name), replacing(path) as copy:
@@ -78,6 +91,7 @@ class S3Store:
     def size(self, name: str) -> int:
         with self._reading(name):
             head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+            self._check_speaks_s3(head)
             return int(head["ContentLength"])
 
     def exists(self, name: str) -> bool:
@@ -132,6 +146,13 @@ class S3Store:
         store.probe(self)
         self._rights_proven = True
 
+    def _check_speaks_s3(self, answer: dict[str, Any]) -> None:
+        """A captive portal or a proxy answers everything with 200 and a page of its own; an
+        object's ETag it does not give."""
+        if "ETag" not in answer:
+            raise StoreUnreachable(f"{self._place}: what answers there is no S3 server",
+                                   hint=CHECK_SERVER)  # fmt: skip
+
     def _key(self, name: str) -> str:
         store.check_name(name)
         return self.root + name
@@ -167,7 +188,9 @@ def _connect(url: str) -> Any:
     safe to make clients from in several threads.
     """
     try:
-        return Session().client("s3", config=CONFIG)
+        client = Session().client("s3", config=CONFIG)
+        client.meta.events.register("request-created.s3.PutObject", _send_at_once)
+        return client
     except FAILURES as error:
         raise store_error(error, "open", url) from error
     except ValueError as error:  # an endpoint without its http://
@@ -175,6 +198,12 @@ def _connect(url: str) -> Any:
             f"{url}: {store.without_login(str(error))}",
             hint="AWS_ENDPOINT_URL_S3 is a URL: http://host:port",
         ) from error
+
+
+def _send_at_once(request: Any, **_: Any) -> None:
+    """boto3 asks before each PUT whether it may send the body: a second round trip, which takes
+    longer than a picture's bytes."""
+    del request.headers["Expect"]
 
 
 def _typed(name: str, content_type: str) -> dict[str, str]:

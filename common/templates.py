@@ -37,8 +37,16 @@ class _Filler:
         self._filled: dict[str, str | None] = {}
 
     def fill(self, text: str) -> str:
-        filled = _PIECE.sub(lambda m: _BRACES.get(m[0]) or self._word(m["name"]), text)
-        if len(filled) > MAX_FILLED:
+        left = MAX_FILLED + len(text)  # what the names take is given back
+
+        def piece(found: re.Match[str]) -> str:
+            nonlocal left
+            filled = _BRACES.get(found[0]) or self._word(found["name"])
+            left -= len(filled)
+            return filled if left >= 0 else ""
+
+        filled = _PIECE.sub(piece, text)
+        if left < 0 or len(filled) > MAX_FILLED:
             raise GridfarmError(
                 f"the words of {text[:60]!r} make a prompt of more than {MAX_FILLED:,} characters",
                 hint="shorten the words",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
-from common.ledger import Ledger
+from common.ledger import Ledger, WorkerReport
 from common.queue import queue_name
 from common.settings import FarmSettings
 from common.store import open_store
@@ -45,7 +45,7 @@ def _broker(settings: FarmSettings) -> Check:
         )
     ledger = Ledger(settings.broker)
     try:
-        ledger.ping()
+        ledger.probe()
         policy = str(ledger.memory_policy())
     except GridfarmError as error:
         return _bad("broker", error)
@@ -80,7 +80,7 @@ def _workers(settings: FarmSettings) -> Iterator[Check]:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]
     if not listening:
-        yield Check("workers", True, f"none listens on {queue_name()}; start one: gridfarm-worker")
+        yield Check("workers", True, _nobody(alive))
     for worker in listening:
         paused = worker.state == "paused"
         yield Check(
@@ -89,6 +89,13 @@ def _workers(settings: FarmSettings) -> Iterator[Check]:
             f"{worker.name}: {worker.device}, {worker.state}"
             + (f": {worker.message}" if worker.message else ""),
         )
+
+
+def _nobody(alive: list[WorkerReport]) -> str:
+    said = f"none listens on {queue_name()}; start one: gridfarm-worker"
+    if others := sorted({queue for worker in alive for queue in worker.queues}):
+        said += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
+    return said
 
 
 def _gpu() -> Check:

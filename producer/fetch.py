@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from common import keys
-from common.errors import GridfarmError, ObjectMissing, UsageError
+from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
 from common.files import PARTIAL
 from common.matrix import ENUMERATE_UP_TO, Matrix
 from common.picture import decode_meta
-from common.store import Store
+from common.store import GET_BYTES, OnBytes, Store, check_size
 from producer.names import cell_paths
 
 THREADS = 8
@@ -26,17 +26,18 @@ AT_ONCE = 512
 """So many pictures are handed to the threads at a time, so that no list of a million is made."""
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
-Done = Literal["written", "skipped", "missing"]
+Done = Literal["written", "skipped", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """The files that were written, that were there already, and those whose picture is not in
-    the store yet."""
+    """The files that were written, that were there already, those whose picture is not in the
+    store yet, and those for which it has something else."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     missing: tuple[Path, ...]
+    damaged: tuple[Path, ...] = ()
 
 
 def fetch(
@@ -53,7 +54,7 @@ def fetch(
     thread after each file. Raises StoreError, and UsageError for a folder that cannot be
     written.
     """
-    files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": []}
+    files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "damaged": []}
     groups = _by_key(matrix, folder)
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
@@ -61,7 +62,7 @@ def fetch(
                 for path, what in done.items():
                     files[what].append(path)
                     on_file(sum(map(len, files.values())), matrix.cells)
-    return FetchReport(*(tuple(files[what]) for what in ("written", "skipped", "missing")))
+    return FetchReport(**{what: tuple(paths) for what, paths in files.items()})
 
 
 def _by_key(matrix: Matrix, folder: Path) -> Iterator[tuple[str, list[Path]]]:
@@ -85,9 +86,10 @@ def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dic
     wanted = [path for path in paths if path not in done]
     if not done:
         source = wanted.pop(0)
-        if not _download(store, key, folder, source):
-            return dict.fromkeys(paths, "missing")
-        done[source] = "written"
+        came = _download(store, key, folder, source)
+        if came != "written":
+            return dict.fromkeys(paths, came)
+        done[source] = came
     source = next(iter(done))
     for path in wanted:
         with _writing(folder, path):
@@ -96,13 +98,30 @@ def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dic
     return done
 
 
-def _download(store: Store, key: str, folder: Path, path: Path) -> bool:
+def _download(store: Store, key: str, folder: Path, path: Path) -> Done:
     with _writing(folder, path):
         try:
-            store.get_file(keys.picture(key), path)
+            store.get_file(keys.picture(key), path, _up_to(GET_BYTES))
         except ObjectMissing:
-            return False
-    return True
+            return "missing"
+        except TooLarge:
+            return "damaged"
+        if not _holds(path, key):
+            path.unlink()
+            return "damaged"
+    return "written"
+
+
+def _up_to(most: int) -> OnBytes:
+    """Raises TooLarge when more comes than any picture has."""
+    came = 0
+
+    def count(many: int) -> None:
+        nonlocal came
+        came += many
+        check_size("a picture", came, most)
+
+    return count
 
 
 def _holds(path: Path, key: str) -> bool:

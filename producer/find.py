@@ -57,7 +57,7 @@ def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Ba
 
 def batch_ids(store: Store) -> list[str]:
     """All batches in the store, and what a removal that was cut off has left of one."""
-    return list(store.folders(keys.BATCHES))
+    return [name for name in store.folders(keys.BATCHES) if BATCH_ID.match(name)]
 
 
 def _search(word: str, store: Store) -> str:

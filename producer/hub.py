@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from common import keys
-from common.errors import HubError, ObjectMissing
-from common.store import Store
+from common.errors import HubError, ObjectMissing, TooLarge
+from common.store import Store, without_login
 
 TIMEOUT_S = 15
 _HUB_NAME = re.compile(
     r"^(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+\.safetensors))?$",
     re.ASCII,
 )
+RECORD = {"revision": re.compile(r"[0-9a-f]{40}\Z"), "sha256": re.compile(r"[0-9a-f]{64}\Z")}
+RECORD_BYTES = 1 << 16
 Say = Callable[[str], None]
 
 
@@ -57,11 +59,11 @@ class Hub:
     def commit(self, name: HubName) -> str:
         """The commit that `name` means today, else the one recorded last. Raises HubError."""
         try:
-            commit = self._info(name).sha
+            commit = str(self._info(name).sha)
         except HubError as error:
-            commit = self._recorded(name, error)["revision"]
+            commit = self._recorded(name, error, "revision")
         self._record(name, {"revision": commit})
-        return str(commit)
+        return commit
 
     def lora(self, name: HubName) -> tuple[str, Path | None]:
         """A LoRA's SHA-256 and its downloaded file; the file is None when only the store
@@ -72,7 +74,7 @@ class Hub:
             info = self._info(name)
             path = self._download(name, info)
         except HubError as error:
-            return str(self._recorded(name, error)["sha256"]), None
+            return self._recorded(name, error, "sha256"), None
         sha256 = sha256_file(path)
         self._record(name, {"revision": info.sha, "sha256": sha256})
         return sha256, path
@@ -92,13 +94,13 @@ class Hub:
         with _hub_errors(name):
             return Path(hf_hub_download(name.id, file, revision=info.sha))
 
-    def _recorded(self, name: HubName, error: HubError) -> dict[str, str]:
-        try:
-            record: dict[str, str] = json.loads(self.store.get(name.record))
-        except ObjectMissing:
+    def _recorded(self, name: HubName, error: HubError, what: str) -> str:
+        record = _read_record(self.store, name)
+        if what not in record:
             raise error from None
-        self.say(f"{error.message}; using the commit recorded last, {record['revision'][:12]}")
-        return record
+        revision = record.get("revision", "unknown")
+        self.say(f"{error.message}; using the commit recorded last, {revision[:12]}")
+        return record[what]
 
     def _record(self, name: HubName, record: dict[str, str]) -> None:
         self.store.put(name.record, json.dumps(record).encode(), content_type="application/json")
@@ -106,11 +108,22 @@ class Hub:
 
 def recorded_commit(store: Store, name: HubName, what: str) -> str | None:
     """What the store remembers of `name`: its `revision` or its LoRA's `sha256`."""
+    return _read_record(store, name).get(what)
+
+
+def _read_record(store: Store, name: HubName) -> dict[str, str]:
+    """What in it has the form that it must have; {} for none, and for one that is damaged."""
     try:
-        value = json.loads(store.get(name.record)).get(what)
-    except ObjectMissing:
-        return None
-    return str(value) if value else None
+        record = json.loads(store.get(name.record, most=RECORD_BYTES))
+    except (ObjectMissing, TooLarge, ValueError, RecursionError):
+        return {}
+    if not isinstance(record, dict):
+        return {}
+    return {
+        what: str(record[what])
+        for what, form in RECORD.items()
+        if form.match(f"{record.get(what)}")
+    }
 
 
 def _lora_file(name: HubName, files: list[str]) -> str:
@@ -156,6 +169,6 @@ def _hub_errors(name: HubName) -> Iterator[None]:
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HubError(
-            f"the hub cannot be reached for {name.id}: {reason}",
+            f"the hub cannot be reached for {name.id}: {without_login(reason)}",
             hint="try again, or name a local copy",
         ) from error

@@ -42,7 +42,7 @@ class LocalWorkers:
             )
 
     def end(self, number: int) -> None:
-        """Tell the workers to end: SIGTERM finishes running cells, SIGINT hands them back."""
+        """Tell the workers to end: SIGTERM finishes what is on the GPU, SIGINT hands it back."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from common import keys
-from common.errors import GridfarmError, ObjectMissing
+from common.errors import ObjectMissing, TooLarge
 from common.matrix import Cell
 from common.store import Store
 
@@ -24,6 +24,8 @@ TINY = 128
 """Pictures up to this size, in pixels, are enlarged by a whole number, up to ENLARGED."""
 ENLARGED = 256
 THREADS = 8
+LONGEST = 300
+"""Characters of a reason."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def store_lookup(store: Store, failures: Mapping[str, str]) -> Lookup:
 
     def look_up(cell: Cell) -> Outcome:
         try:
-            return _decoded(store.get(keys.picture(cell.key)))
+            return _decoded(store.get(keys.picture(cell.key)), cell)
+        except TooLarge as error:
+            return Failed(f"the stored picture cannot be read: {error.message}")
         except ObjectMissing:
             reason = failures.get(cell.key)
             return None if reason is None else Failed(reason)
@@ -126,18 +130,22 @@ def strangers(outcomes: Mapping[int, Outcome]) -> list[Strangers]:
     ]
 
 
-def _decoded(png: bytes) -> Outcome:
+def _decoded(png: bytes, cell: Cell) -> Outcome:
     from PIL import Image
 
     from common.picture import decode_meta
 
     try:
-        fingerprint = decode_meta(png).fingerprint
-        image = Image.open(BytesIO(png))
+        meta = decode_meta(png)
+        if meta.job.key != cell.key:
+            return Failed("the stored picture is another cell's")
+        image = Image.open(BytesIO(png), formats=["PNG"])
+        if image.size != (cell.job.width, cell.job.height):  # perhaps too large to decode
+            return Failed("the stored picture has another size than its cell")
         image.load()
-    except (GridfarmError, OSError, SyntaxError) as error:
-        return Failed(f"the stored picture cannot be read: {error}")
-    return Picture(image, fingerprint)
+    except Exception as error:  # Pillow raises many kinds for a damaged PNG
+        return Failed(f"the stored picture cannot be read: {error}"[:LONGEST])
+    return Picture(image, meta.fingerprint)
 
 
 def _letter(at: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from common import keys
-from common.dispatch import Control, read_batch, read_control, read_done
+from common.dispatch import Control, cell_of_failure, read_batch, read_control, read_done
 from common.errors import GridfarmError, StoreError
 from common.ledger import Ledger, is_set
 from common.matrix import Matrix
@@ -74,9 +74,8 @@ def _look_into_store(batch_id: str, control: Control, store: Store) -> Overview:
 
 
 def _failed(store: Store, batch_id: str) -> list[int]:
-    names = (name.rpartition("/")[2] for name in store.list(keys.failures(batch_id)))
-    numbers = (name.removesuffix(".json") for name in names)
-    return [int(number) for number in numbers if number.isdigit()]
+    numbers = map(cell_of_failure, store.list(keys.failures(batch_id)))
+    return [number for number in numbers if number is not None]
 
 
 def _jobs(store: Store, batch_id: str) -> int | None:

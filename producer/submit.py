@@ -60,7 +60,7 @@ def look_up(
     """Which jobs have a picture already. Up to ENUMERATE_UP_TO cells each key is looked up;
     above that the batch's own `done.bitmap` is all that is known."""
     if matrix.distinct is None:
-        data = read_done(store, batch_id)
+        data = read_done(store, batch_id, len(matrix))
         return Stored(data, sum(byte.bit_count() for byte in data))
     jobs = matrix.distinct.jobs
     there = [jobs[key] for key in stored_keys(jobs, store, progress)]
@@ -113,7 +113,7 @@ def submit(
     stored = look_up(matrix, batch.id, store, progress)
     failures = {
         i: reason
-        for i, reason in read_failures(store, batch.id).items()
+        for i, reason in read_failures(store, batch.id, len(matrix)).items()
         if not is_set(stored.done, i)
     }
     queued = max(0, matrix.jobs - stored.count - len(failures))

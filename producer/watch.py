@@ -133,7 +133,7 @@ class Watcher:
 
     def _from_store(self) -> Status:
         stored = look_up(self.matrix, self.batch_id, self.store)
-        found = read_failures(self.store, self.batch_id)
+        found = read_failures(self.store, self.batch_id, len(self.matrix))
         reasons = {i: reason for i, reason in found.items() if not is_set(stored.done, i)}
         control = read_control(self.store, self.batch_id)
         jobs, done, failed = self.matrix.jobs, stored.count, len(reasons)
@@ -163,11 +163,9 @@ def priority_name(priority: int) -> str:
 
 def _give_up_if_all_paused(status: Status) -> None:
     workers = status.listening
-    if workers and all(w.state == "paused" for w in workers):
-        since = max(worker.since for worker in workers)
-        if time.time() - since > PAUSED_FOR_S:
-            raise StoreError(
-                f"every worker has been paused for five minutes: {workers[0].message}",
-                hint="mend the store; the workers go on by themselves, and so does this command "
-                "when it is given again",
-            )
+    if workers and all(w.state == "paused" and w.lasts_s > PAUSED_FOR_S for w in workers):
+        raise StoreError(
+            f"every worker has been paused for five minutes: {workers[0].message}",
+            hint="mend the store; the workers go on by themselves, and so does this command "
+            "when it is given again",
+        )

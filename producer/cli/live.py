@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from common.terminal import escaped
 from producer.cli.output import Output, counted
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ RATE_OVER_S = 60.0
 BAR_WIDTH = 32
 TELLING_END = 18
 PHASES = ("downloading", "loading", "starting")
+ENDS = ("leaving", "paused")
 """What a worker does before it renders, the one that takes longest first."""
 
 NOBODY = "no worker is listening: start one with gridfarm-worker"
@@ -76,7 +78,7 @@ def describe(status: Status, nobody: str) -> str:
         return f"paused: {workers[0].message}"
     if states["rendering"] + states["listening"] == 0:
         return _held_up(status)
-    parts = [f"{states[state]} {state}" for state in (*PHASES, "paused") if states[state]]
+    parts = [f"{states[state]} {state}" for state in (*PHASES, *ENDS) if states[state]]
     return ", ".join([counted(len(workers), "worker"), *parts])
 
 
@@ -91,6 +93,8 @@ def _held_up(status: Status) -> str:
 def phase_of(worker: WorkerReport) -> str:
     """`downloading sdxl, 3.2 of 6.9 GB`: the state in front, unless the message begins with it."""
     said = worker.message
+    if worker.state == "leaving":
+        return f"leaving: {said}"
     return said if said.startswith(PHASES) else f"{worker.state} {said}".rstrip()
 
 
@@ -101,7 +105,7 @@ def _print_json(statuses: Iterable[Status]) -> Status:
     for status in statuses:
         now = status_json(status)
         if now != before:
-            click.echo(json.dumps(now, ensure_ascii=False))
+            click.echo(escaped(json.dumps(now, ensure_ascii=False)))
         before = now
     return status
 
@@ -124,7 +128,7 @@ def _line(status: Status, rate: Rate, words: str) -> str:
     failed = f", {status.failed} failed" if status.failed else ""
     if status.over:
         return f"{counts}{failed}, {status.state}"
-    return f"{counts}{failed}, {', '.join([*_pace(status, rate), words])}"
+    return escaped(f"{counts}{failed}, {', '.join([*_pace(status, rate), words])}")
 
 
 def _pace(status: Status, rate: Rate) -> list[str]:
@@ -182,4 +186,4 @@ def fitted(text: str, width: int) -> str:
 def _words(status: Status, nobody: str) -> str:
     failed = f"{status.failed} failed" if status.failed else ""
     doing = status.state if status.over else describe(status, nobody)
-    return " · ".join(filter(None, [failed, doing]))
+    return escaped(" · ".join(filter(None, [failed, doing])))

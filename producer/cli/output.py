@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import BatchFileError, GridfarmError
+from common.terminal import escaped
 
 if TYPE_CHECKING:
     from producer.submit import Progress
@@ -25,13 +26,16 @@ class Output:
     _said: set[str] = field(default_factory=set)
 
     def result(self, data: dict[str, Any], text: str) -> None:
-        click.echo(json.dumps(data, ensure_ascii=False) if self.as_json else text)
+        if self.as_json:
+            click.echo(escaped(json.dumps(data, ensure_ascii=False)))
+        else:  # what goes into a file stays as it is
+            click.echo(escaped(text) if sys.stdout.isatty() else text)
 
     def say(self, text: str) -> None:
         """A message for the person; the same one only once."""
         if text not in self._said:
             self._said.add(text)
-            click.echo(text, err=True)
+            click.echo(escaped(text), err=True)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -63,10 +67,10 @@ def _rich_progress(counts: str) -> Iterator[Any]:
 def print_error(error: GridfarmError, *, as_json: bool) -> None:
     """One message with its hint on stderr; with --json also one object on stdout."""
     if as_json:
-        click.echo(json.dumps(error_json(error), ensure_ascii=False))
-    click.echo(f"{click.style('Error:', fg='red')} {error.message}", err=True)
+        click.echo(escaped(json.dumps(error_json(error), ensure_ascii=False)))
+    click.echo(f"{click.style('Error:', fg='red')} {escaped(error.message)}", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {escaped(error.hint)}", err=True)
 
 
 def error_json(error: GridfarmError) -> dict[str, Any]:

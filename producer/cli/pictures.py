@@ -96,7 +96,7 @@ def write_grid(farm: Farm, matrix: Any, batch_id: str, path: Path, **options: An
     from common.dispatch import read_failures
     from producer.grid import make_sheets, save, store_lookup
 
-    failures = read_failures(farm.store, batch_id)
+    failures = read_failures(farm.store, batch_id, len(matrix))
     reasons = {cell.key: why for i, why in failures.items() if (cell := matrix[i])}
     lookup = store_lookup(farm.store, reasons)
     chosen = {name: value for name, value in options.items() if value is not None}
@@ -184,6 +184,7 @@ def fetch(farm: Farm, batch: str, folder: Path) -> None:
         "written": len(report.written),
         "skipped": len(report.skipped),
         "missing": len(report.missing),
+        "damaged": len(report.damaged),
     }
     farm.out.result(data, _fetch_text(data))
 
@@ -192,6 +193,8 @@ def _fetch_text(data: dict[str, Any]) -> str:
     parts = [f"{counted(data['written'], 'picture')} written to {data['folder']}"]
     parts += [f"{data['skipped']:,} there already"] if data["skipped"] else []
     parts += [f"{data['missing']:,} not rendered yet"] if data["missing"] else []
+    some = f"{data['damaged']:,} not taken: what is stored for them is damaged"
+    parts += [some] if data["damaged"] else []
     return ", ".join(parts)
 
 
@@ -227,19 +230,20 @@ def _as_file(batch_id: str, document: Batch) -> str:
     """The batch file, with what was pinned as comments: a batch keeps no paths."""
     from common.spec_print import printed
 
-    pins = [f"# {name} is {ref}" for name, ref in document.models.items() if ref != name]
-    pins += [
-        f"# ./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()
-    ]
+    pins = [f"{name} is {ref}" for name, ref in document.models.items() if ref != name]
+    pins += [f"./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()]
     files = {name: f"./{name}.safetensors" for name in document.loras}
-    return "\n".join([f"# {batch_id}", *pins, printed(document, files).rstrip()])
+    notes = [f"# {' '.join(pin.split())}" for pin in (batch_id, *pins)]  # a comment is one line
+    return "\n".join([*notes, printed(document, files).rstrip()])
 
 
 def _show_file(path: Path) -> dict[str, Any]:
     from common.picture import decode_meta
+    from common.store import GET_BYTES
 
     try:
-        png = path.read_bytes()
+        with path.open("rb") as file:
+            png = file.read(GET_BYTES)
     except OSError as error:
         raise NotFound(
             f"{path}: {error.strerror}", hint="name a PNG that gridfarm wrote, or a cell as BATCH#3"
@@ -267,7 +271,13 @@ def _show_cell(farm: Farm, batch: str, i: int) -> dict[str, Any]:
         )
     place = {"batch": batch_id, "i": i, "labels": cell.labels}
     try:
-        return _shown(cell.key, decode_meta(farm.store.get(keys.picture(cell.key)))) | place
+        meta = decode_meta(farm.store.get(keys.picture(cell.key)))
+        if meta.job.key != cell.key:
+            raise NotFound(
+                f"what is stored for cell {i} of {batch_id} is another cell's picture",
+                hint="delete that object and submit the batch file again",
+            )
+        return _shown(cell.key, meta) | place
     except ObjectMissing:
         return {"key": cell.key, "job": cell.job.to_json(), "fingerprint": None, **place}
 

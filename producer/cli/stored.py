@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import GridfarmError, NotFound, StoreError, UsageError
+from common.terminal import escaped
 from producer.cli.complete import batches as complete_batches
 from producer.cli.options import Farm, farm_command
 from producer.cli.output import counted
@@ -147,7 +148,7 @@ def rm(farm: Farm, words: tuple[str, ...], and_cancel: bool, keep_pictures: bool
 def _agreed(farm: Farm, batches: Documents, keep: bool) -> bool:
     with farm.out.progress() as progress:
         pictures = _pictures(farm, batches, keep, progress)
-    click.echo(_what_goes(batches, pictures), err=True)
+    click.echo(escaped(_what_goes(batches, pictures)), err=True)
     return click.confirm("Remove?", err=True)
 
 

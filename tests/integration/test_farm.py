@@ -80,6 +80,7 @@ def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("farm")
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "GRIDFARM_"))}
     environment |= {"GRIDFARM_CACHE": str(session_cache), "PYTHONPATH": str(Path.cwd())}
+    environment |= {"GRIDFARM_CLOUD": "none"}
     with valkey(folder / "broker") as server:
         environment["GRIDFARM_BROKER"] = server.url
         if request.param == "folder":

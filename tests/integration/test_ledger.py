@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -220,24 +222,91 @@ def test_only_one_sweeps_at_a_time(ledger: Ledger) -> None:
     assert not ledger.sweep(QUEUE)
 
 
+def test_several_queues_are_fed_in_one_call(ledger: Ledger) -> None:
+    opened(ledger, "a-1")
+    opened(ledger, "b-1", queue="other", length=3, total=3)
+    assert ledger.feed([QUEUE, "other"], TASK) == 16 + 3
+    assert (ledger.redis.llen(QUEUE), ledger.redis.llen("other")) == (16, 3)
+    assert ledger.feed([], TASK) == 0
+
+
 def test_a_released_cell_waits_and_comes_back(ledger: Ledger) -> None:
     opened(ledger, length=1)
     ledger.feed(QUEUE, TASK)
     taken(ledger)
     claimed(ledger)
-    assert ledger.charge("b-1", 0, "m1") == (1, 1)
+    assert ledger.charge("b-1", 0, "m1", "w1") == (1, 1)
     ledger.release("b-1", 0, "key-0", "w1", pause_ms=60_000, refund=True)
     assert ledger.feed(QUEUE, TASK) == 0
     assert ledger.claim("b-1", 0, 0, "key-0", "w2") == "ok"
-    assert ledger.charge("b-1", 0, "m2") == (1, 1)  # the first was refunded
+    assert ledger.charge("b-1", 0, "m2", "w2") == (1, 1)  # the first was refunded
     ledger.release("b-1", 0, "key-0", "w2")
     assert ledger.feed(QUEUE, TASK) == 1
+
+
+def attempt(ledger: Ledger, machine: str, worker: str) -> tuple[int, int] | None:
+    """On the GPU, and back without a refund."""
+    ledger.claim("b-1", 0, 0, "key-0", worker)
+    charged = ledger.charge("b-1", 0, machine, worker)
+    ledger.release("b-1", 0, "key-0", worker)
+    return charged
 
 
 def test_attempts_are_counted_with_their_machines(ledger: Ledger) -> None:
     opened(ledger)
     machines = ["m1", "m1", "m2"]
-    assert [ledger.charge("b-1", 0, m) for m in machines] == [(1, 1), (2, 1), (3, 2)]
+    assert [attempt(ledger, m, "w1") for m in machines] == [(1, 1), (2, 1), (3, 2)]
+    assert ledger.charges("b-1", 0) == machines
+
+
+def test_an_attempt_counts_once_and_its_refund_takes_no_other(ledger: Ledger) -> None:
+    """Whatever cut connections repeat, and whether or not it came as far as the GPU."""
+    opened(ledger)
+    attempt(ledger, "m1", "w1")
+    assert ledger.claim("b-1", 0, 0, "key-0", "w2") == "tried"
+    assert [ledger.charge("b-1", 0, "m2", "w2") for _ in range(2)] == [(2, 2)] * 2
+    ledger.release("b-1", 0, "key-0", "w2", refund=True)
+    assert ledger.charges("b-1", 0) == ["m1"]
+    ledger.claim("b-1", 0, 0, "key-0", "w2")
+    ledger.release("b-1", 0, "key-0", "w2", refund=True)
+    assert ledger.charges("b-1", 0) == ["m1"]
+
+
+def test_who_holds_a_cell_no_more_charges_nothing(ledger: Ledger) -> None:
+    """A machine that was frozen and wakes."""
+    opened(ledger)
+    claimed(ledger, worker="w2")
+    assert ledger.charge("b-1", 0, "m1", "w1") is None
+    ledger.done("b-1", 0, "key-0")
+    assert ledger.charge("b-1", 0, "m2", "w2") is None
+    assert ledger.charges("b-1", 0) == []
+
+
+POISON = """
+import os, sys
+from common.ledger import Ledger
+with Ledger(sys.argv[1]).charging("b-1", 0, "m1", "w1") as charge:
+    charge()
+    os._exit(137)
+"""
+
+
+def test_an_attempt_that_kills_its_process_at_once_is_charged(ledger: Ledger) -> None:
+    """The answer is not waited for, yet the charge has left before the attempt begins."""
+    opened(ledger)
+    claimed(ledger)
+    killed = subprocess.run([sys.executable, "-c", POISON, ledger.broker], timeout=60)
+    assert killed.returncode == 137
+    eventually(lambda: ledger.charges("b-1", 0) == ["m1"])
+
+
+def test_a_charge_that_was_cut_off_goes_another_way(ledger: Ledger) -> None:
+    opened(ledger)
+    claimed(ledger)
+    with ledger.charging("b-1", 0, "m1", "w1") as charge:
+        ledger.redis.client_kill_filter(skipme=True)
+        charge()
+    assert ledger.charges("b-1", 0) == ["m1"]
 
 
 def test_a_second_process_must_agree_on_a_black_picture(ledger: Ledger) -> None:

@@ -22,7 +22,9 @@ from common.batch import Axis, Batch, RangeAxis, Value
 from common.dispatch import Dispatcher
 from common.errors import (
     BadInput,
+    HubError,
     ObjectMissing,
+    StoreFull,
     StoreRefused,
     StoreUnreachable,
     SuspectPicture,
@@ -36,9 +38,12 @@ from common.spec_values import DEFAULTS
 from common.store import Store, open_store
 from producer.resolve import Resolved
 from producer.submit import submit
-from worker import tasks
+from worker import pause
+from worker.blame import BAD_AFTER, Identity
 from worker.leases import LeaseKeeper
-from worker.tasks import CellTask, Identity
+from worker.preemption import Notice
+from worker.process import Heart
+from worker.tasks import CellTask, Leaving
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +126,8 @@ def worker(folder: Store, ledger: Ledger) -> Iterator[Callable[..., CellTask]]:
     made: list[CellTask] = []
 
     def make(*script: Callable[[], None], name: str = "w1", machine: str = "m1",
-             store: Any = None, alive: bool = True) -> CellTask:  # fmt: skip
+             store: Any = None, alive: bool = True,
+             unfit: Callable[[], None] = lambda: None) -> CellTask:  # fmt: skip
         store = store or folder
         if alive:
             ledger.beat(WorkerReport(name, machine, (queue_name(),), 1, "cpu", ""), ttl_ms=60_000)
@@ -129,7 +135,7 @@ def worker(folder: Store, ledger: Ledger) -> Iterator[Callable[..., CellTask]]:
         restarts = threading.Event()
         task = CellTask(
             Identity(name, machine), store, ledger, dispatcher, ScriptedRenderer(list(script)),
-            LeaseKeeper(ledger, name), restart=restarts.set,
+            LeaseKeeper(ledger, name), restart=restarts.set, unfit=unfit,
         )  # fmt: skip
         task.restarts = restarts  # type: ignore[attr-defined]
         made.append(task)
@@ -178,7 +184,7 @@ def test_no_picture_without_its_copies(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sidecar that cannot be written keeps the picture from being stored."""
-    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
     away, pictures = iter([True, False]), []
 
     def before(operation: str, name: str) -> None:
@@ -289,7 +295,7 @@ def test_a_store_that_is_away_pauses_the_worker(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cell is handed back without a charge; when the store answers, it is rendered."""
-    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
     paused: list[str] = []
     away = iter([True, True, False, False])
 
@@ -305,13 +311,61 @@ def test_a_store_that_is_away_pauses_the_worker(
     assert paused == ["503 Slow Down", "503 Slow Down"]
     assert task.paused == ""
     assert status(ledger) == (1, 0)
-    assert ledger.charge(BATCH.id, 1, "m1") == (1, 1)
+    assert ledger.charges(BATCH.id, 1) == []
+
+
+def test_a_store_that_takes_probes_but_no_pictures(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is full but for a few bytes: nothing is drawn twice, the pauses grow and add up, and
+    are forgotten when the picture is stored."""
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0.01, 0.02, 0.04))
+    full, pauses, said = iter([True] * 4), [], []
+
+    def before(operation: str, name: str) -> None:
+        if operation == "put" and name.endswith(".png") and next(full, False):
+            heart.beat()
+            raise StoreFull("507 XMinioStorageFull")
+
+    task = worker(store=WrappedStore(folder, before))
+    heart = Heart(task, WorkerReport("w1", "m1", (queue_name(),), 1, "cpu", ""))
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        heart.beat()
+        said.extend((seen.state, seen.lasts_s >= sum(pauses[:-1])) for seen in ledger.workers())
+        return bool(threading.Event().wait(seconds))
+
+    monkeypatch.setattr(task.closing, "wait", wait)
+    run(task)
+    assert (task.renderer.rendered, status(ledger)) == (1, (1, 0))
+    assert pauses == [0.01, 0.02, 0.04, 0.04]
+    assert said == [("paused", True)] * 4
+    assert (task.paused, task.pause.lasted_s) == ("", 0.0)
+
+
+def test_a_failure_that_cannot_be_noted_is_noted_later(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store goes away between the failure and its note: the cell is handed back at once,
+    uncharged, and fails with its own reason."""
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    away = iter([True])
+
+    def before(operation: str, name: str) -> None:
+        if operation == "put" and name == keys.failure(BATCH.id, 0) and next(away, False):
+            raise StoreUnreachable("503 Slow Down")
+
+    bad = raising(BadInput("the LoRA 'wrong' fits no layer"))
+    task = worker(bad, bad, store=WrappedStore(folder, before))
+    run(task)
+    assert ledger.failures(BATCH.id) == {0: "the LoRA 'wrong' fits no layer"}
 
 
 def test_a_full_disk_pauses_and_fails_nothing(
     worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
     full = OSError(errno.ENOSPC, "No space left on device")
     task = worker(raising(full))
     run(task)
@@ -328,7 +382,7 @@ def test_a_store_that_hides_a_batch_is_waited_for(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rights that were taken away make a document look absent: the batch is not forgotten."""
-    monkeypatch.setattr(tasks, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
     hidden = iter([True, True, False])
 
     def before(operation: str, name: str) -> None:
@@ -376,7 +430,7 @@ def test_hand_back_puts_running_cells_back(worker: Any, ledger: Ledger) -> None:
     run(task)
     assert status(ledger) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2") == (1, 1)
+    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
 
 
 def test_the_last_cell_ends_the_batch(worker: Any, folder: Store, ledger: Ledger) -> None:
@@ -414,3 +468,166 @@ def test_one_job_computes_at_a_time(worker: Any, ledger: Ledger) -> None:
     for thread in threads:
         thread.join()
     assert (most, status(ledger)) == (1, (2, 0))
+
+
+def attempted(ledger: Ledger, machine: str) -> None:
+    """Cell 0 on the GPU of a process that was killed."""
+    assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "gone") in ("ok", "tried")
+    assert ledger.charge(BATCH.id, 0, machine, "gone")
+    ledger.release(BATCH.id, 0, cell(0).key, "gone")
+
+
+def test_a_cell_whose_attempts_end_in_silence_is_given_up(worker: Any, ledger: Ledger) -> None:
+    """A job that kills whatever renders it: charged three times, and nobody could say why."""
+    for machine in ("m1", "m2", "m1"):
+        attempted(ledger, machine)
+    task = worker()
+    run(task, 0)
+    run(task, 1)
+    assert (task.renderer.rendered, status(ledger)) == (1, (1, 1))
+    assert ledger.failures(BATCH.id)[0].startswith("given up after 3 attempts: the process")
+
+
+def test_a_machine_that_dies_fails_no_cell(worker: Any, ledger: Ledger) -> None:
+    """However often one machine died with it, another one renders it."""
+    for _ in range(4):
+        attempted(ledger, "m1")
+    worker(name="w1", machine="m1")
+    run(worker(name="w2", machine="m2"))
+    assert status(ledger) == (1, 0)
+
+
+def more_cells(folder: Store, ledger: Ledger, count: int) -> Batch:
+    seeds = RangeAxis(name="seed", first="100", last=str(100 + count - 1))
+    more = BATCH.model_copy(update={"axes": (seeds,)})
+    submit(Resolved(more), folder, ledger)
+    return more
+
+
+@pytest.mark.parametrize(
+    ("error", "unfit"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access"), True),
+        (SuspectPicture("the picture is black"), True),
+        (BadInput("the LoRA fits no layer"), False),
+        (HubError("the hub is away"), False),
+    ],
+    ids=["crash", "black", "input", "hub"],
+)
+def test_different_jobs_that_fail_in_a_row_take_a_worker_out(
+    worker: Any, folder: Store, ledger: Ledger, error: Exception, unfit: bool
+) -> None:
+    """Never for what is the input's fault or the hub's; the report says why."""
+    more, out = more_cells(folder, ledger, BAD_AFTER), threading.Event()
+    task = worker(*[raising(error)] * BAD_AFTER, unfit=out.set)
+    worker(name="w2", machine="m2")
+    for i in range(BAD_AFTER):
+        assert not out.is_set()
+        task(more.id, i, 0)
+    assert (out.is_set(), bool(task.paused)) == (unfit, unfit)
+    if unfit:
+        assert "5 different jobs in a row failed on m1" in task.paused
+        assert str(error) in task.paused
+
+
+def test_one_picture_between_clears_a_workers_name(
+    worker: Any, folder: Store, ledger: Ledger
+) -> None:
+    more, out = more_cells(folder, ledger, 2 * BAD_AFTER), threading.Event()
+    bad = [raising(RuntimeError("x"))] * (BAD_AFTER - 1)
+    task = worker(*bad, lambda: None, *bad, unfit=out.set)
+    worker(name="w2", machine="m2")
+    for i in range(2 * BAD_AFTER - 1):
+        task(more.id, i, 0)
+    assert not out.is_set()
+
+
+def test_one_job_that_fails_again_and_again_is_no_bad_machine(worker: Any) -> None:
+    out = threading.Event()
+    task = worker(*[raising(RuntimeError("x"))] * 2 * BAD_AFTER, unfit=out.set)
+    worker(name="w2", machine="m2")
+    for _ in range(2 * BAD_AFTER):
+        run(task)
+    assert not out.is_set()
+
+
+def test_a_paused_worker_is_no_second_opinion(worker: Any, ledger: Ledger) -> None:
+    """One that took itself out is seen for a while; it does not keep a cell from its end."""
+    out = WorkerReport("w2", "m2", (queue_name(),), 1, "cpu", "paused", "5 different jobs failed")
+    ledger.beat(out, ttl_ms=60_000)
+    task = worker(*[raising(RuntimeError("x"))] * 3)
+    for _ in range(3):
+        run(task)
+    assert status(ledger) == (0, 1)
+
+
+@pytest.mark.parametrize(("seconds", "stored"), [(60, 1), (0, 0)], ids=["fits", "does not"])
+def test_on_notice_a_render_ends_if_it_fits(
+    worker: Any, ledger: Ledger, seconds: float, stored: int
+) -> None:
+    """Else it stops at its next step, uncharged, and is sent again at once."""
+    task = worker()
+    task.renderer.script.append(lambda: task.leave(Notice.within(seconds, "the cloud takes it")))
+    run(task)
+    assert status(ledger) == (stored, 0)
+    if not stored:
+        assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
+        assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+
+
+def test_on_notice_what_waits_for_the_gpu_goes_back_at_once(worker: Any, ledger: Ledger) -> None:
+    """Not when the render before it has ended; and no late renewal takes it back."""
+    task, seen = worker(), []
+    waiter = threading.Thread(target=run, args=(task, 1))
+
+    def leave() -> None:
+        waiter.start()
+        while len(task.leases.held) < 2:
+            threading.Event().wait(0.01)
+        (waiting,) = (lease for lease in task.leases.held if lease.i == 1)
+        task.leave(Notice.within(60, "the cloud takes it"))
+        task.leases._renew(waiting)
+        seen.append(ledger.claim(BATCH.id, 1, 0, cell(1).key, "w2"))
+
+    task.renderer.script.append(leave)
+    run(task)
+    waiter.join(10)
+    assert (seen, task.renderer.rendered, status(ledger)) == (["ok"], 1, (1, 0))
+    assert ledger.renew(BATCH.id, 1, cell(1).key, "w2"), "the thread took nothing from w2"
+
+
+def test_a_task_that_comes_too_late_goes_back_to_the_queue(worker: Any, ledger: Ledger) -> None:
+    task = worker()
+    task.close()
+    with pytest.raises(Leaving):
+        run(task)
+    assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
+
+
+def test_what_cannot_be_stopped_is_abandoned(worker: Any, ledger: Ledger) -> None:
+    """The process' last words before os._exit: the cell is free while its thread still hangs."""
+    task, seen = worker(), []
+
+    def hang() -> None:
+        task.abandon()
+        seen.append(ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2"))
+        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+
+    task.renderer.script.append(hang)
+    run(task)
+    assert seen == ["ok", (1, 1)]
+
+
+def test_a_stalled_render_keeps_its_charge(worker: Any, ledger: Ledger) -> None:
+    task, seen = worker(), []
+
+    def hang() -> None:
+        before = ledger.redis.llen(queue_name())
+        task.stalled()
+        assert ledger.redis.llen(queue_name()) == before, "nothing is sent to a process that ends"
+        ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2")
+        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+
+    task.renderer.script.append(hang)
+    run(task)
+    assert seen == [(2, 2)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,9 @@ def watcher(tmp_path: Path, broker: str) -> Watcher:
     return Watcher(BATCH.id, BATCH, store, ledger)
 
 
-def say(watcher: Watcher, state: str, *, since: float) -> None:
+def say(watcher: Watcher, state: str, *, lasts_s: float = 0.0) -> None:
     assert watcher.ledger
-    report = WorkerReport("w1", "m1", (queue_name(),), 3, "cpu", state, "503 Slow Down", since)
+    report = WorkerReport("w1", "m1", (queue_name(),), 3, "cpu", state, "503 Slow Down", lasts_s)
     watcher.ledger.beat(report, ttl_ms=60_000)
 
 
@@ -53,7 +52,7 @@ def test_a_store_that_is_away_does_not_end_the_watching(
         raise StoreUnreachable("503 Slow Down")
 
     monkeypatch.setattr(type(watcher.store), "list", away)
-    say(watcher, "paused", since=time.time())
+    say(watcher, "paused")
     status = next(watcher.follow())
     assert (status.state, status.listening[0].message) == ("queued", "503 Slow Down")
 
@@ -61,7 +60,7 @@ def test_a_store_that_is_away_does_not_end_the_watching(
 def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
     watcher: Watcher,
 ) -> None:
-    say(watcher, "paused", since=time.time() - PAUSED_FOR_S - 1)
+    say(watcher, "paused", lasts_s=PAUSED_FOR_S + 1)
     statuses = watcher.follow()
     next(statuses)
     with pytest.raises(StoreError, match="503 Slow Down") as ended:
@@ -70,7 +69,7 @@ def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
 
 
 def test_a_worker_that_renders_keeps_it_going(watcher: Watcher) -> None:
-    say(watcher, "rendering", since=0.0)
+    say(watcher, "rendering", lasts_s=PAUSED_FOR_S + 1)
     statuses = watcher.follow()
     assert [next(statuses).workers, next(statuses).workers] == [1, 1]
 

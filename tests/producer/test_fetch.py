@@ -122,7 +122,9 @@ def test_equal_cells_are_downloaded_once_and_found_under_each_name(
     downloads = []
     get_file = folder_store.get_file
     monkeypatch.setattr(
-        folder_store, "get_file", lambda name, path: (downloads.append(name), get_file(name, path))
+        folder_store,
+        "get_file",
+        lambda name, *rest: (downloads.append(name), get_file(name, *rest)),
     )
     assert counts(fetch(cells, folder_store, tmp_path / "out")) == (3, 0, 0)
     assert len(downloads) == 1

@@ -436,9 +436,9 @@ def test_where_keeps_labels() -> None:
 
 
 def test_where_finds_a_value_of_an_axis_too_long_to_list() -> None:
-    cells = matrix(RangeAxis(name="seed", first="0", last=str(2**62)))
-    sheet = one_sheet(cells, where={"seed": ["5", str(2**62 - 1)]})
-    assert labels_of(sheet)[1] == ["5", str(2**62 - 1)]
+    cells = matrix(RangeAxis(name="seed", first="0", last=str(10**9 - 1)))
+    sheet = one_sheet(cells, where={"seed": ["5", "999999999"]})
+    assert labels_of(sheet)[1] == ["5", "999999999"]
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ def test_a_choice_that_cannot_be_drawn_says_why(
 
 
 def test_a_million_cells_are_refused_without_being_listed() -> None:
-    cells = matrix(own_seeds(), RangeAxis(name="number", first="1", last=str(10**18)))
+    cells = matrix(own_seeds(), RangeAxis(name="number", first="1", last=str(10**8)))
     with pytest.raises(UsageError, match="too many"):
         make_sheets(cells, painted)
 

@@ -40,10 +40,13 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
          "3 workers, 1 downloading, 1 loading"),
         ([worker("rendering"), worker("paused", "503")], "2 workers, 1 paused"),
         ([worker("paused", "503 Slow Down")] * 2, "paused: 503 Slow Down"),
+        ([worker("rendering"), worker("leaving", "SIGTERM")], "2 workers, 1 leaving"),
+        ([worker("leaving", "AWS will terminate this machine")],
+         "1 worker · leaving: AWS will terminate this machine"),
         ([worker("listening")], "1 worker"),
     ],
     ids=["nobody", "starting", "downloading", "said twice", "loading", "some load", "some paused",
-         "paused", "listening"],
+         "paused", "some leave", "leaving", "listening"],
 )  # fmt: skip
 def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
     assert describe(seen(*workers), NOBODY) == words

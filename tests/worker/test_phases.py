@@ -22,11 +22,12 @@ from producer.resolve import Resolved
 from producer.submit import submit
 from tests.worker.hub_server import Hub, connected, files_of
 from worker.assets import Assets
+from worker.blame import Identity
 from worker.downloads import Count, Downloads, Stopped
 from worker.leases import LeaseKeeper
 from worker.process import Heart
 from worker.render import Rendered, Renderer
-from worker.tasks import CellTask, Identity
+from worker.tasks import CellTask
 
 pytestmark = pytest.mark.integration
 
@@ -164,7 +165,7 @@ def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Led
     status = ledger.status(BATCH.id)
     assert status and (status.done, status.failed) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, _key(task), "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2") == (1, 1)
+    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
     with pytest.raises(Stopped), task.downloads.follow("x", 1) as count:
         count(1)
 
