@@ -1,0 +1,152 @@
+"""An S3 server in trouble (tests/troubled_s3.py) before real workers and the real commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from botocore.config import Config
+
+from common import store_s3
+from common.errors import StoreError, StoreUnreachable
+from common.store import open_store
+from tests.pool import Pool
+from tests.servers import Ministack
+from tests.troubled_s3 import TroubledS3
+
+pytestmark = pytest.mark.integration
+
+QUICK = ("--steps=2", "--ms-per-step=5")
+CELLS = 12
+
+
+@pytest.fixture
+def trouble(s3_server: Ministack) -> Iterator[TroubledS3]:
+    with TroubledS3(s3_server.port) as server:
+        yield server
+
+
+@pytest.fixture
+def pool(broker: str, tmp_path: Path, s3_store_url: str, trouble: TroubledS3) -> Iterator[Pool]:
+    """Its workers reach the store through the trouble; this process and its commands do not."""
+    made = Pool(broker, tmp_path, s3_store_url, {"AWS_ENDPOINT_URL_S3": trouble.url})
+    yield made
+    trouble.end()
+    made.end()
+
+
+@pytest.mark.parametrize("fault", ["503", "500", "reset"])
+def test_requests_that_fail_now_and_then_cost_nothing(
+    pool: Pool, trouble: TroubledS3, fault: str
+) -> None:
+    """They are tried again with back-off; no worker pauses, no attempt is charged."""
+    pool.start("w", *QUICK)
+    pool.listens("w")
+    trouble.begin(fault, every=5)
+    pool.submit(CELLS)
+    pool.eventually(lambda: pool.counts == (CELLS, 0))
+    assert trouble.hit > 5
+    assert pool.right_pictures() == CELLS
+    assert "paused" not in pool.log("w")
+    assert pool.log("w").count("rendered in") == CELLS
+
+
+SAID = {
+    "503": "SlowDown",
+    "reset": "Connection",
+    "read-only": "AccessDenied",
+    "full": "XMinioStorageFull",
+    "wrong key": "InvalidAccessKeyId|AWS_ACCESS_KEY_ID",
+    "portal": "no S3 server",
+}
+
+
+@pytest.mark.parametrize("fault", ["503", "read-only"])
+def test_a_worker_pauses_says_why_and_goes_on(pool: Pool, trouble: TroubledS3, fault: str) -> None:
+    """`status` and `doctor` show the reason; when the store is well again, the batch finishes and
+    nothing has failed."""
+    pool.start("w", *QUICK)
+    pool.listens("w")
+    trouble.begin(fault)
+    pool.submit(CELLS)
+    pool.eventually(lambda: [w.state for w in pool.ledger.workers()] == ["paused"])
+    [seen] = pool.ledger.workers()
+    assert re.search(SAID[fault], seen.message)
+    assert "Traceback" not in pool.log("w")
+    assert pool.counts == (0, 0)
+    ended = gridfarm(pool, "status", pool.batch.id)
+    assert ended.returncode == 0
+    assert re.search(SAID[fault], ended.stdout + ended.stderr)
+    trouble.end()
+    pool.eventually(lambda: pool.counts == (CELLS, 0), seconds=60)
+    assert pool.right_pictures() == CELLS
+
+
+ORDERS: dict[str, Callable[[Pool, Path], tuple[str, ...]]] = {
+    "submit": lambda _, folder: ("submit", str(folder / "batch.yaml")),
+    "status": lambda pool, _: ("status", pool.batch.id),
+    "cancel": lambda pool, _: ("cancel", pool.batch.id),
+    "grid": lambda pool, folder: ("grid", pool.batch.id, "-o", str(folder / "grid.png")),
+    "fetch": lambda pool, folder: ("fetch", pool.batch.id, str(folder / "pictures")),
+}
+
+
+@pytest.mark.parametrize(
+    ("order", "fault"),
+    [("submit", "read-only"), ("submit", "full"), ("cancel", "read-only"), ("status", "reset"),
+     ("grid", "portal"), ("fetch", "wrong key")],
+)  # fmt: skip
+def test_a_command_says_what_is_wrong_with_the_store(
+    pool: Pool, trouble: TroubledS3, tmp_path: Path, order: str, fault: str
+) -> None:
+    """One line, exit code 3, no traceback; what a batch is afterwards is what it was before."""
+    (tmp_path / "batch.yaml").write_text("model: tiny\nprompts: [a wolf]\nseeds: 0..3\n")
+    pool.submit(CELLS)
+    before = pool.ledger.status(pool.batch.id)
+    trouble.begin(fault)
+    ended = gridfarm(pool, *ORDERS[order](pool, tmp_path), endpoint=trouble.url)
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert re.search(SAID[fault], ended.stderr)
+    assert "Traceback" not in ended.stderr
+    assert pool.ledger.status(pool.batch.id) == before
+
+
+def test_a_server_that_never_answers_is_given_up(
+    trouble: TroubledS3, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The product waits 20 s for each answer, five times; here 0.2 s, twice."""
+    short = Config(read_timeout=0.2, retries={"mode": "standard", "total_max_attempts": 2})
+    monkeypatch.setattr(store_s3, "CONFIG", store_s3.CONFIG.merge(short))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
+    store = open_store(s3_store_url)
+    trouble.begin("stall")
+    for act in (lambda: store.put("a", b"1"), lambda: store.get("a"), lambda: store.exists("a")):
+        with pytest.raises(StoreUnreachable, match=r"timed out|timeout"):
+            act()
+
+
+def test_a_web_page_is_no_picture(
+    trouble: TroubledS3, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A portal's 200 neither means that a picture is there nor that one was stored."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
+    store = open_store(s3_store_url)
+    trouble.begin("portal")
+    for act in (lambda: store.exists("a"), lambda: store.put("a", b"1"), lambda: store.get("a")):
+        with pytest.raises(StoreError, match="no S3 server"):
+            act()
+
+
+def gridfarm(pool: Pool, *words: str, endpoint: str = "") -> subprocess.CompletedProcess[str]:
+    """The command as a process; `endpoint` for one that meets the trouble too."""
+    program = str(Path(sys.executable).with_name("gridfarm"))
+    where = ["--broker", pool.broker, "--store", pool.store_url]
+    environment = os.environ | ({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})
+    return subprocess.run(
+        [program, *words, *where], env=environment, capture_output=True, text=True, timeout=120
+    )
