@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO := gridfarm-demo
 
 
-.PHONY: install demo test lint reference bench clean
+.PHONY: install demo test lint reference bench chaos clean
 
 install: $(STAMP)
 
@@ -26,7 +26,7 @@ demo: install
 	@$(BIN)/gridfarm render examples/wrong-lora.yaml --model tiny --workers 2 --out $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .
@@ -39,6 +39,9 @@ reference: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks
+
+chaos: install
+	$(BIN)/python -m tests.chaos
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info

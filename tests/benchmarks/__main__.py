@@ -20,11 +20,9 @@ from typing import Any
 
 from common import keys
 from common.batch import Batch, RangeAxis
-from common.dispatch import Dispatcher
-from common.ledger import Ledger, Opening, WorkerReport
+from common.ledger import Ledger
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
-from common.queue import TASK_NAME, queue_name
 from common.spec import load_batch_file
 from common.spec_values import DEFAULTS
 from common.store import open_store
@@ -52,7 +50,7 @@ variants:
 
 def main(only: str = "") -> None:
     if only:
-        {"command-line": command_line, "feeding": feeding, "scale": scale}[only]()
+        {"command-line": command_line}[only]()
         return
     with tempfile.TemporaryDirectory(prefix="gridfarm-bench-") as name:
         folder = Path(name)
@@ -62,8 +60,6 @@ def main(only: str = "") -> None:
         encodings(folder)
     command_line()
     million_cells()
-    feeding()
-    scale()
 
 
 def show(what: str, value: str) -> None:
@@ -228,116 +224,6 @@ def million_cells() -> None:
     tracemalloc.stop()
     show("a million cells: counted in / one cell in / memory",
          f"{counted * 1e3:.2f} ms / {looked * 1e3:.2f} ms / {peak / 1e3:.0f} kB")  # fmt: skip
-
-
-def feeding() -> None:
-    """The dispatch loop's rate, and a plain Celery delay() loop on the same broker."""
-    from common.queue import celery_app
-
-    with local_broker() as broker:
-        ledger, queue = Ledger(broker), queue_name()
-        ledger.open(Opening("million-1", queue, 1_000_000, 1_000_000, Matrix(million()).order))
-        ledger.beat(WorkerReport("w", "m", (queue,), 10_000, "cpu", ""), ttl_ms=60_000)
-        began = time.perf_counter()
-        sent = ledger.feed(queue, TASK_NAME)
-        ours = sent / (time.perf_counter() - began)
-        small = windows_rate(ledger, queue)
-        app = celery_app(broker)
-        app.conf.task_default_queue = "plain"
-        began = time.perf_counter()
-        for i in range(3_000):
-            app.send_task("plain", args=("million-1", i, 0))
-        plain = 3_000 / (time.perf_counter() - began)
-    show("feeding, tasks/s (30,000 in one call)", f"{ours:,.0f}")
-    show("feeding, tasks/s (a window of 258 at a time)", f"{small:,.0f}")
-    show("Celery send_task loop, tasks/s", f"{plain:,.0f}")
-    show("feeding / Celery loop", f"{ours / plain:.1f}")
-
-
-def windows_rate(ledger: Ledger, queue: str) -> float:
-    """Tasks per second of a hundred calls that each fill an empty window of 258."""
-    ledger.leave("w")
-    ledger.beat(WorkerReport("v", "m", (queue,), 86, "cpu", ""), ttl_ms=60_000)
-    sent, seconds = 0, 0.0
-    for _ in range(100):
-        ledger.redis.delete(queue, "gridfarm:batch:million-1:sent")
-        began = time.perf_counter()
-        sent += ledger.feed(queue, TASK_NAME)
-        seconds += time.perf_counter() - began
-    return sent / seconds
-
-
-def scale() -> None:
-    """A million cells through the ledger: what submit, status and cancel take as commands, what
-    the broker holds meanwhile, and how a wiped one comes back. Workers are simulated: they
-    claim and report in one round trip for a thousand cells each, and render nothing."""
-    with tempfile.TemporaryDirectory(prefix="gridfarm-scale-") as name, local_broker() as broker:
-        folder = Path(name)
-        (folder / "million.yaml").write_text("model: tiny\nprompts: [x]\nseeds: 0..999999\n")
-        where = ("--store", str(folder / "store"), "--broker", broker)
-        ledger, store = Ledger(broker), open_store(str(folder / "store"))
-        before = held(ledger)
-        seconds, memory, answer = command("submit", str(folder / "million.yaml"), *where)
-        show("submit, a million cells (under 5 s, 150 MB)", f"{seconds:.2f} s, {memory:.0f} MB")
-        batch = answer["batch"]
-        dispatcher = Dispatcher(store, ledger, [queue_name()])
-        ledger.beat(WorkerReport("w", "m", (queue_name(),), 1_000, "cpu", ""), ttl_ms=3_600_000)
-        most = drain(ledger, dispatcher, batch, until=500_000)
-        seconds, memory, answer = command("status", batch, *where)
-        show("status, half done (under 1 s)", f"{seconds:.2f} s, {memory:.0f} MB")
-        seconds, memory, _ = command("cancel", batch, *where)
-        assert ledger.redis.llen(queue_name()) == dispatcher.feed() == 0
-        show("cancel, until nothing is sent any more (under 2 s)", f"{seconds:.2f} s")
-        seconds, _, answer = command("resume", batch, *where)
-        assert answer["done"] >= 500_000
-        show("resume, until the window is full again", f"{seconds:.2f} s")
-        dispatcher.snapshot(batch)
-        ledger.redis.flushall()
-        ledger.beat(WorkerReport("w", "m", (queue_name(),), 1_000, "cpu", ""), ttl_ms=3_600_000)
-        began = time.perf_counter()
-        dispatcher.tick()
-        status = ledger.status(batch)
-        assert status and status.done >= 500_000
-        show("a wiped broker rebuilt, half done, and its queue full",
-             f"{time.perf_counter() - began:.2f} s")  # fmt: skip
-        most = max(most, drain(ledger, dispatcher, batch, until=1_000_000))
-        grown = (most - before) / 1e6
-        show("the broker grows over the batch, window 3,000 (under 20 MB)", f"{grown:.1f} MB")
-
-
-def command(*arguments: str) -> tuple[float, float, Any]:
-    """Seconds, most memory in MB, and the answer of `gridfarm …  --json`."""
-    began = time.perf_counter()
-    program = str(Path(sys.executable).with_name("gridfarm"))
-    process = subprocess.Popen([program, *arguments, "--json"], stdout=subprocess.PIPE)
-    assert process.stdout
-    answer = json.loads(process.stdout.read())
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return time.perf_counter() - began, usage.ru_maxrss / 1000, answer
-
-
-def held(ledger: Ledger) -> int:
-    return int(ledger.redis.info("memory")["used_memory"])
-
-
-def drain(ledger: Ledger, dispatcher: Dispatcher, batch: str, *, until: int) -> int:
-    """Simulated workers settle cells until that many are done; the most that the broker held."""
-    most, script = 0, (ROOT / "common" / "ledger.lua").read_text()
-    sha = ledger.redis.script_load(script)
-    while True:
-        status = ledger.status(batch)
-        if status is None or status.done >= until:
-            return most
-        dispatcher.feed()
-        most = max(most, held(ledger))
-        raws: Any = ledger.redis.rpop(queue_name(), 1_000) or []
-        with ledger.redis.pipeline(transaction=False) as pipe:
-            for raw in raws:
-                name, i, generation = json.loads(json.loads(raw)["body"])[0]
-                pipe.evalsha(sha, 0, "claim", name, i, generation, f"{i:064x}", "w", 15_000)
-                pipe.evalsha(sha, 0, "done", name, i, f"{i:064x}")
-            pipe.execute()
 
 
 if __name__ == "__main__":
