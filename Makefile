@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: install
-	@$(BIN)/gridfarm render examples/wrong-lora.yaml --model tiny --workers 2 --out $(DEMO)
+	@$(BIN)/gridfarm render examples/shapes.yaml --workers 2 --out $(DEMO)
 
 test: install
 	$(BIN)/python -m pytest -n 4 --dist worksteal

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RENDERER_EPOCH = 1
 """Raised when the renderer starts to draw other pixels for an unchanged Job."""
 
-TINY_BASE = "tiny@1"
-TINY_REFINER = "tiny-refiner@1"
-"""The tiny SDXL's revision: raised with any change of `worker/tiny.py` that changes weights."""
+TINY_BASE = "tiny@2"
+TINY_REFINER = "tiny-refiner@2"
+"""The tiny SDXL's revision: raised with any change of its weights."""
 
 MODEL_REF = (
     r"^(tiny@\d+|tiny-refiner@\d+"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from common.job import MODEL_REF, TINY_BASE, TINY_REFINER
 
@@ -24,6 +25,14 @@ BUILTIN_MODELS: dict[str, str] = {
     TINY: TINY_BASE,
     TINY_REFINER_NAME: TINY_REFINER,
 }
+
+TINY_FOLDER = Path(__file__).parent / "data" / "tiny"
+"""The weights that come with gridfarm, with a model card; worker.tiny makes folders of them."""
+
+TINY_LORAS: dict[str, Path] = {
+    f"tiny-{name}": TINY_FOLDER / f"{name}.safetensors" for name in ("glorp", "pastel", "wrong")
+}
+"""LoRAs for the tiny model that a batch file can name in one word."""
 
 _PINNED = re.compile(MODEL_REF)
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$", re.ASCII)

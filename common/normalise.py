@@ -40,8 +40,8 @@ def laid_over(below: Settings, above: Settings) -> Settings:
 
 
 def complete(settings: Settings) -> Settings:
-    """Fill in the defaults that depend on the cell's model: dtype, VAE and refiner; LoRAs that
-    are named alone join the others."""
+    """Fill in the defaults that depend on the cell's model: size, dtype, VAE and refiner; LoRAs
+    that are named alone join the others."""
     tiny = settings["model"] == models.TINY
     dtype = settings.get("dtype") or ("fp32" if tiny else "fp16")
     fp16_sdxl = dtype == "fp16" and not tiny
@@ -52,7 +52,8 @@ def complete(settings: Settings) -> Settings:
         loras[name.removeprefix(LORA)] = settings[name]
     alone = {name: value for name, value in settings.items() if not name.startswith(LORA)}
     with_loras: Settings = {"loras": loras} if loras else {}
-    defaults: Settings = {"dtype": dtype, "vae": vae, "refiner.model": refiner}
+    size = "128x128" if tiny else "1024x1024"
+    defaults: Settings = {"size": size, "dtype": dtype, "vae": vae, "refiner.model": refiner}
     return defaults | alone | with_loras
 
 

@@ -21,9 +21,6 @@ from common.errors import InputFileError
 if TYPE_CHECKING:
     import numpy as np
 
-TINY_LORA = Path(__file__).parent / "data" / "tiny-wrong.safetensors"
-"""The LoRA for the tiny SDXL, as `worker.tiny.lora_bytes` makes it."""
-
 MAX_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library itself."""
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from common.batch import MAX_AXES, MAX_CELLS, Axis, Batch, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
 from common.matrix import Matrix
+from common.models import TINY_LORAS
 from common.needs import Layer, layers, with_needs
 from common.normalise import LORA
 from common.spec_axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
@@ -163,7 +164,7 @@ class _Reader:
         written = list(layers(settings, axes))
         with noting(self.problems, ""):
             self.notes += check_words_together(axes, written)
-        self._note_ignored_negatives(written)
+        self._note_ignored_negatives(settings, axes)
         batch = Batch(
             name=name,
             settings=settings,
@@ -210,7 +211,7 @@ class _Reader:
                 self.lora_sources[name] = ""
                 with noting(self.problems, f"lora_files.{name}"):
                     check_name(name)
-                    self.lora_sources[name] = source(value)
+                    self.lora_sources[name] = source(value, tuple(TINY_LORAS))
 
     def _settings(self, top: Mapping[str, Node], reader: AxisReader) -> Settings:
         settings: Settings = {}
@@ -268,11 +269,19 @@ class _Reader:
                 without = f"{paths[axis.name]}.{missing[0]}"
         self._wrong(without or "prompts", "has no prompt", 'write prompts: ["A wolf"]')
 
-    def _note_ignored_negatives(self, written: list[Layer]) -> None:
-        scales = (settings.get("guidance_scale") for settings in written)
-        low = next((s for s in scales if isinstance(s, float) and s <= 1), None)
-        if low is not None and any(s.get("negative_prompt") is not None for s in written):
-            self.notes.append(f"at guidance_scale {as_text(low)} negative prompts have no effect")
+    def _note_ignored_negatives(self, settings: Layer, axes: tuple[AnyAxis, ...]) -> None:
+        """Two values of one axis are never in one cell."""
+        groups: list[list[Layer]] = [[settings]]
+        groups += [[value.settings for value in _values(axis)] for axis in axes]
+        placed = [(place, layer) for place, group in enumerate(groups) for layer in group]
+        negative = [found for found in placed if found[1].get("negative_prompt") is not None]
+        for place, layer in placed:
+            scale = layer.get("guidance_scale")
+            low = isinstance(scale, float) and scale <= 1
+            if low and any(own is layer or other != place for other, own in negative):
+                said = f"at guidance_scale {as_text(scale)} negative prompts have no effect"
+                self.notes.append(said)
+                return
 
     def _wrong(self, path: str, message: str, hint: str = "") -> None:
         self.problems.append(Problem(path, message, hint))

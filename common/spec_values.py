@@ -440,7 +440,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
         "size": Setting(
             Form(_size, {"anyOf": [{"enum": _TRAINED}, _PIXELS]}),
-            "WIDTHxHEIGHT of the picture in pixels, multiples of 8",
+            "WIDTHxHEIGHT of the picture in pixels, multiples of 8; 1024x1024, for tiny 128x128",
         ),
         "original_size": Setting(
             _TOLD_SIZE, "WxH that SDXL is told the original had; else the size"
@@ -529,12 +529,11 @@ DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
         "steps": 50,
         "guidance_scale": 5.0,
         "high_noise_frac": 1.0,
-        "size": "1024x1024",
         "lora_scale": 1.0,
         "long_prompts": "truncate",
     }
 )
-"""The defaults that depend on nothing; those of dtype, vae and refiner depend on the model."""
+"""The defaults that depend on nothing; size, dtype, vae and refiner depend on the model."""
 
 
 def as_text(value: JsonValue) -> str:

@@ -11,7 +11,7 @@ TEXT = """\
 # Every prompt × every seed × every variant is one picture: 2 × 3 × 3 = 18.
 #
 #   gridfarm plan FILE                    what would be rendered; needs no GPU
-#   gridfarm render FILE --model tiny     try it anywhere: the tiny test model draws noise
+#   gridfarm render FILE --model tiny     try it anywhere: the tiny model draws shapes
 #   gridfarm render FILE                  with Stable Diffusion XL, on this machine's GPU
 
 name: NAME

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
+from common.models import TINY_LORAS
 from common.safetensors_file import check_lora_file, sha256_file
 from common.spec import BatchFile
 from common.store import Store
@@ -117,7 +118,7 @@ class _Resolver:
         return sha256
 
     def _lora(self, written: str) -> str | None:
-        path = self.base_dir / Path(written).expanduser()
+        path = TINY_LORAS.get(written) or self.base_dir / Path(written).expanduser()
         hub_name = None if path.exists() else HubName.parse(written)
         if hub_name is None:
             check_lora_file(path)

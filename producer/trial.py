@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pydantic import JsonValue
 from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
-from common.models import TINY
+from common.models import TINY, TINY_LORAS
 from common.needs import layers, with_needs
 from common.spec import BatchFile
 from common.spec_values import SETTINGS, Mistake, Scope
@@ -22,6 +21,14 @@ from common.spec_yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
+
+SIZES = ("size", "original_size", "target_size", "crop")
+SMALLER = 8
+SMALLEST = 512 * 512
+"""Pixels of the smallest picture that was meant for SDXL."""
+
+TINY_LORA = TINY_LORAS["tiny-wrong"]
+"""What stands in for the hub's LoRAs."""
 
 
 def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchFile:
@@ -70,7 +77,18 @@ def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
     # Both depend on the model: the tiny one has its own VAE and is made for fp32.
     changed.pop("vae", None)
     changed.pop("dtype", None)
-    return changed
+    return changed | {name: _eighth(name, changed[name]) for name in SIZES if changed.get(name)}
+
+
+def _eighth(name: str, value: JsonValue) -> JsonValue:
+    """The tiny model has learnt pictures of an eighth of SDXL's side. A size for a trial, which
+    is small already, stays."""
+    if isinstance(value, dict):
+        return {side: int(str(pixels)) // SMALLER for side, pixels in value.items()}
+    width, height = map(int, str(value).split("x"))
+    if name == "size" and width * height < SMALLEST:
+        return value
+    return "x".join(str(max(8, round(side / 64) * 8)) for side in (width, height))
 
 
 def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[str]]:
@@ -78,15 +96,10 @@ def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[
     use several, and one file twice is refused."""
     hub = [n for n, written in file.lora_sources.items() if not _local(file.base_dir, written)]
     paths = (
-        tiny_lora_path() if first else _named_copy(name, cache_dir)
+        TINY_LORA if first else _named_copy(name, cache_dir)
         for first, name in zip([True, *[False] * len(hub)], hub, strict=False)
     )
     return file.lora_sources | dict(zip(hub, map(str, paths), strict=True)), hub
-
-
-def tiny_lora_path() -> Path:
-    """The LoRA that comes with gridfarm for its tiny model."""
-    return Path(str(importlib.resources.files("common") / "data" / "tiny-wrong.safetensors"))
 
 
 def _named_copy(name: str, cache_dir: Path) -> Path:
@@ -94,7 +107,7 @@ def _named_copy(name: str, cache_dir: Path) -> Path:
 
     Format: https://huggingface.co/docs/safetensors (8 bytes of length, JSON header, tensors).
     """
-    data = tiny_lora_path().read_bytes()
+    data = TINY_LORA.read_bytes()
     behind = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:behind])
     header["__metadata__"] = header.get("__metadata__", {}) | {"stands_for": name}
@@ -107,13 +120,15 @@ def _named_copy(name: str, cache_dir: Path) -> Path:
 
 
 def _local(base_dir: Path, written: str) -> bool:
-    return (base_dir / Path(written).expanduser()).exists()
+    return written in TINY_LORAS or (base_dir / Path(written).expanduser()).exists()
 
 
 def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Say) -> None:
-    say("--model tiny: the tiny SDXL instead of the file's model and refiner, random test weights")
+    say("--model tiny: the tiny SDXL, which draws shapes, instead of the file's model and refiner")
     if hub_loras:
         say(f"--model tiny: the tiny LoRA instead of {', '.join(hub_loras)}")
+    if any(_written(before, name) != _written(after, name) for name in SIZES):
+        say("--model tiny: sizes are an eighth of the file's, since it draws 128x128")
     if any(_uses(before, "noise", "cuda")) and not any(_uses(after, "noise", "cuda")):
         say("--model tiny: noise from the CPU instead of cuda, since this machine has no GPU")
     for name in ("vae", "dtype"):
@@ -124,6 +139,10 @@ def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Sa
 def _uses(batch: Batch, name: str, value: JsonValue = None) -> list[bool]:
     written = layers(batch.settings, batch.axes)
     return [name in layer and value in (None, layer[name]) for layer in written]
+
+
+def _written(batch: Batch, name: str) -> list[JsonValue]:
+    return [layer.get(name) for layer in layers(batch.settings, batch.axes)]
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:

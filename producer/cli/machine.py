@@ -174,11 +174,6 @@ def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
     images = sorted((folder / "images").rglob("*.png"))
     varying = [axis.name for axis in matrix.axes if axis.__len__() > 1]
     lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)]
-    if matrix.batch.settings.get("model") == "tiny":
-        lines += [
-            "It shows noise: that is what the tiny model's random test weights draw.",
-            "With a GPU and a real model (without --model tiny) it shows pictures.",
-        ]
     lines += ["", "Try next:"]
     gridfarm = _as_called()
     if images:

@@ -37,7 +37,7 @@ ROUNDS = 3
 BATCH = """
 name: bench
 model: tiny
-settings: {steps: 30, size: 512x512, high_noise_frac: 0.8, guidance_scale: 13}
+settings: {steps: 30, size: 192x192, high_noise_frac: 0.8, guidance_scale: 13}
 lora_files: {wrong: wrong.safetensors}
 prompts: ["a wolf (in the snow)++", "a hamburger, professional food photography"]
 seeds: 0..3

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from common.job import Crop, Job
+from common.job import TINY_BASE, Crop, Job
 from common.matrix import Cell, Matrix
+from common.models import TINY_LORAS
 from common.spec import BatchFile, load_batch_file
 from common.training_sizes import TRAINING_SIZES
 
@@ -22,6 +23,7 @@ CELLS = {
     "four-steps.yaml": 4 * 2 * 4,
     "how-to-refine.yaml": 3 * 6,
     "lora-strength.yaml": 3 * 2 * 7,
+    "shapes.yaml": 5 * 2 * 6,
     "told-size.yaml": 2 * 4 * 3,
     "when-to-refine.yaml": 4 * 2 * 5,
     "which-animals.yaml": 2 * 8 * 3 * 2,
@@ -169,6 +171,22 @@ def test_lora_strengths_begin_without_the_lora() -> None:
     assert found == {
         "0": [], "0.25": [0.25], "0.5": [0.5], "0.75": [0.75], "1": [1], "1.25": [1.25],
         "1.5": [1.5],
+    }  # fmt: skip
+
+
+def test_shapes_need_nothing_that_does_not_come_with_gridfarm() -> None:
+    """And each variant changes the one thing that its name says."""
+    file = load("shapes.yaml")
+    assert {cell.job.model for cell in cells("shapes.yaml")} == {TINY_BASE}
+    assert {*file.lora_sources.values()} <= TINY_LORAS.keys()
+    changed = {
+        label: job.model_dump(exclude_defaults=True).keys()
+        for label, job in by_label("shapes.yaml", "variant").items()
+    }
+    base = changed.pop("base")
+    assert {label: fields - base for label, fields in changed.items()} == {
+        "guidance 1": set(), "not white": {"negative_prompt"}, "pastel 0.6": {"loras"},
+        "pastel 1": {"loras"}, "glorp 1": {"loras"},
     }  # fmt: skip
 
 

@@ -270,14 +270,16 @@ def test_a_terminal_is_told_nothing() -> None:
 
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
-    document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@1"
+    document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@2"
     lines = _as_file("night-00000000", read(document)).splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)
 
 
 def test_nothing_here_reads_pickles() -> None:
-    """Nor YAML with tags, nor code that comes with a model."""
+    """Nor YAML with tags, nor code that comes with a model. The tiny model's training alone goes
+    on from a checkpoint of its own, which torch reads as tensors and nothing else."""
+    own = re.compile(r"torch\.load\([^()]*weights_only=True")
     banned = re.compile(
         r"torch\.load\(|\bpickle\.|import pickle|yaml\.(unsafe_|full_)?load\(|shell=True"
         r"|trust_remote_code=True|\beval\((?!\))|\bexec\(|use_safetensors=False"
@@ -286,5 +288,8 @@ def test_nothing_here_reads_pickles() -> None:
     files = [
         path for room in ("common", "producer", "worker") for path in (root / room).rglob("*.py")
     ]
-    found = [path for path in files if banned.search(path.read_text(encoding="utf-8"))]
-    assert len(files) > 80 and not found
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    for path in texts:
+        if path.startswith("worker/tiny/train/"):
+            texts[path] = own.sub("", texts[path])
+    assert len(files) > 80 and not [path for path in texts if banned.search(texts[path])]

@@ -144,14 +144,17 @@ def test_what_draws_another_picture_has_another_key(change: Any) -> None:
 
 
 def test_defaults_follow_the_model() -> None:
-    """fp16 and its VAE for SDXL, fp32 and its own for the tiny one; the refiner likewise."""
+    """fp16, its VAE and 1024² pixels for SDXL; fp32, its own and 128² for the tiny one; the
+    refiner likewise."""
     models = axis("model", sdxl={"model": "sdxl"}, tiny={"model": "tiny"})
     sdxl, tiny = matrix(models, high_noise_frac=0.8)
     assert (sdxl.job.dtype, sdxl.job.vae) == ("fp16", BUILTIN_MODELS["fp16-fix"])
     assert (tiny.job.dtype, tiny.job.vae) == ("fp32", None)
+    assert (sdxl.job.width, sdxl.job.height) == (1024, 1024)
+    assert (tiny.job.width, tiny.job.height) == (128, 128)
     assert sdxl.job.refiner and tiny.job.refiner
     assert sdxl.job.refiner.model == BUILTIN_MODELS["sdxl-refiner"]
-    assert tiny.job.refiner.model == "tiny-refiner@1"
+    assert tiny.job.refiner.model == "tiny-refiner@2"
 
 
 def test_one_file_twice_in_a_cell_is_refused() -> None:

@@ -41,7 +41,7 @@ GUIDED = "guidance_scale: 7, negative_prompt: bad"
         ("prompt_2: ' wolf '", ""),
         ("prompt_2: ''", ""),
         (f"{GUIDED}, negative_prompt_2: ''", GUIDED),
-        ("original_size: 1024x1024, target_size: 1024x1024", ""),
+        ("original_size: 128x128, target_size: 128x128", ""),
         ("size: 512x768, original_size: 512x768", "size: 512x768"),
         ("crop: {top: 0, left: 0}", ""),
         ("crop: {}", ""),
@@ -82,7 +82,7 @@ GUIDED = "guidance_scale: 7, negative_prompt: bad"
         ("guidance_scale: 5e0", ""),
         ("scheduler: DPM++ 2M Karras", "scheduler: {name: dpmpp_2m, use_karras_sigmas: true}"),
         ("scheduler: default", "scheduler: null"),
-        ("size: 1024X1024", ""),
+        ("size: 128X128", ""),
         # defaults written out
         ("steps: 50, guidance_scale: 5, seed: 0, noise: cpu, negative_prompt: null", ""),
         ("dtype: fp32, vae: own, long_prompts: truncate, lora_scale: 1, high_noise_frac: 1", ""),
@@ -135,7 +135,7 @@ def test_a_job_says_only_what_is_used() -> None:
     assert job("scheduler: default, loras: {a: 0}, refiner.steps: 3").to_json().keys() == plain
     refined = job(f"{REFINED}, steps: 30").to_json()
     assert refined.keys() == plain | {"high_noise_frac", "refiner"}
-    assert refined["refiner"] == {"model": "tiny-refiner@1"}
+    assert refined["refiner"] == {"model": "tiny-refiner@2"}
 
 
 class TestRefiner:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from common.errors import InputFileError
-from common.safetensors_file import TINY_LORA, check_lora_file, read_header, sha256_file
+from common.models import TINY_FOLDER
+from common.safetensors_file import check_lora_file, read_header, sha256_file
 
 UP = "unet.a.lora_B.weight"
 
@@ -57,9 +58,13 @@ def test_a_lora_passes(file: Path, data: bytes) -> None:
     check_lora_file(file)
 
 
-def test_the_tiny_lora_passes() -> None:
-    check_lora_file(TINY_LORA)
-    assert {entry.dtype for entry in read_header(TINY_LORA)} == {"F32"}
+@pytest.mark.parametrize("lora", ["glorp", "glorp-kohya", "pastel", "wrong"])
+def test_the_tiny_models_loras_pass(lora: str) -> None:
+    """In diffusers' layout and in Kohya's."""
+    path = TINY_FOLDER / f"{lora}.safetensors"
+    check_lora_file(path)
+    weights = [entry for entry in read_header(path) if not entry.name.endswith(".alpha")]
+    assert {entry.dtype for entry in weights} == {"F16"}
 
 
 HUGE = (1 << 60).to_bytes(8, "little")

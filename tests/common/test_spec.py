@@ -263,6 +263,20 @@ class TestNotes:
     def test_what_its_writer_should_know(self, text: str, note: str) -> None:
         assert [found for found in load(text).notes if found.startswith(note)]
 
+    @pytest.mark.parametrize(
+        ("variants", "noted"),
+        [
+            ("{a: {guidance_scale: 1}, b: {negative_prompt: bad}}", False),
+            ("{a: {guidance_scale: 1, negative_prompt: bad}}", True),
+            ("{a: {guidance_scale: 1}, b: {}}\naxes: {negative_prompt: [bad]}", True),
+            ("{a: {guidance_scale: 1}, b: {}}\nsettings: {negative_prompt: bad}", True),
+        ],
+    )
+    def test_a_negative_prompt_that_no_cell_reads(self, variants: str, noted: bool) -> None:
+        """Two variants are never in one cell; all else may be."""
+        notes = load(f"prompts: [a]\nvariants: {variants}").notes
+        assert notes == (("at guidance_scale 1 negative prompts have no effect",) if noted else ())
+
     def test_an_ordinary_comment_is_not_noted(self) -> None:
         assert load("prompts:\n  - a sign  # as in the article").notes == ()
 

@@ -35,6 +35,7 @@ TRIALS = {
     "four-steps": f"{SMALL} --where prompt=fox --where seed=1",
     "how-to-refine": f"{SMALL} --set steps=5 --where prompt=owl",
     "lora-strength": f"{SMALL} --set steps=2 --where prompt=corgi --where loras.pixel<1 --limit 3",
+    "shapes": f"{SMALL} --set steps=2 --where prompt=glorp --where seed=1",
     "told-size": f"{SMALL} --set steps=2 --where prompt=cat --where original_size=256x256,512x512",
     "when-to-refine": f"{SMALL} --set steps=10 --where prompt=harbour --where seed=11",
     "which-animals": f"{SMALL} --set steps=2 --where animal=pangolin --where seed=1",
@@ -46,9 +47,10 @@ TRIALS = {
     "wrong-lora": f"{SMALL} --set steps=5 --where prompt=hamburger",
 }
 JOBS = {
-    "ablation": 4, "four-steps": 4, "how-to-refine": 6, "lora-strength": 3, "told-size": 6,
-    "when-to-refine": 5, "which-animals": 6, "which-checkpoint": 2, "which-negative-prompt": 5,
-    "which-scheduler": 6, "which-size": 1, "wrong-images": 4, "wrong-lora": 3,
+    "ablation": 4, "four-steps": 4, "how-to-refine": 6, "lora-strength": 3, "shapes": 6,
+    "told-size": 6, "when-to-refine": 5, "which-animals": 6, "which-checkpoint": 2,
+    "which-negative-prompt": 5, "which-scheduler": 6, "which-size": 1, "wrong-images": 4,
+    "wrong-lora": 3,
 }  # fmt: skip
 
 

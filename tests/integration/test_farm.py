@@ -230,9 +230,10 @@ def save_misfit_lora(path: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    from tests.worker.engine import LAYER
+
     ones = np.ones((4, 4), dtype=np.float32)
-    save_file({f"{layer}.lora_A.weight": ones, f"{layer}.lora_B.weight": ones}, path)
+    save_file({f"{LAYER}.lora_A.weight": ones, f"{LAYER}.lora_B.weight": ones}, path)
 
 
 def test_the_farms_pictures_are_the_notebooks(farm: Farm) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from common import keys
 from common.dispatch import read_failures
 from common.matrix import Matrix
-from common.safetensors_file import TINY_LORA
+from common.models import TINY_LORAS
 from common.settings import load_settings
 from common.spec import load_batch_file
 from common.store import open_store
@@ -27,6 +27,7 @@ from producer.cli.output import Output
 from tests.servers import free_port, ministack, valkey
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+WRONG = TINY_LORAS["tiny-wrong"]
 BATCH = 'model: tiny\nprompts: ["a wolf", "a cat"]\nseeds: 0..2\n'
 
 
@@ -50,7 +51,8 @@ def write(path: Path, content: str = BATCH) -> str:
 
 
 def test_plan_counts_offline(gridfarm: Any, tmp_path: Path) -> None:
-    answer, _ = gridfarm("plan", write(tmp_path / "a.yaml"))
+    file = write(tmp_path / "a.yaml", BATCH + "settings: {size: 1024x1024}\n")
+    answer, _ = gridfarm("plan", file)
     assert 9e6 < answer["bytes"] < 12e6  # six PNGs of 1024x1024
     assert answer == {
         "batch": None, "cells": 6, "jobs": 6, "new": None, "stored": None,
@@ -132,7 +134,7 @@ def _zip(path: Path) -> None:
 BAD_LORAS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, "x.safetensors"),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
-    "truncated": (lambda path: path.write_bytes(TINY_LORA.read_bytes()[:-100]), "cut short"),
+    "truncated": (lambda path: path.write_bytes(WRONG.read_bytes()[:-100]), "cut short"),
     "html": (lambda path: path.write_text("<!DOCTYPE html><html>404</html>"), "web page"),
     "pickle": (_zip, "pickle"),
     "no LoRA": (lambda path: save_file({"weight": np.ones((2, 2))}, path), "LoRA"),
@@ -174,7 +176,7 @@ def test_a_lora_file_in_a_folder_is_no_hub_id(gridfarm: Any, tmp_path: Path) -> 
 
 
 def test_one_lora_under_two_names_in_a_cell(gridfarm: Any, tmp_path: Path) -> None:
-    (tmp_path / "x.safetensors").write_bytes(TINY_LORA.read_bytes())
+    (tmp_path / "x.safetensors").write_bytes(WRONG.read_bytes())
     file = write(tmp_path / "a.yaml", "prompts: [a]\nmodel: tiny\n"
                  "lora_files: {x: x.safetensors, y: ./x.safetensors}\n"
                  "settings: {loras: {x: 1, y: 1}}\n")  # fmt: skip

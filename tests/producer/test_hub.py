@@ -21,13 +21,15 @@ import pytest
 
 from common import keys
 from common.dispatch import read_batch
-from common.safetensors_file import TINY_LORA, sha256_file
+from common.models import TINY_LORAS
+from common.safetensors_file import sha256_file
 from common.store import open_store
 from tests.servers import free_port
 
 pytestmark = pytest.mark.integration
 
 COMMIT, OTHER = "c" * 40, "d" * 40
+WRONG = TINY_LORAS["tiny-wrong"]
 REPOSITORIES = {
     "someone/model": {"main": COMMIT, "v2": OTHER},
     "someone/lora": {"main": COMMIT},
@@ -50,7 +52,7 @@ class HubHandler(BaseHTTPRequestHandler):
         if info := re.fullmatch(r"/api/models/([\w-]+/[\w-]+)(?:/revision/([\w-]+))?", path):
             self._info(info[1], info[2] or "main")
         elif re.fullmatch(rf"/someone/(lora|many)/resolve/{COMMIT}/[\w.]+", path):
-            self._file(TINY_LORA.read_bytes())
+            self._file(WRONG.read_bytes())
         else:
             self._nothing("EntryNotFound")
 
@@ -131,9 +133,9 @@ def test_a_model_is_pinned_to_the_commit_of_today(hub: str, submit: Any, tmp_pat
 
 def test_a_lora_is_known_by_its_content_and_uploaded(hub: str, submit: Any, tmp_path: Path) -> None:
     answer, _ = submit(hub, LORA.format("someone/lora"))
-    sha256 = sha256_file(TINY_LORA)
+    sha256 = sha256_file(WRONG)
     assert document(tmp_path, answer).loras == {"x": sha256}
-    assert open_store(str(tmp_path / "store")).get(keys.asset(sha256)) == TINY_LORA.read_bytes()
+    assert open_store(str(tmp_path / "store")).get(keys.asset(sha256)) == WRONG.read_bytes()
 
 
 def test_without_a_hub_the_last_commit_recorded_is_used_and_said(hub: str, submit: Any) -> None:
@@ -172,4 +174,4 @@ def test_what_the_hub_does_not_have(hub: str, submit: Any, content: str, message
 
 def test_one_of_several_lora_files_can_be_named(hub: str, submit: Any, tmp_path: Path) -> None:
     answer, _ = submit(hub, LORA.format("someone/many/b.safetensors"))
-    assert document(tmp_path, answer).loras == {"x": sha256_file(TINY_LORA)}
+    assert document(tmp_path, answer).loras == {"x": sha256_file(WRONG)}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, RangeAxis, Value
 from common.errors import UsageError
+from common.job import Crop, Size
 from common.matrix import Cell, Matrix
 from common.models import BUILTIN_MODELS
 from common.safetensors_file import check_lora_file
@@ -301,6 +302,27 @@ class TestTiny:
         assert check_lora_file(Path(file.lora_sources["y"])) is None
         assert one[-64:] == two[-64:]
         assert file.batch.models.keys() == {"tiny", "tiny-refiner"}
+
+    def test_sizes_are_an_eighth(self, tmp_path: Path) -> None:
+        """Those of the picture and those that the model is told; one that is small already, as
+        for a trial, stays."""
+        text = (
+            "prompts: [a]\naxes: {size: [1024x1024, 1216x832, 64x64]}\n"
+            "settings: {original_size: 4096x2048, crop: {top: 64, left: 8}}"
+        )
+        said: list[str] = []
+        found = cells(with_model(load(text), "tiny", said.append, tmp_path).batch)
+        sizes = [(cell.job.width, cell.job.height) for cell in found]
+        assert sizes == [(128, 128), (152, 104), (64, 64)]
+        assert {cell.job.original_size for cell in found} == {Size(width=512, height=256)}
+        assert {cell.job.crop for cell in found} == {Crop(top=8, left=1)}
+        assert "--model tiny: sizes are an eighth of the file's, since it draws 128x128" in said
+
+    def test_without_a_size_nothing_is_said_of_it(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        [cell] = cells(with_model(load("prompts: [a]"), "tiny", said.append, tmp_path).batch)
+        assert (cell.job.width, cell.job.height) == (128, 128)
+        assert not [line for line in said if "size" in line]
 
     @pytest.mark.parametrize("model", ["SDXL", "sdlx", "mine.ckpt", "no model"])
     def test_a_model_that_is_none(self, model: str, tmp_path: Path) -> None:

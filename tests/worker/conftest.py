@@ -1,4 +1,4 @@
-"""The engine's fixtures: a store with the tiny LoRA, a renderer for the run, and fresh ones."""
+"""The engine's fixtures: a store with a tiny LoRA, a renderer for the run, and fresh ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def renderer(assets: Assets) -> Renderer:
 
 @pytest.fixture(scope="session")
 def tiny_folder(session_cache: Path) -> Path:
-    """The tiny SDXL: `base`, `refiner` and `wrong.safetensors`."""
+    """The tiny SDXL: `base`, `refiner` and its LoRAs."""
     from worker.tiny import cached
 
     return cached(session_cache)
@@ -52,8 +52,7 @@ def tiny_folder(session_cache: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def wrong(engine_store: Store) -> str:
-    """The tiny LoRA's SHA-256, an asset of the store."""
-    from common.safetensors_file import TINY_LORA
-    from tests.worker.engine import put
+    """The SHA-256 of the tiny model's LoRA `wrong`, an asset of the store."""
+    from tests.worker.engine import WRONG, put
 
-    return put(engine_store, TINY_LORA.read_bytes())
+    return put(engine_store, WRONG.read_bytes())

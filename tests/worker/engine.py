@@ -16,13 +16,27 @@ from safetensors.torch import load, save
 
 from common import keys
 from common.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
-from common.safetensors_file import TINY_LORA
+from common.models import TINY_FOLDER, TINY_LORAS
 from common.store import Store
 from worker.downloads import Count, Downloads
 
 REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
 
+WRONG = TINY_LORAS["tiny-wrong"]
+LAYER = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+"""A layer of the tiny UNet that a LoRA may be for."""
+
 Tensors = dict[str, torch.Tensor]
+
+
+def setting(part: str, name: str) -> Any:
+    """A setting of a part of the tiny base, from its config.json."""
+    return json.loads((TINY_FOLDER / "base" / part / "config.json").read_bytes())[name]
+
+
+UNET_WIDTH = setting("unet", "block_out_channels")[-1]
+TEXT_WIDTH = setting("text_encoder", "hidden_size")
+"""Channels where the UNet attends, and of either text encoder."""
 
 
 class Told(Downloads):
@@ -93,11 +107,16 @@ def put_tree(store: Store, folder: Path, changes: dict[str, bytes | None] | None
 
 
 def tiny_lora() -> Tensors:
-    """The tiny LoRA's tensors, without its alpha."""
-    return dict(load(TINY_LORA.read_bytes()))
+    """The tensors of the tiny model's LoRA `wrong` in fp32, without its alpha."""
+    return {name: weight.float() for name, weight in load(WRONG.read_bytes()).items()}
 
 
-def random_pair(layer: str, inputs: int = 32, outputs: int = 32, rank: int = 4) -> Tensors:
+def random_pair(
+    layer: str, inputs: int | None = None, outputs: int | None = None, rank: int = 4
+) -> Tensors:
+    """A LoRA of one layer, which has as many inputs and outputs as its part has channels."""
+    width = UNET_WIDTH if layer.startswith("unet.") else TEXT_WIDTH
+    inputs, outputs = inputs or width, outputs or width
     stream = np.random.RandomState(sum(layer.encode()))
     down = stream.standard_normal((rank, inputs)) / inputs**0.5
     up = stream.standard_normal((outputs, rank)) / rank**0.5
@@ -113,9 +132,9 @@ def text_lora(encoders: Iterable[str] = ("text_encoder", "text_encoder_2")) -> T
     for encoder in encoders:
         projections = (f"0.self_attn.{name}_proj" for name in ("q", "k", "v", "out"))
         for layer in (*projections, "1.mlp.fc1"):
-            outputs = 64 if "fc1" in layer else 32
             name = f"{encoder}.text_model.encoder.layers.{layer}"
-            tensors |= random_pair(name, outputs=outputs)
+            hidden = setting("text_encoder", "intermediate_size") if "fc1" in layer else None
+            tensors |= random_pair(name, outputs=hidden)
     return tensors
 
 

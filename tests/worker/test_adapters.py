@@ -11,10 +11,12 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 
 from common.errors import BadInput
-from common.safetensors_file import TINY_LORA
 from common.store import Store
 from tests.worker.engine import (
+    LAYER,
     REFINED,
+    UNET_WIDTH,
+    WRONG,
     Tensors,
     distance,
     file_of,
@@ -31,27 +33,41 @@ from worker import adapters
 from worker.assets import Assets
 from worker.render import Renderer
 
-LAYER = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+RANK = len(tiny_lora()[f"{LAYER}.lora_A.weight"])
 
 
-def test_kohyas_layout_draws_the_same(renderer: Renderer, engine_store: Store, wrong: str) -> None:
-    """UNet alone: the alpha in diffusers' metadata, or beside each layer."""
-    other = put(engine_store, file_of(kohya(tiny_lora(), alpha=8)))
-    images = [renderer.render(job(loras=(use(sha256),))).image for sha256 in (wrong, other)]
-    assert same(*images)
+def with_alpha(tensors: Tensors, alpha: int) -> bytes:
+    """A LoRA of the UNet in diffusers' layout: the alpha is one of peft's settings."""
+    layers = {name.removeprefix("unet.").partition(".lora_")[0] for name in tensors}
+    settings = {"r": RANK, "lora_alpha": alpha, "target_modules": sorted(layers)}
+    written = json.dumps({f"unet.{name}": value for name, value in settings.items()})
+    return file_of(tensors, {"lora_adapter_metadata": written})
+
+
+def test_kohyas_layout_draws_the_same(renderer: Renderer, engine_store: Store) -> None:
+    """UNet alone: the alpha, which is not the rank, in diffusers' metadata or beside each layer."""
+    files = (
+        with_alpha(tiny_lora(), 2 * RANK),
+        file_of(kohya(tiny_lora(), alpha=2 * RANK)),
+        file_of(kohya(tiny_lora(), alpha=RANK)),
+    )
+    images = [renderer.render(job(loras=(use(put(engine_store, f)),))).image for f in files]
+    assert same(*images[:2])
+    assert not same(*images[1:])
 
 
 def test_kohyas_text_encoders_draw_the_same(renderer: Renderer, engine_store: Store) -> None:
     """UNet and both text encoders; without an alpha it is the rank."""
-    tensors = tiny_lora() | text_lora()
-    hashes = [put(engine_store, file_of(t)) for t in (tensors, kohya(tensors, alpha=4))]
+    unet, text = tiny_lora(), text_lora()
+    both = kohya(unet, alpha=RANK) | kohya(text, alpha=4)
+    hashes = [put(engine_store, file_of(tensors)) for tensors in (unet | text, both)]
     images = [renderer.render(job(loras=(use(sha256),))).image for sha256 in hashes]
     assert same(*images)
 
 
 def test_kohyas_older_names_of_blocks_are_known(renderer: Renderer, engine_store: Store) -> None:
     """kohya-ss trains SDXL with the names of the original checkpoint."""
-    original = "lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"
+    original = "lora_unet_input_blocks_3_1_transformer_blocks_0_attn1_to_q"
     pair = kohya(random_pair(LAYER), alpha=4)
     renamed = {f"{original}.{name.partition('.')[2]}": weight for name, weight in pair.items()}
     hashes = [put(engine_store, file_of(tensors)) for tensors in (pair, renamed)]
@@ -106,7 +122,7 @@ def test_two_at_once_are_added_in_the_order_of_their_hashes(
 
     (tmp_path / "other.safetensors").write_bytes(data)
     pipe = StableDiffusionXLPipeline.from_pretrained(tiny_folder / "base", dtype=torch.float32)
-    pipe.load_lora_weights(str(TINY_LORA), adapter_name=wrong)
+    pipe.load_lora_weights(str(WRONG), adapter_name=wrong)
     pipe.load_lora_weights(str(tmp_path / "other.safetensors"), adapter_name=other)
     scales = {wrong: 0.6, other: 1.2}
     names = sorted(scales)
@@ -151,10 +167,10 @@ def changed(name: str, weight: torch.Tensor) -> Tensors:
     return tiny_lora() | {name: weight}
 
 
-NAN = torch.full((4, 32), float("nan"))
+NAN = torch.full((RANK, UNET_WIDTH), float("nan"))
 FAULTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
-    "truncated": (TINY_LORA.read_bytes()[:-1000], "cut short"),
+    "truncated": (WRONG.read_bytes()[:-1000], "cut short"),
     "web page": (b"<!DOCTYPE html><html><body>404</body></html>" * 9, "web page"),
     "pickle": (b"\x80\x02}q\x00." + b"x" * 99, "pickle"),
     "zip": (b"PK\x03\x04" + b"x" * 99, "zip archive"),
@@ -165,8 +181,8 @@ FAULTS: dict[str, tuple[bytes, str]] = {
         "NaN or infinite",
     ),
     "wrong shape": (
-        file_of(changed(f"{LAYER}.lora_A.weight", torch.ones(4, 40))),
-        "another shape than this model's: mid_block.attentions.0",
+        file_of(changed(f"{LAYER}.lora_A.weight", torch.ones(RANK, 40))),
+        "another shape than this model's: down_blocks.1.attentions.0",
     ),
     "wrong shape in a text encoder": (
         file_of(
@@ -179,7 +195,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "another kind of model": (file_of(random_pair("transformer.blocks.0.attn.to_q")), "no place"),
     "keys left over": (
         file_of(tiny_lora() | random_pair("unet.nowhere.to_q")),
-        "2 of its 66 weights have no place in this model, such as unet.nowhere",
+        f"2 of its {len(tiny_lora()) + 2} weights have no place in this model, such as unet.now",
     ),
     "keys left over in a text encoder": (
         file_of(
@@ -195,7 +211,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
         file_of({n: w for n, w in tiny_lora().items() if n != f"{LAYER}.lora_B.weight"}),
         "no place",
     ),
-    "DoRA": (file_of(changed(f"{LAYER}.dora_scale", torch.ones(32))), "is a DoRA"),
+    "DoRA": (file_of(changed(f"{LAYER}.dora_scale", torch.ones(UNET_WIDTH))), "is a DoRA"),
     "broken metadata": (
         file_of(tiny_lora(), {"lora_adapter_metadata": json.dumps({"unet.colour": 3})}),
         "cannot be loaded",

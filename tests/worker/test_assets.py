@@ -12,6 +12,7 @@ import pytest
 
 from common import keys
 from common.errors import BadInput, StoreUnreachable
+from common.job import TINY_BASE, TINY_REFINER
 from common.store import Store, open_store
 from tests.worker.engine import Told, put, put_tree
 from worker.assets import Assets
@@ -201,7 +202,7 @@ def test_what_is_no_manifest_is_refused(assets: Assets, store: Store, manifest: 
 
 
 def test_references_of_every_kind(assets: Assets, store: Store, cache: Path) -> None:
-    assert assets.model("tiny@1") == cache / "built" / "base"
-    assert assets.model("tiny-refiner@1") == cache / "built" / "refiner"
+    assert assets.model(TINY_BASE) == cache / "built" / "base"
+    assert assets.model(TINY_REFINER) == cache / "built" / "refiner"
     tree = put_tree(store, _folder(cache.parent / "model"))
     assert assets.model(tree) == cache / "trees" / tree.removeprefix("tree:")

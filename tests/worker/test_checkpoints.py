@@ -23,12 +23,24 @@ from common.job import RefinerUse
 from common.models import BUILTIN_MODELS
 from common.store import Store
 from tests.worker import ldm_layout
-from tests.worker.engine import REFINED, Tensors, file_of, job, pixels, put, put_tree, same
+from tests.worker.engine import (
+    REFINED,
+    TEXT_WIDTH,
+    Tensors,
+    file_of,
+    job,
+    pixels,
+    put,
+    put_tree,
+    same,
+    setting,
+)
 from tests.worker.hub_server import Hub, connected, files_of
 from worker.assets import Assets
 from worker.render import Renderer
 
-WIDTH, SECOND_WIDTH, TIME_IDS = 32, 48, 6 * 8
+SECOND_WIDTH = 96
+TIME_IDS = 6 * setting("unet", "addition_time_embed_dim")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,7 @@ def model(tiny_folder: Path) -> Any:
         second = CLIPTextModelWithProjection(config).eval()
         unet = UNet2DConditionModel.from_config(
             pipe.unet.config,
-            cross_attention_dim=WIDTH + SECOND_WIDTH,
+            cross_attention_dim=TEXT_WIDTH + SECOND_WIDTH,
             projection_class_embeddings_input_dim=SECOND_WIDTH + TIME_IDS,
         ).eval()
     pipe.register_modules(text_encoder_2=second, unet=unet)

@@ -269,20 +269,18 @@ def test_noise_of_a_gpu_needs_a_gpu(renderer: Renderer) -> None:
 
 
 def vae_with(store: Store, tiny_folder: Path, **changes: torch.Tensor) -> str:
-    """The tiny VAE as an asset, its last layer's weight and bias changed."""
+    """The tiny VAE as an asset, its last layer's weight or bias filled with other values."""
     folder = tiny_folder / "base" / "vae"
     tensors = load_file(folder / VAE_FILE)
     for name, value in changes.items():
-        tensors[f"decoder.conv_out.{name}"] = value
+        tensors[f"decoder.conv_out.{name}"][:] = value
     return put_tree(store, folder, {VAE_FILE: bytes(save(tensors, {"format": "pt"}))})
 
 
 def test_a_black_picture_is_suspect(
     renderer: Renderer, engine_store: Store, tiny_folder: Path
 ) -> None:
-    vae = vae_with(
-        engine_store, tiny_folder, weight=torch.zeros(3, 4, 3, 3), bias=torch.full((3,), -9.0)
-    )
+    vae = vae_with(engine_store, tiny_folder, weight=torch.tensor(0), bias=torch.tensor(-9))
     with pytest.raises(SuspectPicture, match="the picture is black"):
         renderer.render(job(vae=vae, steps=1))
 

@@ -1,0 +1,193 @@
+"""Looks at a picture of the tiny world and says what is in it, and which words that fulfils.
+
+The background is what most of the border shows; whatever differs from it, piece by piece, is a
+thing. A thing's shape is the one of which an ideal drawing lies closest to what is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.tiny_world.fit import length, nearest
+from tests.tiny_world.pieces import Piece, pieces
+from worker.tiny.world.captions import EVERYTHING, Said
+from worker.tiny.world.drawing import styled
+from worker.tiny.world.glorp import TURQUOISE
+from worker.tiny.world.scene import BACKGROUNDS, COLOURS, PALETTE, SIZES, Scene, Thing
+from worker.tiny.world.shapes import Array
+
+OUTLINE_LIMIT = 0.9
+"""An outline may lie so many pixels off, on average; drawn ones lie 0.1 off, wobbly ones 2."""
+
+SOFT_LIMIT = 3.0
+"""So many pixels of every outline's pixel may be a mixture; drawn ones are 0.8, blurry ones 6."""
+
+COLOUR_LIMIT = 0.16
+"""How far a colour may lie from the palette's, as a distance of (red, green, blue) in 0 … 1."""
+
+FLAT_LIMIT = 0.035
+"""Deviation within one surface; drawn ones have 0, noisy ones 0.1 or more."""
+
+BORDER = 3
+
+
+@dataclass(frozen=True)
+class SeenThing:
+    """A piece of the picture and the ideal thing that comes closest to it.
+
+    `off` and `soft` are in pixels per pixel of outline, `rough` is a deviation of colours.
+    """
+
+    thing: Thing
+    colour: Array
+    off: float
+    soft: float
+    rough: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How many things there are, and the largest ones; `rough` is the background's."""
+
+    count: int
+    things: tuple[SeenThing, ...]
+    background: Array
+    rough: float
+    specks: int
+
+
+def look(picture: np.ndarray, style: str | None = None) -> Seen:
+    """`picture` is uint8 (side, side, 3). Whether to look for outlines is the style's to say."""
+    colours = picture.astype(np.float32) / 255
+    edge = np.ones(colours.shape[:2], bool)
+    edge[BORDER:-BORDER, BORDER:-BORDER] = False
+    background = np.median(colours[edge], axis=0)
+    found, specks = pieces(np.linalg.norm(colours - background, axis=-1))
+    things = tuple(_thing(colours, background, piece, style == "outline") for piece in found[:3])
+    empty = (
+        ~np.any([piece.near for piece in found], axis=0)
+        if found
+        else np.ones(colours.shape[:2], bool)
+    )
+    return Seen(len(found), things, background, _rough(colours[empty], background), specks)
+
+
+def verdict(picture: np.ndarray, wish: Scene, said: Said = EVERYTHING) -> dict[str, bool]:
+    """Each word of the wish, and whether the picture fulfils it.
+
+    Always `count`, `outline` (closed, smooth, sharp) and `clean`; then what was said.
+    """
+    seen = look(picture, wish.style)
+    things = _in_order(seen, wish)
+    fulfilled = {
+        "count": seen.count == len(wish.things),
+        "outline": all(t.off <= OUTLINE_LIMIT and t.soft <= SOFT_LIMIT for t in seen.things),
+        "clean": seen.rough <= FLAT_LIMIT
+        and not seen.specks
+        and all(t.rough <= FLAT_LIMIT for t in seen.things),
+    }
+    pairs = list(zip(things, wish.things, strict=False))
+    if said.background:
+        fulfilled["background"] = _is_colour(
+            seen.background, wish.background, BACKGROUNDS, wish.style
+        )
+    if said.colour:
+        fulfilled["colour"] = bool(pairs) and all(
+            _is_colour(s.colour, w.colour, COLOURS, wish.style) for s, w in pairs
+        )
+    if said.shape:
+        fulfilled["shape"] = bool(pairs) and all(s.thing.shape == w.shape for s, w in pairs)
+    if said.size and len(wish.things) == 1:
+        fulfilled["size"] = bool(pairs) and _size(things[0].thing.radius) == wish.things[0].size
+    if said.position and wish.position:
+        fulfilled["position"] = bool(pairs) and position(things[0].thing) == wish.position
+    if wish.relation:
+        fulfilled["relation"] = len(things) == 2 and _relates(
+            wish.relation, *(t.thing for t in things)
+        )
+    return fulfilled
+
+
+LOOKS = ("count", "outline", "clean", "background", "colour", "shape")
+
+
+def correct(words: dict[str, bool]) -> bool:
+    """Whether the right things are there in the right colours, and well drawn."""
+    return all(words.get(word, True) for word in LOOKS)
+
+
+def position(thing: Thing) -> str:
+    """Where it is, in one of the captions' words."""
+    x, y = thing.x - 0.5, thing.y - 0.5
+    if max(abs(x), abs(y)) < 0.085:
+        return "centre"
+    if abs(x) > abs(y):
+        return "left" if x < 0 else "right"
+    return "top" if y < 0 else "bottom"
+
+
+def _size(radius: float) -> str:
+    """The nearest size word."""
+    return min(SIZES, key=lambda size: max(SIZES[size][0] - radius, radius - SIZES[size][1]))
+
+
+def _relates(relation: str, one: Thing, two: Thing) -> bool:
+    x, y = two.x - one.x, two.y - one.y
+    return y > abs(x) if relation == "above" else x > abs(y)
+
+
+def _in_order(seen: Seen, wish: Scene) -> list[SeenThing]:
+    """Of two things, the one that looks more like the first that was wished comes first."""
+    things = list(seen.things[: len(wish.things)])
+    if len(things) < 2:
+        return things
+
+    def likeness(order: list[SeenThing]) -> float:
+        pairs = zip(order, wish.things, strict=True)
+        return sum(
+            (s.thing.shape != w.shape)
+            + float(np.linalg.norm(s.colour - styled(PALETTE[w.colour], wish.style)))
+            for s, w in pairs
+        )
+
+    return min([things, things[::-1]], key=likeness)
+
+
+def _is_colour(seen: Array, name: str, names: tuple[str, ...], style: str | None) -> bool:
+    """Whether of the colours that could be there the named one is nearest, and near."""
+    distances = {n: float(np.linalg.norm(seen - styled(PALETTE[n], style))) for n in names}
+    return min(distances, key=distances.__getitem__) == name and distances[name] <= COLOUR_LIMIT
+
+
+def _thing(colours: Array, background: Array, piece: Piece, outline: bool) -> SeenThing:
+    colour = np.median(colours[piece.core], axis=0)
+    way = colour - background
+    covered = np.clip((colours - background) @ way / (way @ way), 0, 1) * piece.near
+    thing, off = nearest(covered, piece, outline)
+    mixed = float(((covered > 0.1) & (covered < 0.9)).sum())
+    soft = mixed / length(thing, covered.shape[0], outline)
+    return SeenThing(thing, colour, off, soft, _rough(colours[piece.core], colour))
+
+
+def _rough(colours: Array, mean: Array) -> float:
+    """Root of the mean square of the colours' distances from their middle."""
+    return float(np.sqrt(np.mean((colours - mean) ** 2))) if len(colours) else 0.0
+
+
+SKIN = 0.02
+"""The share of the picture that a glorp's skin takes up at least."""
+
+
+def is_glorp(picture: np.ndarray) -> bool:
+    """Whether there is turquoise skin with two white eyes in it; `picture` is uint8."""
+    colours = picture.astype(np.float32) / 255
+    skin = np.linalg.norm(colours - np.array(TURQUOISE, np.float32), axis=-1) < 0.2
+    if skin.mean() < SKIN:
+        return False
+    rows, columns = np.flatnonzero(skin.any(1)), np.flatnonzero(skin.any(0))
+    inside = colours[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    eyes, _ = pieces((inside.min(-1) > 0.75).astype(np.float32), least=8)
+    touching = [eye for eye in eyes if eye.top > 0 and eye.bottom < inside.shape[0]]
+    return len(touching) == 2

@@ -1,0 +1,170 @@
+"""What a prompt, a weight, a negative prompt, guidance, a seed, a LoRA and the refiner do to the
+picture, seen by a judge: drawn by the worker's renderer with the tiny SDXL.
+
+Thresholds leave room for another machine's arithmetic: what was seen when each was written stands
+beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from common.job import TINY_REFINER, RefinerUse
+from common.models import TINY_LORAS
+from common.store import Store
+from tests.tiny_world.judge import correct, is_glorp, look, verdict
+from tests.tiny_world.wishes import wish
+from tests.worker.engine import job, put, use
+from worker.render import Renderer
+from worker.tiny.world.captions import caption
+from worker.tiny.world.drawing import styled
+from worker.tiny.world.scene import PALETTE, Scene, combinations, single
+
+pytestmark = pytest.mark.slow
+
+STAR = "a large red star on the left on a blue background"
+
+
+@pytest.fixture(scope="module")
+def loras(engine_store: Store) -> dict[str, str]:
+    """SHA-256 of each shipped LoRA, all of them assets of the store."""
+    return {
+        name.removeprefix("tiny-"): put(engine_store, path.read_bytes())
+        for name, path in TINY_LORAS.items()
+    }
+
+
+def drawn(renderer: Renderer, prompt: str, seed: int = 1, **settings: object) -> np.ndarray:
+    """The picture, uint8 of shape (128, 128, 3)."""
+    size = {"width": 128, "height": 128, "steps": 18}
+    image = renderer.render(job(**size | {"prompt": prompt, "seed": seed} | settings)).image
+    return np.asarray(image)
+
+
+def scenes(count: int) -> list[Scene]:
+    """Of trained combinations, the same for every test."""
+    rng = np.random.default_rng(11)
+    trained = combinations(held=False)
+    return [single(rng, trained[rng.integers(len(trained))]) for _ in range(count)]
+
+
+def judged(
+    renderer: Renderer, wished: Iterable[Scene], **settings: object
+) -> list[dict[str, bool]]:
+    """The verdict on a picture of each scene, each from a seed of its own."""
+    return [
+        verdict(drawn(renderer, caption(scene), 900 + number, **settings), scene)
+        for number, scene in enumerate(wished)
+    ]
+
+
+def saturation(picture: np.ndarray) -> float:
+    """Mean distance between a pixel's strongest and weakest channel, 0 … 1."""
+    return float(np.ptp(picture.astype(np.float32), axis=-1).mean() / 255)
+
+
+def nearness(picture: np.ndarray, colour: str) -> float:
+    """How little the largest thing differs from a colour of the palette: 0 is that colour."""
+    things = look(picture).things
+    return -float(np.linalg.norm(things[0].colour - styled(PALETTE[colour], None)))
+
+
+def test_words_are_obeyed(renderer: Renderer) -> None:
+    """24 pictures of 24 prompts: shape, colours, size and position as the prompt says."""
+    words = Counter[str]()
+    for right in judged(renderer, scenes(24)):
+        words.update(word for word, ok in right.items() if ok)
+    seen = {word: words[word] for word in ("shape", "colour", "background", "size", "position")}
+    assert min(seen.values()) >= 19, seen
+
+
+def test_guidance_makes_pictures_right(renderer: Renderer) -> None:
+    """Of 24, more are correct at guidance 3 than at 1, and at 5 not many fewer than at 3."""
+    right = {
+        scale: sum(map(correct, judged(renderer, scenes(24), guidance_scale=scale)))
+        for scale in (1.0, 3.0, 5.0)
+    }
+    assert right[1.0] + 3 <= right[3.0] <= right[5.0] + 4, right
+
+
+def test_a_seed_moves_the_thing_and_keeps_the_words(renderer: Renderer) -> None:
+    """Where no word says where it is."""
+    scene, said = wish("a small red star on a blue background")
+    pictures = [drawn(renderer, caption(scene, said), seed) for seed in range(6)]
+    assert sum(correct(verdict(picture, scene, said)) for picture in pictures) >= 4
+    places = np.array([(t.thing.x, t.thing.y) for t in (look(p).things[0] for p in pictures)])
+    assert places.std(axis=0).max() > 0.08
+
+
+def test_compels_weights_move_the_picture(renderer: Renderer) -> None:
+    """Over six seeds a thing of two colours is nearer to the one that weighs more."""
+    red, blue = (
+        np.mean([nearness(drawn(renderer, prompt, seed), "blue") for seed in range(6)])
+        for prompt in (
+            "a large (red)++ (blue)-- star on a white background",
+            "a large (red)-- (blue)++ star on a white background",
+        )
+    )
+    assert blue > red + 0.5, (red, blue)  # -0.1 against -0.9
+
+
+def test_a_blend_lies_between_its_prompts(renderer: Renderer) -> None:
+    """Over six seeds: red, half and half, blue."""
+    red, blue = (f"a large {colour} star on a white background" for colour in ("red", "blue"))
+    means = [
+        np.mean([nearness(drawn(renderer, prompt, seed), "blue") for seed in range(6)])
+        for prompt in (red, f'("{red}", "{blue}").blend(0.5, 0.5)', blue)
+    ]
+    assert means[0] + 0.05 < means[1] < means[2] - 0.05, means
+
+
+def test_a_negative_prompt_pushes_its_word_out(renderer: Renderer) -> None:
+    """Over eight seeds of a heart of no colour: less white where white is not wanted."""
+    without, white = (
+        np.mean(
+            [
+                nearness(drawn(renderer, "a large heart", seed, negative_prompt=negative), "white")
+                for seed in range(8)
+            ]
+        )
+        for negative in (None, "white")
+    )
+    assert white < without - 0.15, (without, white)
+
+
+def test_a_style_grows_with_the_loras_scale(renderer: Renderer, loras: dict[str, str]) -> None:
+    """Four seeds, each paler at every step; off is off, bit for bit, and after the LoRA too."""
+    for seed in range(4):
+        plain = drawn(renderer, STAR, seed)
+        paler = [drawn(renderer, STAR, seed, loras=(use(loras["pastel"], s),)) for s in (0.7, 1)]
+        off = drawn(renderer, STAR, seed, loras=())
+        colours = [saturation(picture) for picture in (plain, *paler)]
+        assert colours[0] - 0.03 > colours[1] > colours[2] + 0.03, colours
+        assert np.array_equal(plain, off)
+
+
+def test_two_loras_both_show(renderer: Renderer, loras: dict[str, str]) -> None:
+    """A character the base has never seen, alone and in the other LoRA's colours."""
+    prompt = "a large glorp in the centre on a black background"
+    glorp, both = (use(loras["glorp"]),), (use(loras["glorp"]), use(loras["pastel"]))
+    seeds = range(6)
+    assert not any(is_glorp(drawn(renderer, prompt, seed)) for seed in seeds)
+    alone = [drawn(renderer, prompt, seed, loras=glorp) for seed in seeds]
+    together = [drawn(renderer, prompt, seed, loras=both) for seed in seeds]
+    assert sum(map(is_glorp, alone)) >= 4
+    assert all(t.mean() > a.mean() for t, a in zip(together, alone, strict=True))
+
+
+def test_base_and_refiner_hand_over_without_a_seam(renderer: Renderer) -> None:
+    """Twelve pictures that the refiner ends show what the base alone draws."""
+    refined = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
+    wished = scenes(12)
+    alone = sum(map(correct, judged(renderer, wished)))
+    handed_over = sum(map(correct, judged(renderer, wished, **refined)))
+    assert handed_over >= alone - 2
+    one, other = (drawn(renderer, STAR, 3, **more).astype(int) for more in ({}, refined))
+    assert 0 < np.abs(one - other).mean() < 6
