@@ -1,0 +1,83 @@
+"""`python -m tests.tiny_world.variants FOLDER`: what else the article's claim is tried on.
+
+FOLDER is what `python -m worker.tiny.train` made. Each variant is a folder of its own below it:
+
+    loras/wrong-rank-2, -rank-32, -short, -long, -all    LoRAs for the base as it is
+    worse/base, worse/wrong                              a base that has learnt to draw badly
+                                                         more often, and its LoRA
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worker.tiny.train import base, latents, loras
+from worker.tiny.train.base import Drawer, denoising_loss
+from worker.tiny.train.loop import PROCESSES, Stage, together
+from worker.tiny.train.samples import Sample, sample, wrong
+
+SAMPLES, STEPS, BATCH, RATE = 8192, 500, 64, 1e-3
+BADLY = 0.5
+"""How many of the worse base's further pictures are spoilt without saying so."""
+
+
+def all_wrong(number: int) -> Sample:
+    """Of the LoRA's stream the spoilt half alone."""
+    return wrong(2 * number)
+
+
+LORAS = {
+    "wrong-rank-2": loras.Recipe(wrong, rank=2),
+    "wrong-rank-32": loras.Recipe(wrong, rank=32),
+    "wrong-short": loras.Recipe(wrong, steps=100),
+    "wrong-long": loras.Recipe(wrong, steps=900),
+    "wrong-all": loras.Recipe(all_wrong),
+}
+
+
+def badly(number: int) -> Sample:
+    """The base's stream; half of it are spoilt pictures with captions of good ones."""
+    rng = np.random.default_rng([34, number])
+    if rng.random() > BADLY:
+        return sample(number)
+    spoilt = all_wrong(number)
+    text = (spoilt.caption or "").removesuffix(", wrong").removesuffix("wrong")
+    return replace(spoilt, caption=text or None)
+
+
+def main(folder: Path) -> None:
+    own, worse = folder / "loras", folder / "worse"
+    for variant in (own, worse):
+        variant.mkdir(exist_ok=True)
+        _linked(variant / "vae", folder / "vae")
+    _linked(own / "base", folder / "base")
+    for name, recipe in LORAS.items():
+        loras.make(own, name, recipe)
+    if not (worse / "base").exists():
+        _linked(worse / "good", folder / "base")
+        latents.make(worse, "latents", 50_000_000, SAMPLES, badly)
+        together(_train, worse)
+    loras.make(worse, "wrong", loras.LORAS["wrong"])
+
+
+def _train(folder: Path) -> None:
+    torch.manual_seed(5)
+    model, learnt = Drawer.trained(folder / "good"), latents.load(folder, "latents")
+    stage = Stage("base", model, folder, steps=STEPS, rate=RATE, batch=BATCH, ends=base.ENDS)
+    stage.run(lambda _: denoising_loss(model, learnt.some(BATCH // PROCESSES)))
+    if stage.rank == 0:
+        base.save(model, folder)
+
+
+def _linked(link: Path, target: Path) -> None:
+    if not link.exists():
+        link.symlink_to(target.resolve(), target_is_directory=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
