@@ -31,12 +31,25 @@ from producer.sheet import Caption, Heading, Layout, Level, Table
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Failed", "Lookup", "Picture", "Sheet", "make_sheets", "save", "store_lookup"]
+__all__ = [
+    "Failed",
+    "Lookup",
+    "Picture",
+    "Sheet",
+    "SheetTooLarge",
+    "make_sheets",
+    "save",
+    "store_lookup",
+]
 
 LONGEST_SIDE = 20_000
 MOST_PIXELS = 178_000_000
 """Above this Pillow takes a file for a decompression bomb, and viewers give up."""
 SMALLEST_CELL = 16
+
+
+class SheetTooLarge(UsageError):
+    """A sheet that few programs could open."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,8 @@ class Sheet:
     lookup: Lookup
 
     def draw(self) -> tuple[Image, Layout]:
-        """Look every cell up and draw the sheet. Raises StoreError, and UsageError if reasons
-        of failures make the sheet too large."""
+        """Look every cell up and draw the sheet. Raises StoreError, and SheetTooLarge if
+        reasons of failures make it so."""
         cells = self.table.present()
         outcomes = look(cells, self.lookup, self.side)
         marked = strangers(outcomes)
@@ -194,10 +207,10 @@ def _side(table: Table, cell_size: int | None) -> int:
 
 
 def check_size(layout: Layout) -> None:
-    """Raise UsageError for a sheet that few programs could open."""
+    """Raises SheetTooLarge."""
     width, height = layout.width, layout.height
     if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
-        raise UsageError(
+        raise SheetTooLarge(
             f"the sheet would be {width:,} × {height:,} pixels (at most {LONGEST_SIDE:,} a side"
             f" and {MOST_PIXELS // 10**6} million)",
             hint="choose with --rows, --columns and --where, or a smaller --cell-size",

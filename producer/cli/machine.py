@@ -24,6 +24,7 @@ from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch
+    from common.matrix import Matrix
     from producer.local import LocalWorkers
     from producer.resolve import Resolved
     from producer.watch import Status
@@ -52,8 +53,8 @@ def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -
 
     FILE is a batch file, or - for standard input; --prompt renders without one. A broker,
     workers and a folder as the store are started and ended with it; nothing is installed or
-    configured first. Leaves DIR/grid.png and DIR/images. The same command again renders only
-    what is new.
+    configured first. Leaves DIR/images and, unless a sheet would be too large to open,
+    DIR/grid.png. The same command again renders only what is new.
 
     \b
       gridfarm render batch.yaml
@@ -154,13 +155,12 @@ def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[
 def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
     from common.matrix import Matrix
     from producer.cli.batches import status_json, status_text
-    from producer.cli.pictures import all_rows, write_grid
     from producer.fetch import fetch
 
     matrix = Matrix(document)
     fetch(matrix, farm.store, folder / "images")
-    sheets = write_grid(farm, matrix, seen.batch, folder / "grid.png", rows=all_rows(matrix))
-    data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0])}
+    sheets = _sheets(farm, matrix, seen.batch, folder)
+    data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0]) if sheets else None}
     if farm.out.as_json:
         farm.out.result(data, "")
         return
@@ -170,20 +170,40 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
     farm.out.result(data, "\n".join([text, *_next_steps(matrix, sheets, folder)]))
 
 
-def _next_steps(matrix: Any, sheets: list[Path], folder: Path) -> list[str]:
+def _sheets(farm: Farm, matrix: Matrix, batch_id: str, folder: Path) -> list[Path]:
+    """None if they would be too large: every picture is there, so that is no failure."""
+    from producer.cli.pictures import all_rows, write_grid
+    from producer.grid import SheetTooLarge
+
+    try:
+        return write_grid(farm, matrix, batch_id, folder / "grid.png", rows=all_rows(matrix))
+    except SheetTooLarge as too_large:
+        farm.out.say(f"no grid is drawn: {too_large.message}")
+        return []
+
+
+def _next_steps(matrix: Matrix, sheets: list[Path], folder: Path) -> list[str]:
     images = sorted((folder / "images").rglob("*.png"))
-    varying = [axis.name for axis in matrix.axes if axis.__len__() > 1]
-    lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)]
+    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)] if sheets else []
     lines += ["", "Try next:"]
     gridfarm = _as_called()
     if images:
         lines.append(f"  {gridfarm} show {_quoted(images[0])}")
+    if not sheets:
+        return [*lines, f"  {gridfarm} grid @last {_a_part(matrix)}"]
     lines.append(f"  {gridfarm} open @last")
     if len(varying) > 1:
         rows, columns = varying[-1], ",".join(varying[:-1])
         turned = f"--rows {rows} --columns {columns} -o {_quoted(folder / 'turned.png')}"
         lines.append(f"  {gridfarm} grid @last {turned}")
     return lines
+
+
+def _a_part(matrix: Matrix) -> str:
+    """Options that draw the first value of the longest axis alone."""
+    longest = max(matrix.axes, key=lambda axis: len(axis))
+    return f"--where {shlex.quote(f'{longest.name}={next(longest.labels())}')}"
 
 
 def _as_called() -> str:

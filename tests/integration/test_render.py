@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.spec import load_batch_file
+from common.store import open_store
+from producer.resolve import resolve_offline
+from tests.orders import put_pictures
 from tests.servers import free_port, valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -86,6 +90,21 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     assert "4 pictures to render, 8 stored already" in said
     assert len(pictures(out)) == 12
     assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
+
+
+def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:
+    """It has its pictures. What is said instead of a grid is a command that draws a part."""
+    file, out = tmp_path / "large.yaml", tmp_path / "out"
+    file.write_text("name: large\nmodel: tiny\nprompts: [a wolf]\nseeds: 1..320\n")
+    batch = resolve_offline(load_batch_file(file, base_dir=tmp_path), None)
+    put_pictures(open_store(str(out / "store")), batch, range(320))
+    answer, said = ended(start(str(file), "--out", str(out), "--json"), 0)
+    answer = json.loads(answer.splitlines()[-1])
+    assert (answer["done"], answer["grid"]) == (320, None)
+    assert "no grid is drawn: the sheet would be" in said
+    shown, _ = ended(start(str(file), "--out", str(out)), 0)
+    assert "The grid" not in shown
+    assert "grid @last --where seed=1\n" in shown
 
 
 def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
