@@ -23,7 +23,9 @@ Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
 SIZES = ("size", "original_size", "target_size", "crop")
-SMALLER = 8
+SMALLER, MULTIPLE = 8, 8
+"""How much smaller the tiny model's pictures are, and what their sides are multiples of."""
+
 SMALLEST = 512 * 512
 """Pixels of the smallest picture that was meant for SDXL."""
 
@@ -55,6 +57,8 @@ def _check(model: str) -> None:
 
 
 def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
+    if _models(file.batch) == {TINY}:
+        return file
     on_gpu = bool(visible_gpus())
     batch = _map_settings(file.batch, lambda settings: _tiny_settings(settings, on_gpu))
     sources, hub_loras = _tiny_loras(file, cache_dir)
@@ -65,6 +69,10 @@ def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
         lora_sources=sources,
         notes=tuple(note for note in file.notes if "noise" not in note),
     )
+
+
+def _models(batch: Batch) -> set[JsonValue]:
+    return {layer["model"] for layer in layers(batch.settings, batch.axes) if "model" in layer}
 
 
 def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
@@ -88,7 +96,9 @@ def _eighth(name: str, value: JsonValue) -> JsonValue:
     width, height = map(int, str(value).split("x"))
     if name == "size" and width * height < SMALLEST:
         return value
-    return "x".join(str(max(8, round(side / 64) * 8)) for side in (width, height))
+    return "x".join(
+        str(max(1, round(side / SMALLER / MULTIPLE)) * MULTIPLE) for side in (width, height)
+    )
 
 
 def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[str]]:

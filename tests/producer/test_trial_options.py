@@ -318,6 +318,12 @@ class TestTiny:
         assert {cell.job.crop for cell in found} == {Crop(top=8, left=1)}
         assert "--model tiny: sizes are an eighth of the file's, since it draws 128x128" in said
 
+    def test_a_file_for_the_tiny_model_stays_as_it_is(self, tmp_path: Path) -> None:
+        """Its sizes were meant."""
+        file, said = load("prompts: [a]\nmodel: tiny\nsettings: {size: 512x512}"), []
+        assert with_model(file, "tiny", said.append, tmp_path) == file
+        assert said == []
+
     def test_without_a_size_nothing_is_said_of_it(self, tmp_path: Path) -> None:
         said: list[str] = []
         [cell] = cells(with_model(load("prompts: [a]"), "tiny", said.append, tmp_path).batch)
