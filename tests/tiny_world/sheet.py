@@ -1,45 +1,66 @@
-"""`python -m tests.tiny_world.sheet FOLDER FILE.png`: prompts down, seeds across.
+"""`python -m tests.tiny_world.sheet FOLDER FILE.png`: what a base draws, for the model card.
 
-A mark in the corner says what the judge does: green for right in every word, red for not.
+A row for each prompt, seeds across. The line below a picture says what the judge does: green
+for right in every word, red for not.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.tiny_world.evaluate import pictures, scenes
 from tests.tiny_world.judge import verdict
-from worker.tiny.world.scene import Scene
+from worker.tiny.world.captions import caption
 
-SEEDS, MARK = 8, 6
-RIGHT, NOT = (40, 170, 60), (220, 40, 40)
+ROWS = {"trained": 6, "held out": 3, "pairs": 3}
+"""Prompts of each kind."""
 
-
-def marked(picture: np.ndarray, wish: Scene) -> np.ndarray:
-    """With the judge's mark at its lower right corner."""
-    right = all(verdict(picture, wish).values())
-    picture = picture.copy()
-    picture[-MARK:, -MARK:] = RIGHT if right else NOT
-    return picture
+SEEDS, SIDE, GAP, MARGIN = 8, 128, 8, 24
+CAPTION, MARK = 26, 4
+RIGHT, NOT, INK, PALE = (40, 160, 70), (220, 40, 40), (30, 30, 30), (130, 130, 130)
 
 
 def sheet(pipe: StableDiffusionXLPipeline, guidance: float = 5.0) -> Image.Image:
-    """Six trained combinations, three that were held out, three pairs."""
-    wishes = [*scenes("trained", 6), *scenes("held out", 3), *scenes("pairs", 3)]
-    repeated = [wish for wish in wishes for _ in range(SEEDS)]
+    wishes = [(wish, kind) for kind, count in ROWS.items() for wish in scenes(kind, count)]
+    repeated = [wish for wish, _ in wishes for _ in range(SEEDS)]
     drawn = pictures(pipe, repeated, guidance)
-    cells = np.stack([marked(p, w) for p, w in zip(drawn, repeated, strict=True)])
-    rows = cells.reshape(len(wishes), SEEDS, 128, 128, 3)
-    return Image.fromarray(rows.transpose(0, 2, 1, 3, 4).reshape(len(wishes) * 128, -1, 3))
+    cells = iter(
+        (Image.fromarray(picture), all(verdict(picture, wish).values()))
+        for picture, wish in zip(drawn, repeated, strict=True)
+    )
+    high = CAPTION + SIDE + MARK + 2 * GAP
+    whole = Image.new(
+        "RGB",
+        (2 * MARGIN + SEEDS * (SIDE + GAP) - GAP, 2 * MARGIN + len(wishes) * high - 2 * GAP),
+        "white",
+    )
+    for number, (wish, kind) in enumerate(wishes):
+        row = list(islice(cells, SEEDS))
+        _draw_row(whole, MARGIN + number * high, caption(wish), kind, row)
+    return whole
+
+
+def _draw_row(
+    whole: Image.Image, top: int, prompt: str, kind: str, row: list[tuple[Image.Image, bool]]
+) -> None:
+    on, face = ImageDraw.Draw(whole), ImageFont.load_default(16)
+    on.text((MARGIN, top), prompt, INK, face)
+    if kind == "held out":
+        after = MARGIN + on.textlength(f"{prompt}   ", face)
+        on.text((after, top), "a combination never trained on", PALE, face)
+    for column, (picture, right) in enumerate(row):
+        left, below = MARGIN + column * (SIDE + GAP), top + CAPTION + SIDE
+        whole.paste(picture, (left, top + CAPTION))
+        on.rectangle((left, below + 2, left + SIDE - 1, below + 1 + MARK), RIGHT if right else NOT)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
     loaded = StableDiffusionXLPipeline.from_pretrained(Path(sys.argv[1]), dtype=torch.float32)
-    sheet(loaded).save(sys.argv[2])
+    sheet(loaded).save(sys.argv[2], optimize=True)
