@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 from pydantic import JsonValue
@@ -24,6 +22,7 @@ from pydantic import JsonValue
 from common.errors import BadInput, SuspectPicture
 from common.job import Job
 from worker.assets import Assets
+from worker.logs import quieten
 from worker.pipelines import Base, Pipelines, Refiner, scheduler
 from worker.prompts import PromptEncoder, check_readable
 from worker.stages import Stage, base_stage, refiner_stage
@@ -89,7 +88,7 @@ class Renderer:
         self._pipelines = Pipelines(assets, self.device)
         self._prompts = PromptEncoder()
         self._lock = threading.RLock()
-        _quieten()
+        quieten()
 
     @property
     def device_name(self) -> str:
@@ -299,10 +298,3 @@ def _cuda_numerics() -> dict[str, JsonValue]:
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-
-
-def _quieten() -> None:
-    """The libraries' own bars and advice; what matters is raised."""
-    for logging in (diffusers.utils.logging, transformers.utils.logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()

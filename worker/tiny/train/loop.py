@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
+from worker.logs import quieten
 from worker.tiny.train.muon import Muon
 
 WARM_UP = 60
@@ -39,6 +40,7 @@ def _one_of_them(
     rank: int, meeting: Path, work: Callable[..., None], folder: Path, *more: object
 ) -> None:
     torch.set_num_threads(1)
+    quieten()
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting.resolve()}", rank=rank, world_size=PROCESSES
     )
@@ -96,7 +98,7 @@ class Stage:
             optimizer.zero_grad(set_to_none=True)
         self._step += 1
         self._move_average()
-        return float(value)
+        return float(value.detach())
 
     def _average_gradients(self) -> None:
         """Over the processes; too large ones are made smaller."""
