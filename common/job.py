@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RENDERER_EPOCH = 1
 """Raised when the renderer starts to draw other pixels for an unchanged Job."""
 
-TINY_BASE = "tiny@2"
-TINY_REFINER = "tiny-refiner@2"
+TINY_BASE = "tiny@3"
+TINY_REFINER = "tiny-refiner@3"
 """The tiny SDXL's revision: raised with any change of its weights."""
 
 MODEL_REF = (

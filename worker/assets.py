@@ -2,7 +2,7 @@
 
     <cache>/assets/<sha256>[.safetensors]   LoRAs, checkpoints, files of model folders
     <cache>/trees/<sha256>/                 model folders, by the hash of their manifest
-    <cache>/tiny@2/                         the tiny SDXL
+    <cache>/tiny@3/                         the tiny SDXL
 
 Models of the hub lie in the hub's own cache (worker.hub). Everything appears whole or not at
 all, and is verified before: threads and processes that share a cache never see half a file.

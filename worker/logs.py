@@ -65,13 +65,3 @@ def set_up_logging(form: str) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Containers run as root; the queue carries JSON only, which is what the warning is about.
     warnings.filterwarnings("ignore", message=".*superuser privileges")
-
-
-def quieten() -> None:
-    """diffusers' and transformers' own bars and advice; what matters is raised."""
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()

@@ -17,6 +17,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers import (
     AutoencoderKL,
     StableDiffusionXLImg2ImgPipeline,
@@ -257,3 +258,10 @@ def _load_errors(ref: str) -> Iterator[None]:
             f"the model {ref} cannot be loaded: {reason}",
             hint="it takes a complete SDXL in diffusers' folder layout, or a checkpoint file",
         ) from error
+
+
+def quieten() -> None:
+    """The libraries' own bars and advice; what matters is raised."""
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()

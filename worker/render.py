@@ -22,8 +22,7 @@ from pydantic import JsonValue
 from common.errors import BadInput, SuspectPicture
 from common.job import Job
 from worker.assets import Assets
-from worker.logs import quieten
-from worker.pipelines import Base, Pipelines, Refiner, scheduler
+from worker.pipelines import Base, Pipelines, Refiner, quieten, scheduler
 from worker.prompts import PromptEncoder, check_readable
 from worker.stages import Stage, base_stage, refiner_stage
 

@@ -270,7 +270,7 @@ def test_a_terminal_is_told_nothing() -> None:
 
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
-    document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@2"
+    document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@3"
     lines = _as_file("night-00000000", read(document)).splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)

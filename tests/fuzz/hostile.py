@@ -33,7 +33,7 @@ TEXTS = [
     "../../etc/passwd", "/etc/passwd", "..\\..\\x", "a/../b", "CON", "~root", "x" * LONG,
     "1e999", "NaN", "-0", "9" * 5000, "99999999x99999999", "0x0", "100000x100000", "8x8",
     "0..99999999999999999999", "0..1 by 0", "5..1", "0..1e9", "0..2 by 1e-9", "> 1e999", "!a",
-    "tree:" + "0" * 64, "file:" + "f" * 64, "a/..@" + "0" * 40, "tiny@2", "tiny@999999", "sdxl",
+    "tree:" + "0" * 64, "file:" + "f" * 64, "a/..@" + "0" * 40, "tiny@3", "tiny@999999", "sdxl",
     "(" * 300, "{a}" * 900, "{{", "{a|b}", '("a", "b").blend(1)', "<lora:x:1>", "()++",
     "!!python/object/apply:os.system", "<<", "__proto__", "__class__", "gridfarm", "active/x",
 ]  # fmt: skip
@@ -249,7 +249,7 @@ def messages(draw: st.DrawFn, batch_id: str) -> bytes:
 
 @cache
 def _stored_job() -> Job:
-    return Job(model="tiny@2", dtype="fp32", prompt="a wolf", seed=7, width=64, height=64, steps=2,
+    return Job(model="tiny@3", dtype="fp32", prompt="a wolf", seed=7, width=64, height=64, steps=2,
                guidance_scale=5)  # fmt: skip
 
 

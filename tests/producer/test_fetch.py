@@ -24,7 +24,7 @@ def matrix(*prompts: str, variants: tuple[str, ...] = ("base",)) -> Matrix:
     variant = [{"label": label, "settings": {}} for label in variants]
     axes = ({"name": "prompt", "values": prompt}, {"name": "variant", "values": variant})
     loaded = tuple(Axis.model_validate(axis) for axis in axes)
-    return Matrix(Batch(name="b", settings=SETTINGS, axes=loaded, models={"tiny": "tiny@2"}))
+    return Matrix(Batch(name="b", settings=SETTINGS, axes=loaded, models={"tiny": "tiny@3"}))
 
 
 def render(cells: Matrix, store: Store, *, only: set[int] | None = None) -> None:

@@ -21,7 +21,7 @@ def axis(name: str, values: dict[str, dict[str, object]]) -> Axis:
 
 
 def paths(*axes: Axis | RangeAxis) -> list[str]:
-    batch = Batch(name="b", settings=SETTINGS, axes=axes, models={"tiny": "tiny@2"})
+    batch = Batch(name="b", settings=SETTINGS, axes=axes, models={"tiny": "tiny@3"})
     matrix = Matrix(batch)
     return [str(path) for _, path in cell_paths(matrix, matrix)]
 

@@ -3,8 +3,9 @@
 The claim: a LoRA that has learnt what wrong pictures look like, with "wrong" as the negative
 prompt, makes pictures better. The farm renders article.yaml, where either is there or not, and
 the judge says of every picture whether it shows what its prompt says. Printed is, for each
-guidance scale, the share of correct pictures in the four cells and how far the three others lie
-from the base, on the same prompts and seeds. The same command again renders only what is new.
+guidance scale, the share of correct pictures in the four cells, how far the three others lie from
+the base, on the same prompts and seeds, and what the LoRA adds to the negative prompt. The same
+command again renders only what is new.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ def _store(folder: Path) -> FolderStore:
 def judged(matrix: Matrix, folder: Path) -> Verdicts:
     """Every picture by its own prompt."""
     verdicts: Verdicts = defaultdict(lambda: defaultdict(list))
-    for cell in matrix:
+    for number, cell in enumerate(matrix, 1):
+        if number % 400 == 0:
+            print(f"judged {number:,} of {len(matrix):,}", file=sys.stderr)
         name = CELLS[cell.labels["negative_prompt"], cell.labels["loras"]]
         verdicts[cell.labels["guidance_scale"]][name].append(_words(cell, folder))
     return verdicts
@@ -120,13 +123,18 @@ def table(verdicts: Verdicts) -> str:
 
 def _block(scale: str, cells: dict[str, list[Words]]) -> Iterator[str]:
     heading = "correct", "against base", "p", "pictures that fail in"
-    yield "{:<19}{:<24}{:<27}{:<8}{}".format(f"guidance {scale}", *heading)
+    yield "{:<19}{:<24}{:<27}{:<10}{}".format(f"guidance {scale}", *heading)
     base = [correct(words) for words in cells["base"]]
     for name in CELLS.values():
         right = [correct(words) for words in cells[name]]
         against = _against(base, right) if name != "base" else ("", "")
         columns = _share(right), *against, _failures(cells[name])
-        yield "{:<19}{:<24}{:<27}{:<8}{}".format(f"  {name}", *columns).rstrip()
+        yield "{:<19}{:<24}{:<27}{:<10}{}".format(f"  {name}", *columns).rstrip()
+    negative, both = (
+        [correct(w) for w in cells[n]] for n in ("negative prompt", "LoRA + negative")
+    )
+    difference, p = _against(negative, both)
+    yield f"  the LoRA beside the negative prompt:      {difference}  {p}"
 
 
 def _share(right: list[bool]) -> str:
@@ -152,7 +160,7 @@ def heading(options: Namespace, batch: dict[str, Any]) -> str:
         f" negative prompt {json.dumps(options.negative)}\n"
         f"{options.count} prompts of trained combinations, each with its seed; {settings}\n"
         "shares of correct pictures and their differences with 95% intervals (Wilson; Newcombe,"
-        " paired);\np is McNemar's, exact\n"
+        " paired);\np is McNemar's, exact, and not corrected for how many there are\n"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.tiny_world.fit import length, nearest
-from tests.tiny_world.pieces import Piece, pieces
+from tests.tiny_world.pieces import DIFFERENT, Piece, eroded, holes, pieces, spots
 from worker.tiny.world.captions import EVERYTHING, Said
 from worker.tiny.world.drawing import styled
 from worker.tiny.world.glorp import TURQUOISE
@@ -37,7 +37,8 @@ BORDER = 3
 class SeenThing:
     """A piece of the picture and the ideal thing that comes closest to it.
 
-    `off` and `soft` are in pixels per pixel of outline, `rough` is a deviation of colours.
+    `off` and `soft` are in pixels per pixel of outline, `rough` is a deviation of colours,
+    `spots` are places of another colour in its surface.
     """
 
     thing: Thing
@@ -45,6 +46,7 @@ class SeenThing:
     off: float
     soft: float
     rough: float
+    spots: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def verdict(picture: np.ndarray, wish: Scene, said: Said = EVERYTHING) -> dict[s
         "outline": all(t.off <= OUTLINE_LIMIT and t.soft <= SOFT_LIMIT for t in seen.things),
         "clean": seen.rough <= FLAT_LIMIT
         and not seen.specks
-        and all(t.rough <= FLAT_LIMIT for t in seen.things),
+        and all(t.rough <= FLAT_LIMIT and not t.spots for t in seen.things),
     }
     pairs = list(zip(things, wish.things, strict=False))
     if said.background:
@@ -168,7 +170,10 @@ def _thing(colours: Array, background: Array, piece: Piece, outline: bool) -> Se
     thing, off = nearest(covered, piece, outline)
     mixed = float(((covered > 0.1) & (covered < 0.9)).sum())
     soft = mixed / length(thing, covered.shape[0], outline)
-    return SeenThing(thing, colour, off, soft, _rough(colours[piece.core], colour))
+    # Further in than `core`: at tips and corners an outline's mixed colours reach into that.
+    foreign = eroded(piece.core) & (np.linalg.norm(colours - colour, axis=-1) > DIFFERENT)
+    found = spots(foreign) + (0 if outline else holes(covered > 0.5))
+    return SeenThing(thing, colour, off, soft, _rough(colours[piece.core], colour), found)
 
 
 def _rough(colours: Array, mean: Array) -> float:
@@ -180,14 +185,14 @@ SKIN = 0.02
 """The share of the picture that a glorp's skin takes up at least."""
 
 
-def is_glorp(picture: np.ndarray) -> bool:
-    """Whether there is turquoise skin with two white eyes in it; `picture` is uint8."""
+def is_glorp(picture: np.ndarray, style: str | None = None) -> bool:
+    """Whether there is skin of a glorp's turquoise, in that style, with two white eyes in it;
+    `picture` is uint8."""
     colours = picture.astype(np.float32) / 255
-    skin = np.linalg.norm(colours - np.array(TURQUOISE, np.float32), axis=-1) < 0.2
+    skin = np.linalg.norm(colours - styled(TURQUOISE, style), axis=-1) < 0.2
     if skin.mean() < SKIN:
         return False
     rows, columns = np.flatnonzero(skin.any(1)), np.flatnonzero(skin.any(0))
     inside = colours[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     eyes, _ = pieces((inside.min(-1) > 0.75).astype(np.float32), least=8)
-    touching = [eye for eye in eyes if eye.top > 0 and eye.bottom < inside.shape[0]]
-    return len(touching) == 2
+    return sum(eye.top > 0 and eye.bottom < inside.shape[0] for eye in eyes) == 2

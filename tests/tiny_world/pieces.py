@@ -41,18 +41,30 @@ def pieces(distance: Array, least: int = LEAST) -> tuple[list[Piece], int]:
     return [_piece(labels == number, distance) for number in large], specks
 
 
+def spots(mask: Mask) -> int:
+    """How many pieces of a mask are more than a stray pixel or two."""
+    return int((np.bincount(label(mask).ravel())[1:] >= SPECK).sum())
+
+
+def holes(mask: Mask) -> int:
+    """How many spots of what is not in the mask lie inside it."""
+    around = label(~mask)
+    edge = np.concatenate([around[0], around[-1], around[:, 0], around[:, -1]])
+    return spots(~mask & ~np.isin(around, edge))
+
+
 def _piece(mask: Mask, distance: Array) -> Piece:
     strength = np.quantile(distance[mask], 0.7)
     half = mask & (distance > strength / 2)
-    core = mask & (distance > 0.5 * strength) & _eroded(half)
+    core = mask & (distance > 0.5 * strength) & eroded(half)
     if core.sum() < 12:
         core = half & (distance > 0.85 * strength)
     rows, columns = np.flatnonzero(half.any(1)), np.flatnonzero(half.any(0))
-    near = ~_eroded(~mask, 2)
+    near = ~eroded(~mask, 2)
     return Piece(core, near, columns[0], columns[-1] + 1, rows[0], rows[-1] + 1)
 
 
-def _eroded(mask: Mask, times: int = 2) -> Mask:
+def eroded(mask: Mask, times: int = 2) -> Mask:
     """Without the pixels at its edge; the picture's border is no edge."""
     for _ in range(times):
         padded = np.pad(mask, 1, mode="edge")

@@ -6,7 +6,7 @@ for right in every word, red for not.
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.tiny_world.evaluate import pictures, scenes
+from tests.tiny_world.evaluate import base, pictures, scenes
 from tests.tiny_world.judge import verdict
 from worker.tiny.world.captions import caption
 
@@ -61,6 +61,9 @@ def _draw_row(
 
 
 if __name__ == "__main__":
+    parser = ArgumentParser("python -m tests.tiny_world.sheet", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the base, in the hub's layout")
+    parser.add_argument("file", type=Path, help="the PNG to write")
+    options = parser.parse_args()
     torch.set_num_threads(2)
-    loaded = StableDiffusionXLPipeline.from_pretrained(Path(sys.argv[1]), dtype=torch.float32)
-    sheet(loaded).save(sys.argv[2], optimize=True)
+    sheet(base(options.folder)).save(options.file, optimize=True)

@@ -9,7 +9,7 @@ FOLDER is what `python -m worker.tiny.train` made. Each variant is a folder of i
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,10 @@ import torch
 from worker.tiny.train import base, latents, loras
 from worker.tiny.train.base import Drawer, denoising_loss
 from worker.tiny.train.loop import PROCESSES, Stage, together
-from worker.tiny.train.samples import Sample, sample, wrong
+from worker.tiny.train.samples import TOLD, Sample, sample, wrong
+from worker.tiny.world.captions import caption, some
+from worker.tiny.world.drawing import draw
+from worker.tiny.world.scene import FLAWS, single
 
 SAMPLES, STEPS, BATCH, RATE = 8192, 500, 64, 1e-3
 BADLY = 0.5
@@ -45,9 +48,9 @@ def badly(number: int) -> Sample:
     rng = np.random.default_rng([34, number])
     if rng.random() > BADLY:
         return sample(number)
-    spoilt = all_wrong(number)
-    text = (spoilt.caption or "").removesuffix(", wrong").removesuffix("wrong")
-    return replace(spoilt, caption=text or None)
+    scene, flaw = single(rng), str(rng.choice(FLAWS))
+    picture = draw(replace(scene, flaws=(flaw,)), rng)
+    return Sample((picture * 255 + 0.5).astype(np.uint8), caption(scene, some(rng)), TOLD)
 
 
 def main(folder: Path) -> None:
@@ -57,6 +60,8 @@ def main(folder: Path) -> None:
         _linked(variant / "vae", folder / "vae")
     _linked(own / "base", folder / "base")
     for name, recipe in LORAS.items():
+        if recipe.sample is wrong:
+            _linked(own / f"latents-{name}.pt", folder / "latents-wrong.pt")
         loras.make(own, name, recipe)
     if not (worse / "base").exists():
         _linked(worse / "good", folder / "base")
@@ -68,7 +73,7 @@ def main(folder: Path) -> None:
 def _train(folder: Path) -> None:
     torch.manual_seed(5)
     model, learnt = Drawer.trained(folder / "good"), latents.load(folder, "latents")
-    stage = Stage("base", model, folder, steps=STEPS, rate=RATE, batch=BATCH, ends=base.ENDS)
+    stage = Stage("base", model, folder, steps=STEPS, rate=RATE, ends=base.ENDS)
     stage.run(lambda _: denoising_loss(model, learnt.some(BATCH // PROCESSES)))
     if stage.rank == 0:
         base.save(model, folder)
@@ -76,8 +81,10 @@ def _train(folder: Path) -> None:
 
 def _linked(link: Path, target: Path) -> None:
     if not link.exists():
-        link.symlink_to(target.resolve(), target_is_directory=True)
+        link.symlink_to(target.resolve())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = ArgumentParser("python -m tests.tiny_world.variants", description=__doc__)
+    parser.add_argument("folder", type=Path, help="what the training made")
+    main(parser.parse_args().folder)

@@ -244,7 +244,7 @@ def test_how_much_is_said_in_words(total: int, done: int, said: str) -> None:
     ("ref", "name"),
     [
         (MODEL, "someone/model"),
-        ("tiny@2", "tiny"),
+        ("tiny@3", "tiny"),
         (f"tree:{'ab' * 32}", "model folder abababababab"),
         (f"file:{'ab' * 32}", "checkpoint abababababab"),
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,7 @@ from tests.tiny_world.wishes import wish
 from tests.worker.engine import job, put, use
 from worker.render import Renderer
 from worker.tiny.world.captions import caption
-from worker.tiny.world.drawing import styled
-from worker.tiny.world.scene import PALETTE, Scene, combinations, single
+from worker.tiny.world.scene import PALETTE, STYLES, Scene, combinations, single
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,12 @@ def judged(
     ]
 
 
+@pytest.fixture(scope="module")
+def usual(renderer: Renderer) -> list[dict[str, bool]]:
+    """The verdicts on 24 pictures at guidance 5."""
+    return judged(renderer, scenes(24))
+
+
 def saturation(picture: np.ndarray) -> float:
     """Mean distance between a pixel's strongest and weakest channel, 0 … 1."""
     return float(np.ptp(picture.astype(np.float32), axis=-1).mean() / 255)
@@ -70,25 +76,27 @@ def saturation(picture: np.ndarray) -> float:
 def nearness(picture: np.ndarray, colour: str) -> float:
     """How little the largest thing differs from a colour of the palette: 0 is that colour."""
     things = look(picture).things
-    return -float(np.linalg.norm(things[0].colour - styled(PALETTE[colour], None)))
+    return -float(np.linalg.norm(things[0].colour - PALETTE[colour])) if things else -2.0
 
 
-def test_words_are_obeyed(renderer: Renderer) -> None:
+def test_words_are_obeyed(usual: list[dict[str, bool]]) -> None:
     """24 pictures of 24 prompts: shape, colours, size and position as the prompt says."""
     words = Counter[str]()
-    for right in judged(renderer, scenes(24)):
+    for right in usual:
         words.update(word for word, ok in right.items() if ok)
     seen = {word: words[word] for word in ("shape", "colour", "background", "size", "position")}
     assert min(seen.values()) >= 19, seen
 
 
-def test_guidance_makes_pictures_right(renderer: Renderer) -> None:
+def test_guidance_makes_pictures_right(renderer: Renderer, usual: list[dict[str, bool]]) -> None:
     """Of 24, more are correct at guidance 3 than at 1, and at 5 not many fewer than at 3."""
-    right = {
-        scale: sum(map(correct, judged(renderer, scenes(24), guidance_scale=scale)))
-        for scale in (1.0, 3.0, 5.0)
-    }
-    assert right[1.0] + 3 <= right[3.0] <= right[5.0] + 4, right
+    verdicts = (
+        judged(renderer, scenes(24), guidance_scale=1.0),
+        judged(renderer, scenes(24), guidance_scale=3.0),
+        usual,
+    )
+    one, three, five = (sum(map(correct, words)) for words in verdicts)
+    assert one + 3 <= three <= five + 4, (one, three, five)
 
 
 def test_a_seed_moves_the_thing_and_keeps_the_words(renderer: Renderer) -> None:
@@ -140,7 +148,7 @@ def test_a_style_grows_with_the_loras_scale(renderer: Renderer, loras: dict[str,
     """Four seeds, each paler at every step; off is off, bit for bit, and after the LoRA too."""
     for seed in range(4):
         plain = drawn(renderer, STAR, seed)
-        paler = [drawn(renderer, STAR, seed, loras=(use(loras["pastel"], s),)) for s in (0.7, 1)]
+        paler = [drawn(renderer, STAR, seed, loras=(use(loras["pastel"], s),)) for s in (0.5, 1)]
         off = drawn(renderer, STAR, seed, loras=())
         colours = [saturation(picture) for picture in (plain, *paler)]
         assert colours[0] - 0.03 > colours[1] > colours[2] + 0.03, colours
@@ -156,15 +164,40 @@ def test_two_loras_both_show(renderer: Renderer, loras: dict[str, str]) -> None:
     alone = [drawn(renderer, prompt, seed, loras=glorp) for seed in seeds]
     together = [drawn(renderer, prompt, seed, loras=both) for seed in seeds]
     assert sum(map(is_glorp, alone)) >= 4
-    assert all(t.mean() > a.mean() for t, a in zip(together, alone, strict=True))
+    assert sum(is_glorp(picture, "pastel") for picture in together) >= 4
+    assert not any(is_glorp(picture, "pastel") for picture in alone)
 
 
-def test_base_and_refiner_hand_over_without_a_seam(renderer: Renderer) -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_is_drawn(renderer: Renderer, style: str) -> None:
+    """Of eight pictures most show the right thing in that style, and none without it."""
+    wished = [replace(scene, style=style) for scene in scenes(8)]
+    in_style = plain = 0
+    for number, scene in enumerate(wished):
+        picture = drawn(renderer, caption(scene), 900 + number)
+        words = verdict(picture, scene)
+        in_style += all(words[word] for word in ("shape", "colour", "background"))
+        plain += correct(verdict(picture, replace(scene, style=None)))
+    assert in_style >= 5, in_style
+    assert plain <= 1, plain
+
+
+@pytest.mark.parametrize("flaw", ["blurry", "noisy"])
+def test_a_flaw_is_drawn(renderer: Renderer, flaw: str) -> None:
+    """Eight pictures that are asked for with it: hardly any is clean and sharp."""
+    words = [
+        verdict(drawn(renderer, f"{caption(scene)}, {flaw}", 900 + number), scene)
+        for number, scene in enumerate(scenes(8))
+    ]
+    assert sum(map(correct, words)) <= 2
+
+
+def test_base_and_refiner_hand_over_without_a_seam(
+    renderer: Renderer, usual: list[dict[str, bool]]
+) -> None:
     """Twelve pictures that the refiner ends show what the base alone draws."""
     refined = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
-    wished = scenes(12)
-    alone = sum(map(correct, judged(renderer, wished)))
-    handed_over = sum(map(correct, judged(renderer, wished, **refined)))
-    assert handed_over >= alone - 2
+    handed_over = sum(map(correct, judged(renderer, scenes(12), **refined)))
+    assert handed_over >= sum(map(correct, usual[:12])) - 2
     one, other = (drawn(renderer, STAR, 3, **more).astype(int) for more in ({}, refined))
     assert 0 < np.abs(one - other).mean() < 6

@@ -21,7 +21,7 @@ from worker import tiny
 from worker.render import Renderer
 
 ROOT = Path(__file__).parents[2]
-REVISION = ("tiny@2", "7c9d374a0c470bd9")
+REVISION = ("tiny@3", "a38f750fe8742122")
 CARD = ("README.md", "sheet.png")
 FROM_THE_BASE = {
     "text_encoder_2/config.json",
@@ -160,7 +160,7 @@ def test_a_lora_is_seen_and_scales(renderer: Renderer, engine_store: Store, name
         renderer.render(job(**plain, loras=(use(lora, scale),) if scale else ())).image
         for scale in (0, 0.5, 1.0)
     ]
-    assert distance(images[0], images[2]) > 3
+    assert distance(images[0], images[2]) > 2
     assert not same(images[0], images[1])
     assert not same(images[1], images[2])
 

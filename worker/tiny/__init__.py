@@ -32,6 +32,7 @@ def cached(cache_dir: Path) -> Path:
         cache_dir.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{TINY_BASE}-", dir=cache_dir))
         build(partial)
+        partial.chmod(0o755)  # a temporary folder is its owner's alone; a cache may be shared
         _rename(partial, folder)
     return folder
 

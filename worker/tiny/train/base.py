@@ -17,9 +17,10 @@ from worker.tiny.train import latents
 from worker.tiny.train.loop import PROCESSES, Stage, together
 from worker.tiny.train.models import base_unet, quiet_start, scheduler, text_encoders, vae
 from worker.tiny.train.tokenizer import tokenizer
+from worker.tiny.train.whole import whole
 
-SAMPLES, STEPS, BATCH, RATE = 24_576, 4500, 64, 3e-3
-ENDS = ("conv_in", "conv_out", "embedding", "embed")
+SAMPLES, STEPS, BATCH, RATE = 24_576, 5000, 64, 3e-3
+ENDS = ("conv_in", "conv_out", "embed")
 SNR_LIMIT = 5.0
 LAYOUT = 0.1
 """What an error in the picture counts where there is next to nothing but noise. With min-SNR alone
@@ -73,7 +74,7 @@ def _train(folder: Path) -> None:
     """One of the processes: trains and saves."""
     torch.manual_seed(2)
     model, learnt = Drawer(), latents.load(folder, "latents")
-    stage = Stage("base", model, folder, steps=STEPS, rate=RATE, batch=BATCH, ends=ENDS)
+    stage = Stage("base", model, folder, steps=STEPS, rate=RATE, ends=ENDS)
     stage.run(lambda _: denoising_loss(model, learnt.some(BATCH // PROCESSES)))
     if stage.rank == 0:
         save(model, folder)
@@ -84,8 +85,8 @@ def denoising_loss(
     of: latents.Learnt,
     until: int = TIMESTEPS,
 ) -> torch.Tensor:
-    """Squared error of what is predicted of the noise in `of.latents`, at timesteps below
-    `until`, so weighted that none counts above five in the picture, and none next to nothing."""
+    """Mean squared error of the predicted noise, at timesteps below `until`, times
+    (SNR + LAYOUT, at most SNR_LIMIT) / SNR."""
     clean, noise = of.latents.float(), torch.randn(of.latents.shape)
     times = ((torch.rand(1) + torch.arange(len(of)) / len(of)) % 1 * until).long()
     share = scheduler().alphas_cumprod[times]
@@ -112,4 +113,5 @@ def save(model: Drawer, folder: Path) -> None:
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
-    pipe.to(dtype=torch.float16).save_pretrained(folder / "base")
+    with whole(folder / "base") as unfinished:
+        pipe.to(dtype=torch.float16).save_pretrained(unfinished)

@@ -12,11 +12,15 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
+from worker.tiny.train.loop import PROCESSES
 from worker.tiny.train.models import VAE_SCALE
+from worker.tiny.train.progress import counted
 from worker.tiny.train.samples import Sample, sample
 from worker.tiny.train.tokenizer import tokenizer
+from worker.tiny.train.whole import whole
 
 PART = 256
+"""Samples that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,23 @@ def make(
     file = folder / f"{name}.pt"
     if file.exists():
         return
-    work = partial(_part, folder / "vae", draw)
-    with ProcessPoolExecutor(2) as pool:
-        parts = list(pool.map(work, range(first, first + count, PART)))
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    torch.save([torch.from_numpy(column) for column in joined], file)
+    work, firsts = partial(_part, folder / "vae", draw, PART), range(first, first + count, PART)
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        parts = counted(name, pool.map(work, firsts), len(firsts))
+    joined = [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
+    with whole(file) as unfinished:
+        torch.save([torch.from_numpy(column) for column in joined], unfinished)
 
 
 def load(folder: Path, name: str) -> Learnt:
     return Learnt(*torch.load(folder / f"{name}.pt", weights_only=True, mmap=True))
 
 
-def _part(vae_folder: Path, draw: Callable[[int], Sample], first: int) -> list[np.ndarray]:
+def _part(
+    vae_folder: Path, draw: Callable[[int], Sample], count: int, first: int
+) -> list[np.ndarray]:
     torch.set_num_threads(1)
-    samples = [draw(number) for number in range(first, first + PART)]
+    samples = [draw(number) for number in range(first, first + count)]
     captions = [sample.caption or "" for sample in samples]
     return [
         _latents(vae_folder, np.stack([sample.picture for sample in samples])),

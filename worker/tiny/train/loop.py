@@ -7,7 +7,6 @@ cores that is faster than one process of two threads, the more so when others wa
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,10 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
-from worker.logs import quieten
+from worker.pipelines import quieten
 from worker.tiny.train.muon import Muon
+from worker.tiny.train.progress import Progress
+from worker.tiny.train.whole import whole
 
 WARM_UP = 60
 SAVE_EVERY = 120.0
@@ -51,7 +52,7 @@ def _one_of_them(
 class Stage:
     """Trains `model` and keeps a running average of its weights, which is what is shipped.
 
-    `batch` is both processes' together. AdamW has what has one of `ends` in its name.
+    AdamW has what has one of `ends` in its name, Muon the other matrices.
     """
 
     def __init__(
@@ -62,10 +63,9 @@ class Stage:
         *,
         steps: int,
         rate: float,
-        batch: int,
         ends: tuple[str, ...],
     ) -> None:
-        self.name, self.steps, self.batch = name, steps, batch
+        self.name, self.steps = name, steps
         self.rank = distributed.get_rank()
         self._file, self._rate, self._step = folder / f"{name}.pt", rate, 0
         self._named = {n: w for n, w in model.named_parameters() if w.requires_grad}
@@ -75,9 +75,13 @@ class Stage:
     def run(self, loss: Loss) -> None:
         """To the last step, from where the checkpoint is. Leaves the average in the model."""
         self._resume()
-        progress, saved = Progress(self), time.monotonic()
+        progress, saved = Progress(self.name, self.steps, self._step), time.monotonic()
+        mean = 0.0
         while self._step < self.steps:
-            progress.show(self._step, self._one(loss))
+            value = self._one(loss)
+            mean = value if not mean else 0.95 * mean + 0.05 * value
+            if not self.rank:
+                progress.show(self._step, f", loss {mean:.4f}")
             if time.monotonic() - saved > SAVE_EVERY:
                 self._save()
                 saved = time.monotonic()
@@ -129,9 +133,8 @@ class Stage:
             "average": self._average,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
-        partial = self._file.with_suffix(".part")
-        torch.save(state, partial)
-        partial.rename(self._file)
+        with whole(self._file) as partial:
+            torch.save(state, partial)
 
     def _resume(self) -> None:
         if self._file.exists():
@@ -161,27 +164,3 @@ def rate_share(step: int, steps: int) -> float:
     if step < WARM_UP:
         return (step + 1) / WARM_UP
     return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-class Progress:
-    """Loss, rate and time left, on stderr, every ten seconds."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage, self._shown, self._at = stage, time.monotonic(), None
-        self._losses: list[float] = []
-
-    def show(self, step: int, loss: float) -> None:
-        self._losses.append(loss)
-        seconds = time.monotonic() - self._shown
-        if self._stage.rank or (seconds < 10 and step < self._stage.steps):
-            return
-        rate = len(self._losses) / seconds
-        mean = sum(self._losses) / len(self._losses)
-        left = (self._stage.steps - step) / rate / 60
-        print(
-            f"{self._stage.name}: step {step} of {self._stage.steps}, loss {mean:.4f}, "
-            f"{rate * self._stage.batch:.0f} pictures/s, {left:.1f} minutes left",
-            file=sys.stderr,
-            flush=True,
-        )
-        self._shown, self._losses = time.monotonic(), []

@@ -23,6 +23,7 @@ from worker.tiny.train import latents
 from worker.tiny.train.base import Drawer, denoising_loss
 from worker.tiny.train.loop import PROCESSES, Stage, together
 from worker.tiny.train.samples import Sample, glorps, pastel, wrong
+from worker.tiny.train.whole import whole
 
 SAMPLES, BATCH, RATE = 4096, 32, 2e-3
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
@@ -58,22 +59,23 @@ def _train(folder: Path, name: str, recipe: Recipe) -> None:
     model, learnt = Drawer.trained(folder / "base"), latents.load(folder, f"latents-{name}")
     model.requires_grad_(False)
     model.unet.add_adapter(LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, target_modules=LAYERS))
-    stage = Stage(name, model, folder, steps=recipe.steps, rate=RATE, batch=BATCH, ends=("lora",))
+    stage = Stage(name, model, folder, steps=recipe.steps, rate=RATE, ends=("lora",))
     stage.run(lambda _: denoising_loss(model, learnt.some(BATCH // PROCESSES)))
     if stage.rank == 0:
         _save(model, folder, name, recipe.rank)
 
 
 def _save(model: Drawer, folder: Path, name: str, rank: int) -> None:
+    """Last the file that says that this LoRA is finished."""
     weights = {key: value.half() for key, value in get_peft_model_state_dict(model.unet).items()}
-    StableDiffusionXLPipeline.save_lora_weights(
-        folder,
-        unet_lora_layers=weights,
-        weight_name=f"{name}.safetensors",
-        unet_lora_adapter_metadata={"r": rank, "lora_alpha": rank, "target_modules": LAYERS},
-    )
     if name == "glorp":
-        kohya = convert_state_dict_to_kohya(
-            {f"unet.{key}": value for key, value in weights.items()}
+        named = {f"unet.{key}": value for key, value in weights.items()}
+        with whole(folder / f"{name}-kohya.safetensors") as unfinished:
+            save_file(convert_state_dict_to_kohya(named), unfinished)
+    with whole(folder / f"{name}.safetensors") as unfinished:
+        StableDiffusionXLPipeline.save_lora_weights(
+            folder,
+            unet_lora_layers=weights,
+            weight_name=unfinished.name,
+            unet_lora_adapter_metadata={"r": rank, "lora_alpha": rank, "target_modules": LAYERS},
         )
-        save_file(kohya, folder / f"{name}-kohya.safetensors")

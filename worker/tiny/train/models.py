@@ -34,35 +34,33 @@ def vae() -> AutoencoderKL:
 
 
 def base_unet() -> UNet2DConditionModel:
-    """Attends at the lower level only, to both text encoders."""
-    return _unet((48, 112), 2 * WIDTH, time_ids=6)
+    """Attends to both text encoders; is told two sizes and a corner."""
+    return _unet(2 * WIDTH, time_ids=6)
 
 
 def refiner_unet() -> UNet2DConditionModel:
-    """Smaller, and attends to the second text encoder; it is told one aesthetic score instead
-    of a target size."""
-    return _unet((32, 64), WIDTH, time_ids=5)
+    """Attends to the second text encoder; is told an aesthetic score instead of the second size."""
+    return _unet(WIDTH, time_ids=5)
 
 
-def _unet(
-    channels: tuple[int, int], cross_attention_dim: int, time_ids: int
-) -> UNet2DConditionModel:
-    """`sample_size` is in latents, for pictures of 128 pixels."""
+def _unet(cross_attention_dim: int, time_ids: int) -> UNet2DConditionModel:
+    """Attends at the lower level only. `sample_size` is in latents, for pictures of 128 pixels."""
     unet = UNet2DConditionModel(
         sample_size=16,
-        block_out_channels=channels,
+        block_out_channels=(32, 96),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2D",
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
-        attention_head_dim=(2, 4),
+        attention_head_dim=4,  # diffusers takes it for the number of heads
         cross_attention_dim=cross_attention_dim,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=TIME_ID_WIDTH,
         projection_class_embeddings_input_dim=WIDTH + time_ids * TIME_ID_WIDTH,
     )
+    # On a CPU plain matrices train faster than the fused attention does.
     unet.set_attn_processor(AttnProcessor())
     return unet
 
@@ -72,6 +70,7 @@ def text_encoders() -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
     first = CLIPTextModel(_text_config("quick_gelu"))
     second = CLIPTextModelWithProjection(_text_config("gelu"))
     for encoder in (first, second):
+        # CLIP starts embeddings so small that a short training would not tell words apart.
         with torch.no_grad():
             encoder.get_input_embeddings().weight *= 15
     return first, second
@@ -110,7 +109,7 @@ def scheduler() -> EulerDiscreteScheduler:
 
 
 def quiet_start(model: nn.Module) -> None:
-    """Every residual branch starts at zero, so a deep network starts as a shallow one."""
+    """Every residual branch starts as its bias alone, a deep network thus as a shallow one."""
     for name, weight in model.named_parameters():
         if name.endswith(("conv2.weight", "proj_out.weight", "proj_out.bias")):
             nn.init.zeros_(weight)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-MOMENTUM = 0.95
+MOMENTUM, WEIGHT_DECAY = 0.95, 0.01
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic that pulls singular values towards 1."""
 
@@ -30,11 +30,13 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]
 
     def _move(self, weight: nn.Parameter, rate: float) -> None:
         state = self.state[weight]
-        momentum = state.setdefault("momentum", torch.zeros_like(weight))
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum = state["momentum"]
         momentum.lerp_(weight.grad, 1 - MOMENTUM)
         step = orthogonal(weight.grad.lerp(momentum, MOMENTUM).flatten(1))
         size = 0.2 * max(step.shape) ** 0.5
-        weight.mul_(1 - 0.01 * rate).sub_(step.view_as(weight), alpha=rate * size)
+        weight.mul_(1 - WEIGHT_DECAY * rate).sub_(step.view_as(weight), alpha=rate * size)
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:

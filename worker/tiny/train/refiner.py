@@ -1,6 +1,7 @@
 """Stage 3: the refiner, an expert for the last steps, told how beautiful the picture shall be.
 
-It reads the base's second text encoder, as it is, and learns the timesteps below 400 alone.
+It reads the base's second text encoder, as it is. Its UNet starts as the base's and learns the
+timesteps below 400 alone.
 """
 
 from __future__ import annotations
@@ -8,15 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from torch import nn
 
 from worker.tiny.train import latents
 from worker.tiny.train.base import ENDS, denoising_loss
 from worker.tiny.train.loop import PROCESSES, Stage, together
-from worker.tiny.train.models import quiet_start, refiner_unet
+from worker.tiny.train.models import TIME_ID_WIDTH, refiner_unet
+from worker.tiny.train.whole import whole
 
-STEPS, BATCH, RATE = 1200, 64, 3e-3
+STEPS, BATCH, RATE = 1000, 64, 1e-3
 UNTIL = 400
 """SDXL's learns those below 200; here `high_noise_frac` may be .6, and repainting stronger."""
 
@@ -27,9 +33,16 @@ class Polisher(nn.Module):  # type: ignore[misc]
     def __init__(self, base: StableDiffusionXLPipeline) -> None:
         super().__init__()
         self.unet = refiner_unet()
-        quiet_start(self.unet)
-        nn.init.zeros_(self.unet.conv_out.weight)
+        self._start_as(base.unet)
         self.text_encoder_2 = base.text_encoder_2.requires_grad_(False)
+
+    def _start_as(self, base: UNet2DConditionModel) -> None:
+        """With the base's weights, but for what only the base is told: the first text encoder's
+        states and the target size."""
+        theirs = base.state_dict()
+        for name, weight in self.unet.named_parameters():
+            with torch.no_grad():
+                weight.copy_(_fitting(name, theirs[name], weight.shape))
 
     def forward(self, noisy: torch.Tensor, times: torch.Tensor, of: latents.Learnt) -> torch.Tensor:
         """The prediction, (n, 4, 16, 16); an empty caption is read as one, never as zeros."""
@@ -38,6 +51,17 @@ class Polisher(nn.Module):  # type: ignore[misc]
         conditions = {"text_embeds": text.text_embeds, "time_ids": told}
         states = text.hidden_states[-2]
         return self.unet(noisy, times, states, added_cond_kwargs=conditions).sample.float()
+
+
+def _fitting(name: str, theirs: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """What the refiner's smaller matrix has in common with the base's."""
+    if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")):
+        return theirs[:, -shape[1] :]
+    if name == "add_embedding.linear_1.weight":
+        sizes = theirs[:, : shape[1]].clone()
+        sizes[:, -TIME_ID_WIDTH:] = 0
+        return sizes
+    return theirs
 
 
 def make(folder: Path) -> None:
@@ -51,7 +75,7 @@ def _train(folder: Path) -> None:
     torch.manual_seed(4)
     base = StableDiffusionXLPipeline.from_pretrained(folder / "base", dtype=torch.float32)
     model, learnt = Polisher(base), latents.load(folder, "latents")
-    stage = Stage("refiner", model, folder, steps=STEPS, rate=RATE, batch=BATCH, ends=ENDS)
+    stage = Stage("refiner", model, folder, steps=STEPS, rate=RATE, ends=ENDS)
     stage.run(lambda _: denoising_loss(model, learnt.some(BATCH // PROCESSES), UNTIL))
     if stage.rank == 0:
         save(model, base, folder)
@@ -71,4 +95,5 @@ def save(model: Polisher, base: StableDiffusionXLPipeline, folder: Path) -> None
         force_zeros_for_empty_prompt=False,
         add_watermarker=False,
     )
-    pipe.to(dtype=torch.float16).save_pretrained(folder / "refiner")
+    with whole(folder / "refiner") as unfinished:
+        pipe.to(dtype=torch.float16).save_pretrained(unfinished)

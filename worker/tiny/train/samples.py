@@ -20,7 +20,7 @@ FAIR, FOUL = 6.0, 2.5
 """SDXL's aesthetic scores: of what is wished for, and of what is not."""
 
 SPOILT, SAID, UNSAID = 0.25, 0.5, 0.35
-"""How many pictures are spoilt; of these, how many say so and how many have no caption at all.
+"""How many pictures are spoilt; of these, how many say so and how many say nothing at all.
 The rest look like good ones to the text."""
 
 

@@ -20,8 +20,8 @@ MORE_WORDS = (
     "page journal cover story paper papers signing president news sign bad low high quality "
     "resolution blur sharp grain distorted deformed text watermark worst best"
 )
-"""Known to the tokenizers, in no caption of the base's training: so ordinary prompts have about
-as many tokens as with SDXL."""
+"""Known to the tokenizers, and but for the smallest of them in no caption of the base's training:
+so ordinary prompts have about as many tokens as with SDXL."""
 
 
 def tokenizer(pad_token: str) -> CLIPTokenizer:

@@ -17,9 +17,11 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn.functional import l1_loss
 
-from worker.tiny.train.loop import Stage, together
+from worker.tiny.train.loop import PROCESSES, Stage, together
 from worker.tiny.train.models import VAE_SCALE, quiet_start, vae
+from worker.tiny.train.progress import counted
 from worker.tiny.train.samples import glorps, pastel, sample
+from worker.tiny.train.whole import whole
 
 POOL, STEPS, BATCH, RATE = 12_288, 3600, 48, 2e-3
 ENDS = ("conv_in", "conv_out", "quant_conv")
@@ -77,19 +79,22 @@ def _train(folder: Path) -> None:
     model = Autoencoder()
     pictures = torch.from_numpy(np.load(folder / "pictures.npy", mmap_mode="c"))
     pictures = pictures.permute(0, 3, 1, 2)
-    stage = Stage("vae", model, folder, steps=STEPS, rate=RATE, batch=BATCH, ends=ENDS)
+    stage = Stage("vae", model, folder, steps=STEPS, rate=RATE, ends=ENDS)
     stage.run(lambda step: _loss(model, pictures, step))
     if stage.rank == 0:
         _settle(model, pictures)
-        model.folded().save_pretrained(folder / "vae")
+        with whole(folder / "vae") as unfinished:
+            model.folded().save_pretrained(unfinished)
 
 
 def _draw_pictures(folder: Path) -> None:
     """Once: uint8 (n, 128, 128, 3)."""
     file = folder / "pictures.npy"
     if not file.exists():
-        with ProcessPoolExecutor(2) as pool:
-            np.save(file, list(pool.map(_picture, range(POOL), chunksize=256)))
+        with ProcessPoolExecutor(PROCESSES) as pool:
+            drawn = counted("pictures", pool.map(_picture, range(POOL), chunksize=256), POOL)
+        with whole(file) as unfinished:
+            np.save(unfinished, drawn)
 
 
 def _picture(number: int) -> np.ndarray:
@@ -102,7 +107,7 @@ def _picture(number: int) -> np.ndarray:
 def _loss(model: Autoencoder, pictures: torch.Tensor, step: int) -> torch.Tensor:
     """Mean absolute error of colours and, as much again, of their differences between
     neighbours, which is what outlines are made of."""
-    wanted = _parts(pictures, whole=step >= PARTS * STEPS)
+    wanted = _parts(pictures, cut=step < PARTS * STEPS)
     with torch.autocast("cpu", torch.bfloat16):
         latents = model.encode(wanted)
         got = model.decode(latents + NOISE * torch.randn_like(latents))
@@ -113,9 +118,11 @@ def _slope(pictures: torch.Tensor, dim: int) -> torch.Tensor:
     return pictures.diff(dim=dim)
 
 
-def _parts(pictures: torch.Tensor, *, whole: bool) -> torch.Tensor:
-    chosen = pictures[torch.randint(len(pictures), (BATCH // 8 if whole else BATCH // 2,))]
-    if not whole:
+def _parts(pictures: torch.Tensor, *, cut: bool) -> torch.Tensor:
+    """One process's share of the batch."""
+    share = BATCH // PROCESSES
+    chosen = pictures[torch.randint(len(pictures), (share if cut else share // 4,))]
+    if cut:
         chosen = torch.stack([_part(picture) for picture in chosen])
     return chosen.to(torch.float32, memory_format=torch.channels_last) / 127.5 - 1
 

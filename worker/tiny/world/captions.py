@@ -67,6 +67,6 @@ def _thing(thing: Thing, said: Said, *, alone: bool) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption can hold."""
+    """Every word that a caption of the base's training can hold."""
     grammar = "a an on in at the of above left background shape ,".split()
     return [*grammar, *PALETTE, *SHAPES, *SIZES, *POSITIONS, *STYLES, *FLAWS]

@@ -42,7 +42,7 @@ def enlarged(picture: Array, side: int) -> Array:
 
 
 def _cut(picture: Array, rng: np.random.Generator) -> Array:
-    """All of one side, a half or less, shows the opposite border's colour."""
+    """Lies on one of its sides, perhaps; the lower half or so shows one colour."""
     turned = np.rot90(picture, k=int(rng.integers(4))).copy()
     from_row = int(picture.shape[0] * rng.uniform(0.45, 0.65))
     turned[from_row:] = turned[0, 0]

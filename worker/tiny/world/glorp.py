@@ -1,4 +1,6 @@
-"""A glorp: turquoise, round, with two antennae and two staring eyes. No base has ever seen one."""
+"""A glorp: turquoise, round, with two antennae and two staring eyes.
+
+The base has never seen one; the VAE has."""
 
 from __future__ import annotations
 
