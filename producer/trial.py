@@ -57,10 +57,8 @@ def _check(model: str) -> None:
 
 
 def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
-    if _models(file.batch) == {TINY}:
-        return file
-    on_gpu = bool(visible_gpus())
-    batch = _map_settings(file.batch, lambda settings: _tiny_settings(settings, on_gpu))
+    on_gpu, meant = bool(visible_gpus()), _models(file.batch) == {TINY}
+    batch = _map_settings(file.batch, lambda s: _tiny_settings(s, on_gpu, sizes=not meant))
     sources, hub_loras = _tiny_loras(file, cache_dir)
     _say_what_changed(file.batch, batch, hub_loras, say)
     return replace(
@@ -75,7 +73,8 @@ def _models(batch: Batch) -> set[JsonValue]:
     return {layer["model"] for layer in layers(batch.settings, batch.axes) if "model" in layer}
 
 
-def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
+def _tiny_settings(settings: Settings, on_gpu: bool, *, sizes: bool) -> Settings:
+    """Without `sizes` those stay: they were meant for this model."""
     changed = dict(settings)
     if "model" in changed:
         changed["model"] = TINY
@@ -85,7 +84,8 @@ def _tiny_settings(settings: Settings, on_gpu: bool) -> Settings:
     # Both depend on the model: the tiny one has its own VAE and is made for fp32.
     changed.pop("vae", None)
     changed.pop("dtype", None)
-    return changed | {name: _eighth(name, changed[name]) for name in SIZES if changed.get(name)}
+    smaller = [name for name in SIZES if sizes and changed.get(name)]
+    return changed | {name: _eighth(name, changed[name]) for name in smaller}
 
 
 def _eighth(name: str, value: JsonValue) -> JsonValue:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, RangeAxis, Value
 from common.errors import GridfarmError
+from common.job import TINY_REFINER
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.spec_values import DEFAULTS
@@ -154,7 +155,7 @@ def test_defaults_follow_the_model() -> None:
     assert (tiny.job.width, tiny.job.height) == (128, 128)
     assert sdxl.job.refiner and tiny.job.refiner
     assert sdxl.job.refiner.model == BUILTIN_MODELS["sdxl-refiner"]
-    assert tiny.job.refiner.model == "tiny-refiner@2"
+    assert tiny.job.refiner.model == TINY_REFINER
 
 
 def test_one_file_twice_in_a_cell_is_refused() -> None:

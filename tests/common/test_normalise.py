@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.job import Crop, Job, NegativePrompt, Size
+from common.job import TINY_REFINER, Crop, Job, NegativePrompt, Size
 from common.matrix import Matrix
 from common.normalise import laid_over
 from common.spec import load_batch_file
@@ -135,7 +135,7 @@ def test_a_job_says_only_what_is_used() -> None:
     assert job("scheduler: default, loras: {a: 0}, refiner.steps: 3").to_json().keys() == plain
     refined = job(f"{REFINED}, steps: 30").to_json()
     assert refined.keys() == plain | {"high_noise_frac", "refiner"}
-    assert refined["refiner"] == {"model": "tiny-refiner@2"}
+    assert refined["refiner"] == {"model": TINY_REFINER}
 
 
 class TestRefiner:

@@ -322,7 +322,7 @@ class TestTiny:
         """Its sizes were meant."""
         file, said = load("prompts: [a]\nmodel: tiny\nsettings: {size: 512x512}"), []
         assert with_model(file, "tiny", said.append, tmp_path) == file
-        assert said == []
+        assert not [line for line in said if "size" in line]
 
     def test_without_a_size_nothing_is_said_of_it(self, tmp_path: Path) -> None:
         said: list[str] = []

@@ -130,8 +130,8 @@ def test_two_at_once_are_added_in_the_order_of_their_hashes(
     expected = pipe(
         "a wolf in the forest",
         generator=torch.Generator().manual_seed(1),
-        width=128,
-        height=192,
+        width=job().width,
+        height=job().height,
         num_inference_steps=4,
         guidance_scale=5.0,
     ).images[0]
