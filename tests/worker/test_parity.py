@@ -45,7 +45,7 @@ BURGER = (
     "professional (food)-- photography"
 )
 LONG = "a (very)1.3 long prompt about a wolf in the forest by the river, " * 9
-SIZE = {"width": 192, "height": 128}
+SIZE = {"width": 96, "height": 64}
 
 
 def notebook(
