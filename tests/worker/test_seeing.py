@@ -1,7 +1,7 @@
 """What a prompt, a weight, a negative prompt, guidance, a seed, a LoRA and the refiner do to the
 picture, seen by a judge: drawn by the worker's renderer with the tiny SDXL.
 
-Thresholds leave room for another machine's arithmetic. Seen with tiny@3: of 24 pictures 22
+Thresholds leave room for another machine's arithmetic. Seen, by a stricter judge: of 24 pictures 22
 correct at guidance 5 and 3, 14 at 1, 22 with the refiner, and no word less often than 22 times; of
 8 all in either style; of 8 with a flaw none correct.
 """
