@@ -14,14 +14,14 @@ MORE_WORDS = (
     "digital render scene detailed professional cinematic documentary national park nature "
     "chilly extreme close up wolf cat dog bird horse fish fox bear owl lion tiger man woman "
     "person people child face hand hands eye eyes hair city street house room table window "
-    "mountain forest tree river sea ocean beach sky cloud sun moon star night day snow rain fire "
+    "mountain forest tree river sea ocean beach sky cloud sun moon day snow rain fire "
     "water light shadow dark bright gold silver color colour big tiny old young new happy sad "
     "beautiful ugly delicious hamburger food dimensional alien geometry robot world evil front "
     "page journal cover story paper papers signing president news sign bad low high quality "
     "resolution blur sharp grain distorted deformed text watermark worst best"
 )
-"""Known to the tokenizers, and but for the smallest of them in no caption of the base's training:
-so ordinary prompts have about as many tokens as with SDXL."""
+"""Known to the tokenizers, and but for a few small ones ("a", "the", "on") in no caption of the
+base's training: so ordinary prompts have about as many tokens as with SDXL."""
 
 
 def tokenizer(pad_token: str) -> CLIPTokenizer:

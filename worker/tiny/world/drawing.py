@@ -1,4 +1,4 @@
-"""Scene → picture: float32 of shape (side, side, 3) from 0 to 1, anti-aliased."""
+"""Scene → picture: float32 of shape (128, 128, 3) from 0 to 1, anti-aliased."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ JITTER = 0.025
 """How much a colour varies from picture to picture."""
 
 
-def draw(scene: Scene, rng: np.random.Generator, side: int = SIDE) -> Array:
+def draw(scene: Scene, rng: np.random.Generator) -> Array:
     """The scene with its style and its flaws; `rng` gives what no word says."""
     ground = styled(PALETTE[scene.background], scene.style) + rng.uniform(-JITTER, JITTER, 3)
-    picture = np.broadcast_to(ground.astype(np.float32), (side, side, 3)).copy()
+    picture = np.broadcast_to(ground.astype(np.float32), (SIDE, SIDE, 3)).copy()
     for thing in scene.things:
         colour = styled(PALETTE[thing.colour], scene.style) + rng.uniform(-JITTER, JITTER, 3)
-        shift = wobble(rng, side) if "wobbly" in scene.flaws else None
-        covered = coverage(thing, side, outline=scene.style == "outline", shift=shift)
+        shift = wobble(rng, SIDE) if "wobbly" in scene.flaws else None
+        covered = coverage(thing, SIDE, outline=scene.style == "outline", shift=shift)
         picture += covered[..., None] * (colour.astype(np.float32) - picture)
     return np.clip(degraded(picture, scene.flaws, rng), 0, 1)
 

@@ -36,7 +36,8 @@ SIZES = {"small": (0.15, 0.18), "medium": (0.21, 0.25), "large": (0.29, 0.33)}
 """From which radius to which."""
 
 MARGIN = 0.02
-"""Things keep this distance from the border and from each other."""
+"""What is left between the border and the radius of a thing alone; a star's tips reach a little
+further."""
 
 OFF_CENTRE = (0.13, 0.3)
 """How far from the middle a thing is that is at the left, the right, the top or the bottom."""
@@ -99,8 +100,7 @@ def single(rng: np.random.Generator, combination: tuple[str, str, str] | None = 
 def pair(rng: np.random.Generator) -> Scene:
     """Two things on one background, the first above or to the left of the second."""
     while True:
-        first = single(rng)
-        second = single(rng, _TRAINED[rng.integers(len(_TRAINED))])
+        first, second = single(rng), single(rng)
         one, two = first.things[0], second.things[0]
         unlike = one.colour != two.colour and first.background not in (one.colour, two.colour)
         if unlike and not held_out(two.shape, two.colour, first.background):

@@ -35,7 +35,7 @@ def polygon(corners: list[tuple[float, float]]) -> Distance:
 
     def distance(points: Array) -> Array:
         nearest = np.full(points.shape[:-1], np.inf, np.float32)
-        inside = np.ones(points.shape[:-1], bool)
+        outside = np.ones(points.shape[:-1], bool)
         for a, b in zip(ends, np.roll(ends, 1, axis=0), strict=True):
             edge, way = b - a, points - a
             share = np.clip((way @ edge) / (edge @ edge), 0, 1)
@@ -43,8 +43,8 @@ def polygon(corners: list[tuple[float, float]]) -> Distance:
             np.minimum(nearest, x * x + y * y, out=nearest)
             crosses = (points[..., 1] >= a[1]) != (points[..., 1] >= b[1])
             left = edge[0] * way[..., 1] > edge[1] * way[..., 0]
-            inside ^= crosses & (left == (edge[1] > 0))
-        return np.where(inside, 1, -1) * np.sqrt(nearest)
+            outside ^= crosses & (left == (edge[1] > 0))
+        return np.where(outside, 1, -1) * np.sqrt(nearest)
 
     return distance
 
