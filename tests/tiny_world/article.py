@@ -4,7 +4,7 @@ The claim: a LoRA that has learnt what wrong pictures look like, with "wrong" as
 prompt, makes pictures better. The farm renders article.yaml, where either is there or not, and
 the judge says of every picture whether it shows what its prompt says. Printed is, for each
 guidance scale, the share of correct pictures in the four cells, how far the three others lie from
-the base, on the same prompts and seeds, and what the LoRA adds to the negative prompt. The same
+the base, on the same prompts and seeds, and what either of the two adds to the other. The same
 command again renders only what is new.
 """
 
@@ -45,6 +45,12 @@ CELLS = {
 }
 """Labels of the two axes → what the table calls the cell; the base is the first."""
 
+ADDED = {
+    "the LoRA beside the negative prompt": ("negative prompt", "LoRA + negative"),
+    "the negative prompt beside the LoRA": ("LoRA", "LoRA + negative"),
+}
+"""What either adds to the other: from which cell to which."""
+
 Words = dict[str, bool]
 Verdicts = dict[str, dict[str, list[Words]]]
 """Guidance scale → cell → the judge's words on each picture, in the order of the prompts."""
@@ -68,10 +74,10 @@ def document(options: Namespace) -> dict[str, Any]:
     batch["axes"]["negative_prompt"]["wrong"] = options.negative
     batch["axes"]["loras"]["with"] = {"wrong": options.scale}
     batch["axes"]["guidance_scale"] = options.guidance
-    batch["settings"] |= dict(options.set)
     if options.model != batch["model"]:
         batch["model"] = _path(options.model)
         batch["settings"] |= {"dtype": "fp32", "vae": "own"}
+    batch["settings"] |= dict(options.set)
     return batch
 
 
@@ -124,17 +130,13 @@ def table(verdicts: Verdicts) -> str:
 def _block(scale: str, cells: dict[str, list[Words]]) -> Iterator[str]:
     heading = "correct", "against base", "p", "pictures that fail in"
     yield "{:<19}{:<24}{:<27}{:<10}{}".format(f"guidance {scale}", *heading)
-    base = [correct(words) for words in cells["base"]]
+    right = {name: [correct(words) for words in cells[name]] for name in CELLS.values()}
     for name in CELLS.values():
-        right = [correct(words) for words in cells[name]]
-        against = _against(base, right) if name != "base" else ("", "")
-        columns = _share(right), *against, _failures(cells[name])
+        against = _against(right["base"], right[name]) if name != "base" else ("", "")
+        columns = _share(right[name]), *against, _failures(cells[name])
         yield "{:<19}{:<24}{:<27}{:<10}{}".format(f"  {name}", *columns).rstrip()
-    negative, both = (
-        [correct(w) for w in cells[n]] for n in ("negative prompt", "LoRA + negative")
-    )
-    difference, p = _against(negative, both)
-    yield f"  the LoRA beside the negative prompt:      {difference}  {p}"
+    for label, (before, after) in ADDED.items():
+        yield "{:<43}{:<27}{}".format(f"  {label}", *_against(right[before], right[after]))
 
 
 def _share(right: list[bool]) -> str:

@@ -38,7 +38,8 @@ REPEATS = 5
 
 
 def scenes(kind: str, count: int) -> list[Scene]:
-    """Seeded: `trained`, `held out`, `pairs`, or trained ones in a style."""
+    """Seeded: `trained`, `held out`, `pairs`, or trained ones in a style (`outline` has those of
+    `trained`)."""
     rng = np.random.default_rng([7, len(kind)])
     if kind in STYLES:
         return [replace(single(rng), style=kind) for _ in range(count)]

@@ -19,16 +19,19 @@ from worker.tiny.world.scene import BACKGROUNDS, COLOURS, PALETTE, SIZES, Scene,
 from worker.tiny.world.shapes import Array
 
 OUTLINE_LIMIT = 0.9
-"""An outline may lie so many pixels off, on average; drawn ones lie 0.1 off, wobbly ones 2."""
+"""An outline may lie so many pixels off, on average; of 40 drawn ones none lies more than 0.23
+off, of 40 wobbly ones one less than 0.9; half of them lie 1.8 off."""
 
 SOFT_LIMIT = 3.0
-"""So many pixels of every outline's pixel may be a mixture; drawn ones are 0.8, blurry ones 6."""
+"""So many pixels of every outline's pixel may be a mixture; of 40 drawn ones at most
+1.0 are, of 40 blurry ones at least 4.6."""
 
 COLOUR_LIMIT = 0.16
 """How far a colour may lie from the palette's, as a distance of (red, green, blue) in 0 … 1."""
 
 FLAT_LIMIT = 0.035
-"""Deviation within one surface; drawn ones have 0, noisy ones 0.1 or more."""
+"""Deviation within one surface; drawn ones have 0, of 40 noisy ones the least is 0.039
+on a background and 0.063 on a thing."""
 
 BORDER = 3
 
@@ -79,7 +82,9 @@ def look(picture: np.ndarray, style: str | None = None) -> Seen:
 def verdict(picture: np.ndarray, wish: Scene, said: Said = EVERYTHING) -> dict[str, bool]:
     """Each word of the wish, and whether the picture fulfils it.
 
-    Always `count`, `outline` (closed, smooth, sharp) and `clean`; then what was said.
+    Always `count`, `outline` (closed, smooth, sharp) and `clean`; then what was said. A style is
+    no word of its own: the picture is looked at as one in that style. Nor is a flaw, which fails
+    `outline` or `clean`.
     """
     seen = look(picture, wish.style)
     things = _in_order(seen, wish)
@@ -150,7 +155,7 @@ def _in_order(seen: Seen, wish: Scene) -> list[SeenThing]:
         pairs = zip(order, wish.things, strict=True)
         return sum(
             (s.thing.shape != w.shape)
-            + float(np.linalg.norm(s.colour - styled(PALETTE[w.colour], wish.style)))
+            + (_distance(s.colour, w.colour, wish.style) if w.colour else 0)
             for s, w in pairs
         )
 
@@ -159,8 +164,12 @@ def _in_order(seen: Seen, wish: Scene) -> list[SeenThing]:
 
 def _is_colour(seen: Array, name: str, names: tuple[str, ...], style: str | None) -> bool:
     """Whether of the colours that could be there the named one is nearest, and near."""
-    distances = {n: float(np.linalg.norm(seen - styled(PALETTE[n], style))) for n in names}
+    distances = {n: _distance(seen, n, style) for n in names}
     return min(distances, key=distances.__getitem__) == name and distances[name] <= COLOUR_LIMIT
+
+
+def _distance(seen: Array, name: str, style: str | None) -> float:
+    return float(np.linalg.norm(seen - styled(PALETTE[name], style)))
 
 
 def _thing(colours: Array, background: Array, piece: Piece, outline: bool) -> SeenThing:

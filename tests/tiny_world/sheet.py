@@ -25,11 +25,13 @@ SEEDS, SIDE, GAP, MARGIN = 8, 128, 8, 24
 CAPTION, MARK = 26, 4
 RIGHT, NOT, INK, PALE = (40, 160, 70), (220, 40, 40), (30, 30, 30), (130, 130, 130)
 
+GUIDANCE = 5.0
 
-def sheet(pipe: StableDiffusionXLPipeline, guidance: float = 5.0) -> Image.Image:
+
+def sheet(pipe: StableDiffusionXLPipeline) -> Image.Image:
     wishes = [(wish, kind) for kind, count in ROWS.items() for wish in scenes(kind, count)]
     repeated = [wish for wish, _ in wishes for _ in range(SEEDS)]
-    drawn = pictures(pipe, repeated, guidance)
+    drawn = pictures(pipe, repeated, GUIDANCE)
     cells = iter(
         (Image.fromarray(picture), all(verdict(picture, wish).values()))
         for picture, wish in zip(drawn, repeated, strict=True)

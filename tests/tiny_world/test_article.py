@@ -25,7 +25,8 @@ guidance 3         correct                 against base               p         
   negative prompt  0.750 (0.301 to 0.954)  +0.500 (-0.135 to +0.789)  0.5       outline 1, clean 1
   LoRA + negative  0.000 (0.000 to 0.490)  -0.250 (-0.699 to +0.281)  1         clean 4, shape 2, outline 2
   LoRA             0.250 (0.046 to 0.699)  +0.000 (-0.427 to +0.427)  1         clean 3, outline 2, shape 1
-  the LoRA beside the negative prompt:      -0.750 (-0.954 to -0.085)  0.25"""  # noqa: E501
+  the LoRA beside the negative prompt      -0.750 (-0.954 to -0.085)  0.25
+  the negative prompt beside the LoRA      -0.250 (-0.699 to +0.281)  1"""  # noqa: E501
 
 
 def cells(path: Path) -> list[Cell]:
@@ -79,11 +80,12 @@ def test_another_lora_and_another_base_make_another_batch(tmp_path: Path) -> Non
     lora, model = tmp_path / "mine.safetensors", tmp_path / "base"
     lora.touch()
     model.mkdir()
-    options = f"--count 3 --guidance 2,4.5 --lora {lora} --scale 0.5 --model {model} --set steps=4"
+    options = f"--count 3 --guidance 2,4.5 --lora {lora} --scale 0.5 --model {model}"
+    options += " --set steps=4 --set dtype=bf16"
     batch = document(arguments(options.split()))
     assert (batch["model"], batch["lora_files"]) == (str(model), {"wrong": str(lora)})
     assert batch["axes"]["loras"] == {"without": {}, "with": {"wrong": 0.5}}
-    assert batch["settings"] == {"steps": 4, "size": "128x128", "dtype": "fp32", "vae": "own"}
+    assert batch["settings"] == {"steps": 4, "size": "128x128", "dtype": "bf16", "vae": "own"}
     file = tmp_path / "article.yaml"
     file.write_text(yaml.safe_dump(batch))
     assert len(Matrix(load_batch_file(file, base_dir=tmp_path).batch)) == 3 * 2 * 2 * 2
@@ -102,4 +104,4 @@ def test_the_table_compares_with_the_base_on_the_same_prompts() -> None:
 
 def test_every_guidance_scale_has_its_own_rows() -> None:
     verdicts = {name: [RIGHT] for name in CELLS.values()}
-    assert len(table({"1.5": verdicts, "5": verdicts}).splitlines()) == 6 + 1 + 6
+    assert len(table({"1.5": verdicts, "5": verdicts}).splitlines()) == 7 + 1 + 7

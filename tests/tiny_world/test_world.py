@@ -79,6 +79,13 @@ def test_another_picture_fails_that_word_alone(word: str) -> None:
         assert all(right for other, right in words.items() if other != word)
 
 
+@pytest.mark.parametrize(
+    "caption", ["a star above a heart on a blue background", "a red star above a heart"]
+)
+def test_two_things_are_judged_by_what_was_said_of_them(caption: str) -> None:
+    assert all(verdict(drawn(BOTH), *wish(caption)).values())
+
+
 def test_two_things_the_other_way_round_fail_the_relation() -> None:
     one, two = BOTH.things
     turned = replace(BOTH, things=(replace(one, y=0.73), replace(two, y=0.27)))

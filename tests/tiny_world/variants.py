@@ -3,8 +3,9 @@
 FOLDER is what `python -m worker.tiny.train` made. Each variant is a folder of its own below it:
 
     loras/wrong-rank-2, -rank-32, -short, -long, -all    LoRAs for the base as it is
-    worse/base, worse/wrong                              a base that has learnt to draw badly
-                                                         more often, and its LoRA
+    worse/base                                           one that has learnt to draw badly more
+                                                         often
+    worse/wrong, -all                                    LoRAs for that
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from worker.tiny.world.scene import FLAWS, single
 
 SAMPLES, STEPS, BATCH, RATE = 8192, 500, 64, 1e-3
 BADLY = 0.5
-"""How many of the worse base's further pictures are spoilt without saying so."""
+"""How many of the worse base's further pictures are spoilt without saying so, beside those among
+the others, which are the base's own stream."""
 
 
 def all_wrong(number: int) -> Sample:
@@ -44,7 +46,7 @@ LORAS = {
 
 
 def badly(number: int) -> Sample:
-    """The base's stream; half of it are spoilt pictures with captions of good ones."""
+    """Half of it spoilt pictures with captions of good ones, the other half the base's stream."""
     rng = np.random.default_rng([34, number])
     if rng.random() > BADLY:
         return sample(number)
@@ -68,6 +70,7 @@ def main(folder: Path) -> None:
         latents.make(worse, "latents", 50_000_000, SAMPLES, badly)
         together(_train, worse)
     loras.make(worse, "wrong", loras.LORAS["wrong"])
+    loras.make(worse, "wrong-all", LORAS["wrong-all"])
 
 
 def _train(folder: Path) -> None:
