@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
-from common.errors import GridfarmError
+from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.ledger import Ledger
 from common.settings import load_settings
@@ -146,12 +146,16 @@ def build_tiny(folder: Path, train: bool) -> None:
     """Write the tiny SDXL as FOLDER/base and FOLDER/refiner, and LoRAs for it beside them."""
     if train:
         from worker.tiny.train.__main__ import main as make
-
-        make(folder)
     else:
-        from worker.tiny import build
-
-        build(folder)
+        from worker.tiny import build as make
+    try:
+        make(folder)
+    except GridfarmError as error:
+        _refuse(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _refuse(UsageError(f"{error.filename}: {error.strerror}"))
     loras = ", ".join(str(file) for file in sorted(folder.glob("*.safetensors")))
     click.echo(f"{folder}/base, {folder}/refiner, {loras}")
 

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from transformers import CLIPTokenizer
 
 from common.job import TINY_BASE
@@ -18,6 +19,7 @@ from common.safetensors_file import check_lora_file, read_header
 from common.store import Store
 from tests.worker.engine import REFINED, distance, job, put, same, use
 from worker import tiny
+from worker.cli import main
 from worker.render import Renderer
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,22 @@ def test_a_build_is_what_is_shipped_in_the_hubs_layout(tmp_path: Path) -> None:
     assert index["requires_aesthetics_score"] is True
     assert index["force_zeros_for_empty_prompt"] is False
     assert index["text_encoder"] == [None, None]
+
+
+def test_a_build_leaves_a_training_alone(tmp_path: Path) -> None:
+    (tmp_path / "vae.pt").touch()
+    result = CliRunner().invoke(main, ["build-tiny", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "holds a training\n  give another folder" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["vae.pt"]
+
+
+def test_a_build_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "tiny"
+    result = CliRunner().invoke(main, ["build-tiny", str(folder)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {folder}: Not a directory\n"
 
 
 def test_base_and_refiner_share_encoder_and_vae(tiny_folder: Path) -> None:

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from common.errors import UsageError
 from common.job import TINY_BASE
 from common.models import TINY_FOLDER
 
@@ -38,7 +39,15 @@ def cached(cache_dir: Path) -> Path:
 
 
 def build(folder: Path) -> None:
-    """Write `base` and `refiner`, pipelines in the hub's layout, and the LoRAs into `folder`."""
+    """Write `base` and `refiner`, pipelines in the hub's layout, and the LoRAs into `folder`.
+
+    Raises UsageError for one in which a training has left its checkpoints: its result would be
+    lost, and the next `train` there would take the copy for its own.
+    """
+    if any(folder.glob("*.pt")):
+        raise UsageError(
+            f"{folder} holds a training", hint="give another folder, or --train to go on with it"
+        )
     _copy(TINY_FOLDER, folder)
     for part in SHARED:
         _copy(TINY_FOLDER / "base" / part, folder / "refiner" / part)
