@@ -1,6 +1,6 @@
 """Training the tiny SDXL: every stage runs and leaves what the worker loads, and a stage that was
-interrupted ends where one that was not does. Whether it learns to draw is seen in the weights
-that ship (test_seeing.py)."""
+interrupted ends where one that was not does. What it learnt when the weights that ship were made
+is seen in those (test_seeing.py); formulas are in test_training_parts.py."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Line(nn.Module):
         self.inner, self.embed = nn.Linear(8, 8), nn.Embedding(4, 8)
 
     def loss(self, _: int) -> torch.Tensor:
-        return (self.inner(torch.randn(3, 8)) - self.embed.weight[:3]).square().mean()
+        self.last = torch.randn(3, 8)
+        return (self.inner(self.last) - self.embed.weight[:3]).square().mean()
 
 
 def stage_of(model: Line, folder: Path) -> Stage:
@@ -93,20 +94,21 @@ def test_an_interrupted_stage_ends_where_another_does(
 
 
 def train_line(folder: Path) -> None:
-    """Each process of a training leaves its weights."""
+    """Each process of a training leaves its weights and its last batch."""
     line = Line()
     stage_of(line, folder).run(line.loss)
-    torch.save(line.state_dict(), folder / f"{distributed.get_rank()}.weights")
+    torch.save((line.state_dict(), line.last), folder / f"{distributed.get_rank()}.saved")
 
 
 def test_two_processes_train_the_same_weights(tmp_path: Path) -> None:
     """On batches of their own: the gradients are averaged."""
     loop.together(train_line, tmp_path)
-    one, other = (torch.load(tmp_path / f"{rank}.weights") for rank in (0, 1))
+    (one, its), (other, others) = (torch.load(tmp_path / f"{rank}.saved") for rank in (0, 1))
     assert all(torch.equal(weight, other[name]) for name, weight in one.items())
     assert not torch.equal(one["inner.weight"], Line().inner.weight)
+    assert not torch.equal(its, others)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "0.weights", "1.weights", "line.pt"
+        "0.saved", "1.saved", "line.pt"
     ]  # fmt: skip
 
 
