@@ -1,9 +1,10 @@
 """What a prompt, a weight, a negative prompt, guidance, a seed, a LoRA and the refiner do to the
 picture, seen by a judge: drawn by the worker's renderer with the tiny SDXL.
 
-Thresholds leave room for another machine's arithmetic. Seen, by a stricter judge: of 24 pictures 22
-correct at guidance 5 and 3, 14 at 1, 22 with the refiner, and no word less often than 22 times; of
-8 all in either style; of 8 with a flaw none correct.
+Thresholds leave room for another machine's arithmetic, and for luck: where the model card or a count
+below gives the share of right pictures, one fails with other seeds less than once in a hundred runs.
+Seen: of 24 pictures 14 correct at guidance 1, 22 at 3 and 23 at 5, and no word less often than 23
+times at 5; of 12 with the refiner 11; of 8 all in either style; of 24 glorps 16, and 13 in pastel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 from common.job import TINY_REFINER, RefinerUse
 from common.models import TINY_LORAS
 from common.store import Store
-from tests.tiny_world.judge import correct, is_glorp, look, verdict
+from tests.tiny_world.judge import COLOUR_LIMIT, correct, is_glorp, look, verdict
 from tests.tiny_world.wishes import wish
 from tests.worker.engine import job, put, use
 from worker.render import Renderer
@@ -75,9 +76,10 @@ def saturation(picture: np.ndarray) -> float:
 
 
 def nearness(picture: np.ndarray, colour: str) -> float:
-    """How little the largest thing differs from a colour of the palette: 0 is that colour."""
-    things = look(picture).things
-    return -float(np.linalg.norm(things[0].colour - PALETTE[colour])) if things else -2.0
+    """How little the largest thing differs from a colour of the palette: 0 is that colour, and
+    red lies at -1 from blue."""
+    thing, *_ = look(picture).things
+    return -float(np.linalg.norm(thing.colour - PALETTE[colour]))
 
 
 def test_words_are_obeyed(usual: list[dict[str, bool]]) -> None:
@@ -97,7 +99,7 @@ def test_guidance_makes_pictures_right(renderer: Renderer, usual: list[dict[str,
         usual,
     )
     one, three, five = (sum(map(correct, words)) for words in verdicts)
-    assert one + 3 <= three <= five + 4, (one, three, five)
+    assert one < three <= five + 4, (one, three, five)
 
 
 def test_a_seed_moves_the_thing_and_keeps_the_words(renderer: Renderer) -> None:
@@ -110,39 +112,37 @@ def test_a_seed_moves_the_thing_and_keeps_the_words(renderer: Renderer) -> None:
 
 
 def test_compels_weights_move_the_picture(renderer: Renderer) -> None:
-    """Over six seeds a thing of two colours is nearer to the one that weighs more."""
-    red, blue = (
-        np.mean([nearness(drawn(renderer, prompt, seed), "blue") for seed in range(6)])
-        for prompt in (
-            "a large (red)++ (blue)-- star on a white background",
-            "a large (red)-- (blue)++ star on a white background",
-        )
-    )
-    assert blue > red + 0.5, (red, blue)  # -0.1 against -0.9
+    """Of six things of two colours, each has the one that weighs more; one may be in between."""
+    for words, colour in {"(red)++ (blue)--": "red", "(red)-- (blue)++": "blue"}.items():
+        prompt = f"a large {words} star on a white background"
+        seen = [nearness(drawn(renderer, prompt, seed), colour) for seed in range(6)]
+        assert sum(near > -COLOUR_LIMIT for near in seen) >= 5, (colour, seen)
 
 
 def test_a_blend_lies_between_its_prompts(renderer: Renderer) -> None:
-    """Over six seeds: red, half and half, blue."""
+    """Over six seeds, half of each is about as near to the one as to the other."""
     red, blue = (f"a large {colour} star on a white background" for colour in ("red", "blue"))
-    means = [
-        np.mean([nearness(drawn(renderer, prompt, seed), "blue") for seed in range(6)])
+    pictures = [
+        [drawn(renderer, prompt, seed) for seed in range(6)]
         for prompt in (red, f'("{red}", "{blue}").blend(0.5, 0.5)', blue)
     ]
-    assert means[0] + 0.05 < means[1] < means[2] - 0.05, means
+    for colour, way in (("red", -1), ("blue", 1)):
+        far, half, near = (
+            np.mean([nearness(picture, colour) for picture in some]) for some in pictures[::way]
+        )
+        assert far + 0.2 < half < near - 0.2, (colour, far, half, near)
 
 
 def test_a_negative_prompt_pushes_its_word_out(renderer: Renderer) -> None:
-    """Over eight seeds of a heart of no colour: less white where white is not wanted."""
+    """Over eight seeds of a heart of no colour: less white where white is not wanted, and a heart
+    as before."""
     without, white = (
-        np.mean(
-            [
-                nearness(drawn(renderer, "a large heart", seed, negative_prompt=negative), "white")
-                for seed in range(8)
-            ]
-        )
+        [drawn(renderer, "a large heart", seed, negative_prompt=negative) for seed in range(8)]
         for negative in (None, "white")
     )
-    assert white < without - 0.15, (without, white)
+    before, after = (np.mean([nearness(p, "white") for p in some]) for some in (without, white))
+    assert after < before - 0.15, (before, after)
+    assert [look(picture).things[0].thing.shape for picture in white].count("heart") >= 6
 
 
 def test_a_style_grows_with_the_loras_scale(renderer: Renderer, loras: dict[str, str]) -> None:
@@ -160,12 +160,12 @@ def test_two_loras_both_show(renderer: Renderer, loras: dict[str, str]) -> None:
     """A character the base has never seen, alone and in the other LoRA's colours."""
     prompt = "a large glorp in the centre on a black background"
     glorp, both = (use(loras["glorp"]),), (use(loras["glorp"]), use(loras["pastel"]))
-    seeds = range(6)
-    assert not any(is_glorp(drawn(renderer, prompt, seed)) for seed in seeds)
+    seeds = range(12)
+    assert not any(is_glorp(drawn(renderer, prompt, seed)) for seed in seeds[:6])
     alone = [drawn(renderer, prompt, seed, loras=glorp) for seed in seeds]
     together = [drawn(renderer, prompt, seed, loras=both) for seed in seeds]
-    assert sum(map(is_glorp, alone)) >= 4
-    assert sum(is_glorp(picture, "pastel") for picture in together) >= 4
+    assert sum(map(is_glorp, alone)) >= 3
+    assert sum(is_glorp(picture, "pastel") for picture in together) >= 3
     assert not any(is_glorp(picture, "pastel") for picture in alone)
 
 
@@ -183,14 +183,25 @@ def test_a_style_is_drawn(renderer: Renderer, style: str) -> None:
     assert plain <= 1, plain
 
 
-@pytest.mark.parametrize("flaw", ["blurry", "noisy"])
+FLAWED = {
+    "blurry": ("outline", ("shape", "colour", "background")),
+    "noisy": ("clean", ("colour", "background")),
+    "faded": ("background", ("clean", "shape")),
+    "wobbly": ("outline", ("colour", "background")),
+}
+"""Which word a flaw breaks, and which it leaves alone."""
+
+
+@pytest.mark.parametrize("flaw", FLAWED)
 def test_a_flaw_is_drawn(renderer: Renderer, flaw: str) -> None:
-    """Eight pictures that are asked for with it: hardly any is clean and sharp."""
+    """Of eight pictures that are asked for with it, most have it and show the right thing."""
+    broken, kept = FLAWED[flaw]
     words = [
         verdict(drawn(renderer, f"{caption(scene)}, {flaw}", 900 + number), scene)
         for number, scene in enumerate(scenes(8))
     ]
-    assert sum(map(correct, words)) <= 2
+    assert sum(right[broken] for right in words) <= 3, words
+    assert sum(all(right[word] for word in kept) for right in words) >= 5, words
 
 
 def test_base_and_refiner_hand_over_without_a_seam(
