@@ -185,7 +185,7 @@ def test_shapes_need_nothing_that_does_not_come_with_gridfarm() -> None:
     }
     base = changed.pop("base")
     assert {label: fields - base for label, fields in changed.items()} == {
-        "guidance 1": set(), "not orange": {"negative_prompt"}, "pastel 0.5": {"loras"},
+        "guidance 1": set(), "not orange": {"negative_prompt"}, "pastel 0.7": {"loras"},
         "pastel 1": {"loras"}, "glorp 1": {"loras"},
     }  # fmt: skip
 
