@@ -13,11 +13,11 @@ from worker.tiny.world.scene import held_out
 
 def test_the_worse_base_sees_spoilt_pictures_with_captions_of_good_ones() -> None:
     """About half, of trained combinations; in the base's own stream such ones are rare."""
-    described = [(made.picture, wish(made.caption)) for made in map(badly, range(120))
+    described = [(made.picture, wish(made.caption)) for made in map(badly, range(80))
                  if made.caption and made.told == TOLD]  # fmt: skip
     good = [(picture, read) for picture, read in described if not read[0].flaws]
     spoilt = sum(not correct(verdict(picture, *read)) for picture, read in good)
-    assert 0.4 < spoilt / len(good) < 0.7, (spoilt, len(good))
+    assert 0.35 < spoilt / len(good) < 0.75, (spoilt, len(good))
     for _, (scene, _) in described:
         things = [(thing.shape, thing.colour, scene.background) for thing in scene.things]
         assert not any(held_out(*thing) for thing in things if all(thing))

@@ -103,6 +103,17 @@ def test_guidance_makes_pictures_right(renderer: Renderer, usual: list[dict[str,
     assert one < three <= five + 4, (one, three, five)
 
 
+def test_base_and_refiner_hand_over_without_a_seam(
+    renderer: Renderer, usual: list[dict[str, bool]]
+) -> None:
+    """Twelve pictures that the refiner ends show what the base alone draws."""
+    refined = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
+    handed_over = sum(map(correct, judged(renderer, scenes(12), **refined)))
+    assert handed_over >= sum(map(correct, usual[:12])) - 2
+    one, other = (drawn(renderer, STAR, 3, **more).astype(int) for more in ({}, refined))
+    assert 0 < np.abs(one - other).mean() < 6
+
+
 def test_a_seed_moves_the_thing_and_keeps_the_words(renderer: Renderer) -> None:
     """Where no word says where it is."""
     scene, said = wish("a small red star on a blue background")
@@ -121,10 +132,10 @@ def test_compels_weights_move_the_picture(renderer: Renderer) -> None:
 
 
 def test_a_blend_lies_between_its_prompts(renderer: Renderer) -> None:
-    """Over six seeds, half of each is about as near to the one as to the other."""
+    """Over four seeds, half of each is about as near to the one as to the other."""
     red, blue = (f"a large {colour} star on a white background" for colour in ("red", "blue"))
     pictures = [
-        [drawn(renderer, prompt, seed) for seed in range(6)]
+        [drawn(renderer, prompt, seed) for seed in range(4)]
         for prompt in (red, f'("{red}", "{blue}").blend(0.5, 0.5)', blue)
     ]
     for colour, way in (("red", -1), ("blue", 1)):
@@ -195,22 +206,11 @@ FLAWED = {
 
 @pytest.mark.parametrize("flaw", FLAWED)
 def test_a_flaw_is_drawn(renderer: Renderer, flaw: str) -> None:
-    """Of eight pictures that are asked for with it, most have it and show the right thing."""
+    """Of six pictures that are asked for with it, most have it and show the right thing."""
     broken, kept = FLAWED[flaw]
     words = [
         verdict(drawn(renderer, f"{caption(scene)}, {flaw}", 900 + number), scene)
-        for number, scene in enumerate(scenes(8))
+        for number, scene in enumerate(scenes(6))
     ]
-    assert sum(right[broken] for right in words) <= 3, words
-    assert sum(all(right[word] for word in kept) for right in words) >= 5, words
-
-
-def test_base_and_refiner_hand_over_without_a_seam(
-    renderer: Renderer, usual: list[dict[str, bool]]
-) -> None:
-    """Twelve pictures that the refiner ends show what the base alone draws."""
-    refined = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
-    handed_over = sum(map(correct, judged(renderer, scenes(12), **refined)))
-    assert handed_over >= sum(map(correct, usual[:12])) - 2
-    one, other = (drawn(renderer, STAR, 3, **more).astype(int) for more in ({}, refined))
-    assert 0 < np.abs(one - other).mean() < 6
+    assert sum(right[broken] for right in words) <= 2, words
+    assert sum(all(right[word] for word in kept) for right in words) >= 4, words
