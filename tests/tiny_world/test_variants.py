@@ -12,7 +12,7 @@ from worker.tiny.world.scene import held_out
 
 
 def test_the_worse_base_sees_spoilt_pictures_with_captions_of_good_ones() -> None:
-    """About half, of trained combinations; in the base's own stream such ones are rare."""
+    """About half; and no combination that is held out."""
     described = [(made.picture, wish(made.caption)) for made in map(badly, range(80))
                  if made.caption and made.told == TOLD]  # fmt: skip
     good = [(picture, read) for picture, read in described if not read[0].flaws]
