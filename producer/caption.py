@@ -13,7 +13,7 @@ from common.batch import Value
 from common.matrix import Cell
 from common.normalise import REFINER, WORD
 from common.random_seeds import is_drawn
-from common.spec_values import SETTINGS, as_text
+from producer.language.settings import SETTINGS, as_text
 from producer.lookup import Failed, Outcome, Strangers
 
 SHARED = (

@@ -11,10 +11,10 @@ from pydantic import JsonValue
 from common.batch import Axis, Batch, RangeAxis, Value
 from common.errors import BatchFileError, UsageError
 from common.normalise import LORA, WORD
-from common.spec import BatchFile
-from common.spec_axes import TOP_AXES, AxisReader
-from common.spec_values import Mistake, as_text
-from common.spec_yaml import Node, Scalar, plain, read_yaml
+from producer.language import BatchFile
+from producer.language.axes import TOP_AXES, AxisReader
+from producer.language.settings import Mistake, as_text
+from producer.language.yaml import Node, Scalar, plain, read_yaml
 from producer.where import with_axes
 
 Settings = dict[str, JsonValue]

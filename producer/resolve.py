@@ -16,9 +16,9 @@ from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.models import TINY_LORAS
 from common.safetensors_file import check_lora_file, sha256_file
-from common.spec import BatchFile
 from common.store import Store
 from producer.hub import Hub, HubName, recorded_commit
+from producer.language import BatchFile
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]

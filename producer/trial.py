@@ -14,10 +14,9 @@ from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.models import TINY, TINY_LORAS
-from common.needs import layers, with_needs
-from common.spec import BatchFile
-from common.spec_values import SETTINGS, Mistake, Scope
-from common.spec_yaml import plain
+from producer.language import BatchFile, layers, with_needs
+from producer.language.settings import SETTINGS, Mistake, Scope
+from producer.language.yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]

@@ -11,13 +11,11 @@ from common.batch import Axis, Batch, RangeAxis
 from common.conditions import Entry, Spans, labels_of, spans_of
 from common.errors import UsageError
 from common.matrix import Matrix
-from common.needs import with_needs
-from common.spec_axes import AxisReader
-from common.spec_conditions import Conditions
-from common.spec_values import Mistake, Scope
-from common.spec_words import words_of
-from common.spec_yaml import plain
 from common.suggest import meant
+from producer.language import Conditions, with_needs, words_of
+from producer.language.axes import AxisReader
+from producer.language.settings import Mistake, Scope
+from producer.language.yaml import plain
 
 _COMPARED = re.compile(r"\s*[<>!]")
 _WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)

@@ -10,8 +10,8 @@ from common.batch import Batch
 from common.dispatch import Control, write_control
 from common.ledger import State, bitmap
 from common.matrix import Matrix
-from common.spec import load_batch_file
 from common.store import Store
+from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 
 UNFINISHED = ("rendering", "paused")

@@ -19,8 +19,8 @@ from common.batch import Batch, RangeAxis
 from common.ledger import Ledger
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
-from common.spec_values import DEFAULTS
 from common.store import Store, open_store
+from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
 from tests.stub_worker import stub_picture

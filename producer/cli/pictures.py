@@ -228,7 +228,7 @@ def show(farm: Farm, what: str) -> None:
 
 def _as_file(batch_id: str, document: Batch) -> str:
     """The batch file, with what was pinned as comments: a batch keeps no paths."""
-    from common.spec_print import printed
+    from producer.language import printed
 
     pins = [f"{name} is {ref}" for name, ref in document.models.items() if ref != name]
     pins += [f"./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()]

@@ -48,8 +48,8 @@ def plan(farm: Farm, trial: Trial, exact: bool) -> None:
       gridfarm plan --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
     """
     from common.matrix import Matrix
+    from producer.lint import equal_cells
     from producer.resolve import resolve_offline
-    from producer.surprises import equal_cells
 
     batch_file = read_trial(farm, trial)
     store = _store_if_reachable(farm)
@@ -174,7 +174,7 @@ def _short(text: str, width: int = 40) -> str:
 def _common_settings(matrix: Matrix) -> list[str]:
     """What all cells have in common, model-dependent defaults included."""
     from common.normalise import REFINER, complete
-    from common.spec_values import SETTINGS, as_text
+    from producer.language.settings import SETTINGS, as_text
 
     varying = {name for axis in matrix.axes for name in axis.setting_names()}
     settings = complete(matrix.batch.settings)
@@ -206,7 +206,7 @@ def _overrides(matrix: Matrix) -> list[str]:
 
 def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
     from common.normalise import WORD
-    from common.spec_values import as_text
+    from producer.language.settings import as_text
 
     own = {axis, WORD + axis}
     return [f"{name} {as_text(value)}" for name, value in settings.items() if name not in own]

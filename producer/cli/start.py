@@ -32,7 +32,7 @@ def init(farm: Farm, file: Path) -> None:
       gridfarm init
       gridfarm render batch.yaml --model tiny
     """
-    from producer.first_batch import first_batch
+    from producer.language import first_batch
 
     try:
         with file.open("x", encoding="utf-8") as new:
@@ -66,7 +66,7 @@ def schema(farm: Farm) -> None:
 
     The schema takes whatever the language takes; `gridfarm plan` finds the other mistakes.
     """
-    from common.schema import as_text, batch_schema
+    from producer.language import as_text, batch_schema
 
     farm.out.result(batch_schema(), as_text().rstrip())
 

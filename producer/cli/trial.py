@@ -17,7 +17,7 @@ from producer.cli import complete
 from producer.cli.options import Farm, where_option
 
 if TYPE_CHECKING:
-    from common.spec import BatchFile
+    from producer.language import BatchFile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,8 +77,8 @@ def trial_command(command: Command) -> Command:
 def read_trial(farm: Farm, trial: Trial) -> BatchFile:
     """The batch that a person means, its notes said aloud. Raises what is wrong with it."""
     from producer.limit import limited
+    from producer.lint import surprises
     from producer.override import with_settings
-    from producer.surprises import surprises
     from producer.trial import with_model
     from producer.where import only_where
 
@@ -96,7 +96,7 @@ def read_trial(farm: Farm, trial: Trial) -> BatchFile:
 
 
 def _written(trial: Trial) -> BatchFile:
-    from common.spec import load_batch_file
+    from producer.language import load_batch_file
 
     if trial.prompts:
         return _of_prompts(trial)
@@ -116,7 +116,7 @@ def _written(trial: Trial) -> BatchFile:
 
 def _of_prompts(trial: Trial) -> BatchFile:
     """JSON is YAML too, and quotes whatever a prompt may hold."""
-    from common.spec import load_batch_file
+    from producer.language import load_batch_file
 
     if trial.file:
         raise UsageError("FILE and --prompt are both given", hint="keep one of the two")

@@ -23,10 +23,10 @@ from common.batch import Batch, RangeAxis
 from common.ledger import Ledger
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
-from common.spec import load_batch_file
-from common.spec_values import DEFAULTS
 from common.store import open_store
 from common.store_folder import FolderStore
+from producer.language.reader import load_batch_file
+from producer.language.settings.values import DEFAULTS
 from producer.local import local_broker, local_workers
 from producer.resolve import Resolved, resolve
 from producer.submit import submit

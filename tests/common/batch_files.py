@@ -9,7 +9,7 @@ import yaml
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from common.spec_generators import KEYS
+from producer.language.axes.generators import KEYS
 
 words = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=20)
 names = words.filter(lambda text: text.strip() and text not in (*KEYS, "<<"))

@@ -16,7 +16,7 @@ from common.batch import Axis, RangeAxis, Value
 from common.conditions import Filter, Spans, labels_of, spans_of
 from common.errors import GridfarmError
 from common.matrix import Matrix
-from common.spec import load_batch_file
+from producer.language.reader import load_batch_file
 
 AXES = (
     "prompts: {wolf: A wolf, cat: A cat}\n"

@@ -11,8 +11,8 @@ import pytest
 from common.job import TINY_BASE, Crop, Job
 from common.matrix import Cell, Matrix
 from common.models import TINY_LORAS
-from common.spec import BatchFile, load_batch_file
-from common.training_sizes import TRAINING_SIZES
+from producer.language.reader import BatchFile, load_batch_file
+from producer.language.settings.training_sizes import TRAINING_SIZES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))

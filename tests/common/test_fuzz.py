@@ -17,21 +17,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common import keys, spec_files
+from common import keys
 from common.batch import Batch
 from common.dispatch import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
 from common.matrix import Matrix
 from common.safetensors_file import check_lora_file
 from common.settings import load_settings
-from common.spec import load_batch_file
-from common.spec_print import printed
 from common.store import Store, open_store
 from common.templates import fill
 from common.terminal import escaped
 from producer import fetch as fetching
 from producer.cli.pictures import _as_file
 from producer.hub import HubName, recorded_commit
+from producer.language.axes import tables
+from producer.language.printer import printed
+from producer.language.reader import load_batch_file
 from producer.lookup import Failed, Picture, store_lookup
 from tests.fuzz import hostile, readers
 from tests.orders import frozen
@@ -219,7 +220,7 @@ def test_a_pipe_is_no_lora(tmp_path: Path) -> None:
 
 
 def test_a_walk_through_all_disks_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec_files, "LOOK_S", 0.2)
+    monkeypatch.setattr(tables, "LOOK_S", 0.2)
     with pytest.raises(GridfarmError, match=r"takes more than 0\.2 s"):
         load_batch_file(
             None, text="prompts: [a]\naxes: {model: {files: '/**/*.none'}}", base_dir=tmp_path

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from common import spec_files
 from common.batch import Axis, RangeAxis
 from common.errors import BatchFileError
 from common.matrix import Matrix
-from common.spec import BatchFile, load_batch_file
-from common.spec_files import MAX_BYTES
+from producer.language.axes import tables
+from producer.language.axes.tables import MAX_BYTES
+from producer.language.reader import BatchFile, load_batch_file
 
 
 def load(folder: Path, text: str) -> BatchFile:
@@ -65,7 +65,7 @@ class TestTexts:
     def test_an_axis_ends_at_100_000_values(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("common.spec_axes.MAX_VALUES", 3)
+        monkeypatch.setattr("producer.language.axes.axes.MAX_VALUES", 3)
         (tmp_path / "a.txt").write_text("a\nb\nc")
         assert labels(tmp_path, "prompts: {file: a.txt}", "prompt") == ["a", "b", "c"]
         with pytest.raises(BatchFileError, match="more than 3 values"):
@@ -175,7 +175,7 @@ class TestFiles:
     def test_one_pattern_ends_at_10_000_files(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(spec_files, "MAX_FILES", 3)
+        monkeypatch.setattr(tables, "MAX_FILES", 3)
         text = "prompts: [a]\naxes: {model: {files: '%s'}}"
         assert len(labels(folder, text % "*.safetensors", "model")) == 3
         with pytest.raises(BatchFileError, match="more than 3 files match"):

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "diffusers", "transformers", "compel", "peft", "accelerate", "tokenizers"}
 ENGINE = {f"worker/{name}.py" for name in ("render", "pipelines", "prompts", "adapters")}
-IF_THERE = {"common/clip_tokenizer.py": {"tokenizers"}}
+IF_THERE = {"producer/lint/clip_tokenizer.py": {"tokenizers"}}
 """Light packages that come with the worker's; without them the file does less."""
 
 FILES = sorted(

@@ -15,7 +15,7 @@ from common.errors import GridfarmError
 from common.job import TINY_REFINER
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
-from common.spec_values import DEFAULTS
+from producer.language.settings.values import DEFAULTS
 
 SETTINGS: dict[str, Any] = DEFAULTS | {"model": "tiny", "prompt": "a wolf"}
 LORAS: dict[str, str | None] = {name: name * 64 for name in "abcd"}

@@ -10,7 +10,7 @@ import pytest
 from common.job import TINY_REFINER, Crop, Job, NegativePrompt, Size
 from common.matrix import Matrix
 from common.normalise import laid_over
-from common.spec import load_batch_file
+from producer.language.reader import load_batch_file
 
 ALL = """
 model: tiny

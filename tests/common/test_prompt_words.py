@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.prompt_syntax import MAX_LENGTH
-from common.prompt_words import encoded_texts
+from producer.lint.encoded_text import encoded_texts
 
 PROMPTS = [
     "",

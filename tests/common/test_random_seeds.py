@@ -8,7 +8,7 @@ import pytest
 
 from common.matrix import Matrix
 from common.random_seeds import image_seed, numbered_seed
-from common.spec import load_batch_file
+from producer.language.reader import load_batch_file
 
 
 def seeds(text: str) -> dict[tuple[str, ...], int]:

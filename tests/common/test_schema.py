@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from common.errors import BatchFileError
-from common.schema import REGENERATE, as_text, batch_schema
-from common.spec import load_batch_file
-from common.spec_values import SETTINGS
-from common.spec_yaml import read_yaml, to_json
+from producer.language.json_schema import REGENERATE, as_text, batch_schema
+from producer.language.reader import load_batch_file
+from producer.language.settings.values import SETTINGS
+from producer.language.yaml.tree import read_yaml, to_json
 from tests.common.batch_files import documents, dumped
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,10 @@ from common.errors import BatchFileError, InputFileError
 from common.job import Job
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
-from common.spec import BatchFile, load_batch_file
-from common.spec_generators import KEYS
-from common.spec_print import printed
-from common.spec_values import DEFAULTS, SETTINGS
+from producer.language.axes.generators import KEYS
+from producer.language.printer import printed
+from producer.language.reader import BatchFile, load_batch_file
+from producer.language.settings.values import DEFAULTS, SETTINGS
 from tests.common.batch_files import documents, dumped, words
 from tests.common.broken_files import BROKEN, write_room
 

@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 
-from common.clip_tokenizer import FOLDERS
 from common.models import BUILTIN_MODELS, SDXL
-from common.tokens import READ, ClipTokens, EstimatedTokens, note_on_length, token_counter
+from producer.lint.clip_tokenizer import FOLDERS
+from producer.lint.token_counts import (
+    READ,
+    ClipTokens,
+    EstimatedTokens,
+    note_on_length,
+    token_counter,
+)
 
 TEXT = (
     "The quick brown fox doesn't jump over the lazy dog; it's asleep beneath a cherry tree, and "

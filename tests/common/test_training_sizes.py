@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.training_sizes import (
+from producer.language.settings.training_sizes import (
     TRAINING_SIZES,
     Size,
     nearest_training_size,

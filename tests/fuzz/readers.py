@@ -19,11 +19,11 @@ from common.errors import BatchFileError, GridfarmError
 from common.matrix import Matrix
 from common.picture import decode_meta
 from common.queue import queue_of
-from common.spec import load_batch_file
-from common.spec_print import printed
 from common.store import Store
 from producer.cli.main import run
 from producer.find import batch_ids
+from producer.language.printer import printed
+from producer.language.reader import load_batch_file
 from producer.lookup import Failed, Picture, store_lookup
 from producer.names import cell_paths
 from producer.overview import overview

@@ -15,9 +15,9 @@ from common.ledger import Ledger, is_set
 from common.matrix import Matrix
 from common.models import BUILTIN_MODELS
 from common.queue import queue_name, queue_of
-from common.spec_values import DEFAULTS
 from common.store import Store
 from producer.control import Controller
+from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import SubmitReport, submit
 from producer.watch import Watcher

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common.spec import load_batch_file
 from common.store import open_store
+from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 from tests.orders import put_pictures
 from tests.servers import free_port, valkey

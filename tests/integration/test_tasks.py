@@ -34,8 +34,8 @@ from common.ledger import Ledger, WorkerReport
 from common.matrix import Cell, Matrix
 from common.models import BUILTIN_MODELS
 from common.queue import queue_name
-from common.spec_values import DEFAULTS
 from common.store import Store, open_store
+from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
 from worker import pause

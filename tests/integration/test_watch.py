@@ -12,11 +12,11 @@ from common.errors import StoreError, StoreUnreachable
 from common.ledger import Ledger, WorkerReport
 from common.models import BUILTIN_MODELS
 from common.queue import queue_name
-from common.spec_values import DEFAULTS
 from common.store import open_store
 from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
 from producer.control import Controller
+from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
 from producer.watch import PAUSED_FOR_S, Watcher

@@ -17,9 +17,9 @@ from common.job import RefinerUse
 from common.matrix import Matrix
 from common.normalise import complete
 from common.schedulers import SCHEDULER_NAMES, parse_scheduler
-from common.spec import load_batch_file
-from common.spec_values import DEFAULTS, SETTINGS, as_text
 from producer.cli.main import run
+from producer.language.reader import load_batch_file
+from producer.language.settings.values import DEFAULTS, SETTINGS, as_text
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "batch-files.md").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.matrix import Matrix
-from common.spec import load_batch_file
 from producer.cli.main import run
+from producer.language.reader import load_batch_file
 from producer.names import cell_paths
 from tests.common.batch_files import documents, dumped
 from tests.common.broken_files import BROKEN, write_room

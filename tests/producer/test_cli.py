@@ -18,12 +18,12 @@ from common.dispatch import read_failures
 from common.matrix import Matrix
 from common.models import TINY_LORAS
 from common.settings import load_settings
-from common.spec import load_batch_file
 from common.store import open_store
 from producer.cli.machine import _forget_failures
 from producer.cli.main import cli, run
 from producer.cli.options import Farm
 from producer.cli.output import Output
+from producer.language.reader import load_batch_file
 from tests.servers import free_port, ministack, valkey
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

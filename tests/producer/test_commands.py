@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from common import keys, matrix
 from common.matrix import Matrix
 from common.settings import FarmSettings
-from common.spec import load_batch_file
 from common.store import Store, open_store
 from producer.cli.main import cli, run
 from producer.cli.stored import ago
 from producer.find import find_batch, remember
-from producer.first_batch import first_batch
+from producer.language.reader import load_batch_file
+from producer.language.starter_file import first_batch
 from producer.overview import overview
 from tests.orders import frozen, put_batch
 from tests.servers import free_port

@@ -11,9 +11,9 @@ from common.batch import Axis, Batch
 from common.errors import UsageError
 from common.matrix import Matrix
 from common.picture import PictureMeta, decode_meta, encode_png
-from common.spec_values import DEFAULTS
 from common.store import Store, open_store
 from producer.fetch import FetchReport, fetch
+from producer.language.settings.values import DEFAULTS
 
 SETTINGS = DEFAULTS | {"model": "tiny", "seed": "7", "size": "64x64"}
 HOSTILE = ["../x", "a/b", "/etc/passwd", "..", "\x00\x1b[2J", "CON", "w" * 5000]

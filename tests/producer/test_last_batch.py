@@ -12,10 +12,10 @@ from common import keys
 from common.batch import Batch
 from common.models import BUILTIN_MODELS
 from common.settings import load_settings
-from common.spec_values import DEFAULTS
 from common.store import open_store
 from producer.cli.main import run
 from producer.find import remember, store_for
+from producer.language.settings.values import DEFAULTS
 
 BATCH = Batch(
     name="wolves",

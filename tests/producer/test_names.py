@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, RangeAxis
 from common.matrix import Matrix
-from common.spec_values import DEFAULTS
+from producer.language.settings.values import DEFAULTS
 from producer.names import LIMIT, cell_paths, distinct_names, safe_name
 
 SETTINGS = DEFAULTS | {"model": "tiny", "prompt": "a wolf", "seed": "7", "size": "64x64"}

@@ -10,7 +10,7 @@ import pytest
 from common.errors import BatchFileError
 from common.models import TINY_FOLDER, TINY_LORAS
 from common.safetensors_file import sha256_file
-from common.spec import BatchFile, load_batch_file
+from producer.language.reader import BatchFile, load_batch_file
 from producer.resolve import resolve, resolve_offline
 from producer.trial import with_model
 

@@ -21,12 +21,12 @@ from common.job import Crop, Size
 from common.matrix import Cell, Matrix
 from common.models import BUILTIN_MODELS
 from common.safetensors_file import check_lora_file
-from common.spec import BatchFile, load_batch_file
-from common.spec_values import DEFAULTS
 from producer.cli.main import cli
+from producer.language.reader import BatchFile, load_batch_file
+from producer.language.settings.values import DEFAULTS
 from producer.limit import limited
+from producer.lint.notes import equal_cells, surprises
 from producer.override import with_settings
-from producer.surprises import equal_cells, surprises
 from producer.trial import with_model
 from producer.where import find_values, only_where, parse_where
 

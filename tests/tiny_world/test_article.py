@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from common.matrix import Cell, Matrix
-from common.spec import load_batch_file
+from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 from tests.tiny_world.article import CELLS, FILE, arguments, document, prompts, table
 from tests.tiny_world.wishes import wish

@@ -16,8 +16,8 @@ from common.dispatch import Dispatcher
 from common.job import Job
 from common.ledger import Ledger, WorkerReport
 from common.queue import queue_name
-from common.spec_values import DEFAULTS
 from common.store import open_store
+from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
 from tests.worker.hub_server import Hub, connected, files_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from common.batch import WHOLE_SETTINGS, RangeAxis
-from common.spec_values import Mistake, Scope, Setting
-from common.spec_yaml import Scalar
+from producer.language.settings import Mistake, Scope, Setting
+from producer.language.yaml import Scalar
 
 _NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
 _RANGE = re.compile(

@@ -10,11 +10,10 @@ from fractions import Fraction
 from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Value
 from common.conditions import Spans, labels_of
 from common.errors import Problem
-from common.spec_axes import GROUPS, AxisReader
-from common.spec_ranges import between
-from common.spec_values import Mistake, find_setting, is_null, mapping, noting
-from common.spec_yaml import Items, Node, Scalar, plain, shown
 from common.suggest import meant
+from producer.language.axes import GROUPS, AxisReader, between
+from producer.language.settings import Mistake, find_setting, is_null, mapping, noting
+from producer.language.yaml import Items, Node, Scalar, plain, shown
 
 AnyAxis = Axis | RangeAxis
 Condition = dict[str, tuple[str, ...]]

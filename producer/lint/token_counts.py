@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from common.clip_tokenizer import cached_sdxl, load_tokenizers
-from common.prompt_words import encoded_texts
+from producer.lint.clip_tokenizer import cached_sdxl, load_tokenizers
+from producer.lint.encoded_text import encoded_texts
 
 READ = 75
 """Tokens of a prompt that a text encoder reads, without its two marks."""

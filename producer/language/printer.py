@@ -13,8 +13,8 @@ from common.errors import GridfarmError
 from common.matrix import DAMAGED, NOT_OURS
 from common.normalise import WORD
 from common.random_seeds import is_drawn
-from common.spec_axes import GROUPS, TOP_AXES
-from common.spec_values import DEFAULTS, as_text, find_setting
+from producer.language.axes import GROUPS, TOP_AXES
+from producer.language.settings import DEFAULTS, as_text, find_setting
 
 _KEYS = {name: key for key, name in TOP_AXES.items()}
 

@@ -10,12 +10,11 @@ from typing import Any
 from common import models
 from common.batch import Batch
 from common.matrix import Matrix
-from common.needs import Layer, layers
 from common.normalise import PROMPTS, REFINER
-from common.spec import BatchFile
 from common.templates import names_in
-from common.tokens import note_on_length, token_counter
-from common.training_sizes import note_on_size
+from producer.language import BatchFile, Layer, layers
+from producer.language.settings import note_on_size
+from producer.lint.token_counts import note_on_length, token_counter
 
 SHOWN = 3
 """So many of each kind are named, the others counted."""

@@ -17,10 +17,12 @@ from pydantic import JsonValue
 from common.batch import Axis, RangeAxis, Value
 from common.errors import Problem
 from common.prompt_syntax import warnings
-from common.spec_files import MAX_VALUES
-from common.spec_generators import KEYS, Written, generated, generator_in, in_list
-from common.spec_ranges import is_like_a_range, read_range
-from common.spec_values import (
+from common.suggest import ELSEWHERE, closest, meant
+from common.templates import WORD_NAME
+from producer.language.axes.generators import KEYS, Written, generated, generator_in, in_list
+from producer.language.axes.ranges import is_like_a_range, read_range
+from producer.language.axes.tables import MAX_VALUES
+from producer.language.settings import (
     SETTINGS,
     Mistake,
     Scope,
@@ -32,9 +34,7 @@ from common.spec_values import (
     noting,
     read_each,
 )
-from common.spec_yaml import Entries, Items, Node, Scalar, shown
-from common.suggest import ELSEWHERE, closest, meant
-from common.templates import WORD_NAME
+from producer.language.yaml import Entries, Items, Node, Scalar, shown
 
 TOP_AXES = MappingProxyType({"prompts": "prompt", "seeds": "seed", "variants": "variant"})
 """The axes with a key of their own, and their names everywhere else."""

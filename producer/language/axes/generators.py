@@ -14,13 +14,15 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common import spec_files
 from common.batch import RangeAxis
 from common.errors import BatchFileError
 from common.random_seeds import numbered_seed
-from common.spec_files import MAX_VALUES
-from common.spec_ranges import read_range
-from common.spec_values import (
+from common.suggest import meant
+from common.templates import MAX_FILLED
+from producer.language.axes import tables
+from producer.language.axes.ranges import read_range
+from producer.language.axes.tables import MAX_VALUES
+from producer.language.settings import (
     MAX_SEED,
     WORD,
     Mistake,
@@ -31,9 +33,7 @@ from common.spec_values import (
     read_whole,
     source,
 )
-from common.spec_yaml import NULL, Entries, Items, Node, Scalar, plain, read_yaml, shown
-from common.suggest import meant
-from common.templates import MAX_FILLED
+from producer.language.yaml import NULL, Entries, Items, Node, Scalar, plain, read_yaml, shown
 
 MAX_RANDOM = 10_000
 
@@ -99,7 +99,7 @@ def in_list(node: Scalar, axis: str, setting: Setting, scope: Scope) -> Iterator
 def _file(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> Iterator[Written]:
     path = _path(node.values["file"], scope)
     if path.suffix.lower() in (".csv", ".tsv"):
-        for line, cells in spec_files.rows(path):
+        for line, cells in tables.rows(path):
             name = cells.pop("name", None)
             entries = {
                 column: _cell(cell, setting if column == axis else find_setting(column))
@@ -112,7 +112,7 @@ def _file(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> It
             "write a .csv file whose columns are settings",
         )
     else:
-        for line, text in spec_files.lines(path):
+        for line, text in tables.lines(path):
             value = Scalar(text, text) if setting.kind == "text" else plain(text)
             yield Written(f"{path.name} line {line}", None, value)
 
@@ -140,7 +140,7 @@ def _path(node: Node, scope: Scope) -> Path:
 def _files(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> Iterator[Written]:
     if setting is None or setting.kind != "file":
         raise Mistake(f"{axis} takes no files", "{files: …} makes values of model, vae and loras")
-    names = spec_files.found(scope.base_dir, as_plain_text(node.values["files"]))
+    names = tables.found(scope.base_dir, as_plain_text(node.values["files"]))
     stems = Counter(PurePath(name).stem for name in names)
     for name in names:
         stem = PurePath(name).stem

@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-from common.spec_values import Mistake
-from common.spec_yaml import shown, unprintable
+from producer.language.settings import Mistake
+from producer.language.yaml import shown, unprintable
 
 MAX_BYTES = 10_000_000
 MAX_VALUES = 100_000

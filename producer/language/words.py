@@ -11,8 +11,8 @@ from pydantic import JsonValue
 from common.batch import Axis, Batch, RangeAxis
 from common.normalise import PROMPTS, WORD
 from common.prompt_syntax import check_prompt
-from common.spec_values import Mistake
 from common.templates import MAX_FILLED, fill, names_in
+from producer.language.settings import Mistake
 
 TRIED, TRIED_IN_ALL = 2_000, 20_000
 """Combinations of words that are tried out in each prompt, and in all of them."""

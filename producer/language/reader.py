@@ -18,11 +18,12 @@ from common.batch import MAX_AXES, MAX_CELLS, Axis, Batch, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
 from common.matrix import Matrix
 from common.models import TINY_LORAS
-from common.needs import Layer, layers, with_needs
 from common.normalise import LORA
-from common.spec_axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
-from common.spec_conditions import Conditions
-from common.spec_values import (
+from common.suggest import meant
+from producer.language.axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
+from producer.language.conditions import Conditions
+from producer.language.references import Layer, layers, with_needs
+from producer.language.settings import (
     DEFAULTS,
     MAX_PROBLEMS,
     SETTINGS,
@@ -35,9 +36,8 @@ from common.spec_values import (
     noting,
     source,
 )
-from common.spec_words import check_words_together, words_of
-from common.spec_yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar, read_yaml
-from common.suggest import meant
+from producer.language.words import check_words_together, words_of
+from producer.language.yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar, read_yaml
 
 MAX_NAME = 100
 MAX_NOTES = 20

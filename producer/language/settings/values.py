@@ -20,10 +20,10 @@ from common import models
 from common.errors import Problem
 from common.prompt_syntax import check_prompt
 from common.schedulers import SCHEDULER_SCHEMA, parse_scheduler
-from common.spec_yaml import Entries, Items, Node, Scalar, shown, to_json
 from common.suggest import closest, meant
 from common.templates import MAX_FILLED, names_in
-from common.training_sizes import TRAINING_SIZES
+from producer.language.settings.training_sizes import TRAINING_SIZES
+from producer.language.yaml import Entries, Items, Node, Scalar, shown, to_json
 
 MAX_SEED = 2**64 - 1
 MAX_PROBLEMS = 100

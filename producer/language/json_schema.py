@@ -15,17 +15,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from common import spec, spec_generators
 from common.normalise import LORA
-from common.spec_axes import GROUPS, TOP_AXES
-from common.spec_generators import EMPHASIS, MAX_RANDOM
-from common.spec_ranges import RANGE_PATTERN
-from common.spec_values import DEFAULTS, MAX_SEED, SETTINGS, TEXT, WORD, Setting, find_setting
-from common.spec_yaml import NULL, Entries
+from producer.language import reader
+from producer.language.axes import EMPHASIS, GROUPS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
+from producer.language.settings import (
+    DEFAULTS,
+    MAX_SEED,
+    SETTINGS,
+    TEXT,
+    WORD,
+    Setting,
+    find_setting,
+)
+from producer.language.yaml import NULL, Entries
 
 Schema = dict[str, Any]
 
-REGENERATE = "python -m common.schema > docs/batch.schema.json"
+REGENERATE = "python -m producer.language.json_schema > docs/batch.schema.json"
 
 OWN_AXIS = "An axis of your own; its values are bundles of settings: name: {setting: value}"
 MATCHED = 'A label, a value, several in a list, 4..6, "> 9", or "!lcm": anything but that'
@@ -33,7 +39,7 @@ MATCHED = 'A label, a value, several in a list, 4..6, "> 9", or "!lcm": anything
 _ONE_LORA = f"{LORA}name"
 _LORA_NAMES = f"^{LORA.replace('.', '[.]')}"
 _NULL: Schema = {"type": "null"}
-_RESERVED: Schema = dict.fromkeys(spec_generators.KEYS, False)
+_RESERVED: Schema = dict.fromkeys(generators.KEYS, False)
 
 
 def batch_schema() -> Schema:
@@ -53,7 +59,7 @@ def batch_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": f"The language of gridfarm's batch files; generated: {REGENERATE}",
         "type": "object",
-        "properties": {key: _about(says, properties[key]) for key, says in spec.KEYS.items()},
+        "properties": {key: _about(says, properties[key]) for key, says in reader.KEYS.items()},
         "additionalProperties": False,
         "$defs": dict(_definitions()),
     }
@@ -85,7 +91,7 @@ def _definitions() -> Iterator[tuple[str, Schema]]:
         yield f"value.{group}", _group(group)
     yield "bundle", _bundle({"additionalProperties": False}, {})
     yield "bundle.word", _bundle({"additionalProperties": TEXT}, _RESERVED)
-    for key in spec_generators.KEYS:
+    for key in generators.KEYS:
         yield f"generator.{key}", _generator(key)
     for name, setting in _settings():
         yield f"axis.{name}", _setting_axis(name, setting)
@@ -148,7 +154,7 @@ def _generator(key: str) -> Schema:
         "from": whole,
         "per": {"enum": ["image"]},
     }
-    keys = spec_generators.KEYS[key]
+    keys = generators.KEYS[key]
     return {
         "title": f"{{{key}: …}}",
         "type": "object",
@@ -166,7 +172,7 @@ def _generators(name: str, setting: Setting) -> list[str]:
         "emphasise": setting.kind == "text",
         "random": name == "seed",
     }
-    return [key for key in spec_generators.KEYS if makes[key]]
+    return [key for key in generators.KEYS if makes[key]]
 
 
 def _setting_axis(name: str, setting: Setting) -> Schema:
