@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from common.batch import Axis, Batch, RangeAxis
+from common.batch import Axis, Batch, Matrix, RangeAxis
 from common.errors import UsageError
-from common.matrix import Matrix
-from common.suggest import LISTED, closest
+from common.text import LISTED, closest
 from producer.where import find_values
 
 MOST_CELLS = 4_000

@@ -9,10 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from common.batch import Value
-from common.matrix import Cell
-from common.normalise import REFINER, WORD
-from common.random_seeds import is_drawn
+from common.batch import REFINER, WORD, Cell, Value, is_drawn
 from producer.language.settings import SETTINGS, as_text
 from producer.lookup import Failed, Outcome, Strangers
 

@@ -15,12 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from common import keys
-from common.dispatch import Control, Dispatcher, read_batch, read_control, write_control
+from common.batch import Matrix
+from common.dispatch import (
+    UNFINISHED,
+    Control,
+    Dispatcher,
+    Ledger,
+    State,
+    read_batch,
+    read_control,
+    write_control,
+)
 from common.errors import BrokerError
-from common.ledger import UNFINISHED, Ledger, State
-from common.matrix import Matrix
-from common.store import Store
+from common.store import Store, object_names
 from producer.submit import Progress, look_up
 
 TRIES = 5
@@ -40,7 +47,7 @@ class Controller:
         """Nothing more is sent; running cells stop at their next renewal, unless another batch
         waits for them. What is stored stays. Safe to be cut off anywhere and done again."""
         if self._say(state="cancelled").state == "cancelled":
-            self.store.delete(keys.active(self.batch_id))
+            self.store.delete(object_names.active(self.batch_id))
 
     def pause(self) -> None:
         """Nothing more is sent; running cells finish."""
@@ -112,11 +119,11 @@ class Controller:
         )
         write_control(self.store, self.batch_id, control)
         if control.state in UNFINISHED:
-            self.store.put(keys.active(self.batch_id), b"")
+            self.store.put(object_names.active(self.batch_id), b"")
         return control
 
     def _stands(self, control: Control) -> bool:
-        marked = self.store.exists(keys.active(self.batch_id))
+        marked = self.store.exists(object_names.active(self.batch_id))
         written = read_control(self.store, self.batch_id)
         return written == control and (marked or control.state not in UNFINISHED)
 
@@ -133,9 +140,13 @@ class Controller:
 
     def _tell_retry(self, control: Control, done: bytes | None) -> None:
         if done is not None:
-            self.store.put(keys.done_bitmap(self.batch_id), done)
+            self.store.put(object_names.done_bitmap(self.batch_id), done)
         with ThreadPoolExecutor(DELETERS) as pool:
-            list(pool.map(self.store.delete, [*self.store.list(keys.failures(self.batch_id))]))
+            list(
+                pool.map(
+                    self.store.delete, [*self.store.list(object_names.failures(self.batch_id))]
+                )
+            )
         if self.ledger is None:
             return
         known = self.ledger.retry(

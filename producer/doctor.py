@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.config import FarmSettings
+from common.dispatch import Ledger, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
-from common.ledger import Ledger, WorkerReport
-from common.queue import queue_name
-from common.settings import FarmSettings
 from common.store import open_store
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")

@@ -13,12 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from common import keys
+from common.batch import ENUMERATE_UP_TO, Matrix
 from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
-from common.files import PARTIAL
-from common.matrix import ENUMERATE_UP_TO, Matrix
 from common.picture import decode_meta
-from common.store import GET_BYTES, OnBytes, Store, check_size
+from common.store import GET_BYTES, PARTIAL, OnBytes, Store, check_size, object_names
 from producer.names import cell_paths
 
 THREADS = 8
@@ -101,7 +99,7 @@ def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dic
 def _download(store: Store, key: str, folder: Path, path: Path) -> Done:
     with _writing(folder, path):
         try:
-            store.get_file(keys.picture(key), path, _up_to(GET_BYTES))
+            store.get_file(object_names.picture(key), path, _up_to(GET_BYTES))
         except ObjectMissing:
             return "missing"
         except TooLarge:

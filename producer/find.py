@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import keys
 from common.batch import BATCH_ID, Batch, slug
+from common.config import FarmSettings
 from common.dispatch import read_batch, read_control
 from common.errors import NotFound
-from common.settings import FarmSettings
-from common.store import Store, open_store
+from common.store import Store, object_names, open_store
 
 LAST = "@last"
 
@@ -38,7 +37,7 @@ def store_for(word: str, settings: FarmSettings) -> str:
     last = _last(settings)
     if last is None or (settings.store and word != LAST):
         return settings.store
-    if settings.store and open_store(settings.store).exists(keys.batch(last.id)):
+    if settings.store and open_store(settings.store).exists(object_names.batch(last.id)):
         return settings.store
     return last.store
 
@@ -49,7 +48,7 @@ def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Ba
         word = _need_last(settings).id
     elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
         return _of_file(Path(word), store)
-    if BATCH_ID.match(word) and store.exists(keys.batch(word)):
+    if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
     batch_id = _search(word, store)
     return batch_id, read_batch(store, batch_id)
@@ -57,7 +56,7 @@ def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Ba
 
 def batch_ids(store: Store) -> list[str]:
     """All batches in the store, and what a removal that was cut off has left of one."""
-    return [name for name in store.folders(keys.BATCHES) if BATCH_ID.match(name)]
+    return [name for name in store.folders(object_names.BATCHES) if BATCH_ID.match(name)]
 
 
 def _search(word: str, store: Store) -> str:
@@ -77,7 +76,7 @@ def _search(word: str, store: Store) -> str:
 
 def _whole(store: Store, ids: Iterable[str]) -> list[str]:
     """Those that have their document."""
-    return [batch_id for batch_id in ids if store.exists(keys.batch(batch_id))]
+    return [batch_id for batch_id in ids if store.exists(object_names.batch(batch_id))]
 
 
 def _suggest(word: str, ids: list[str]) -> str:
@@ -96,7 +95,7 @@ def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
     from producer.resolve import resolve_offline
 
     batch = resolve_offline(load_batch_file(path, base_dir=path.parent), store)
-    if not batch.unresolved and store.exists(keys.batch(batch.id)):
+    if not batch.unresolved and store.exists(object_names.batch(batch.id)):
         return batch.id, batch
     batch_id = _search(batch.name, store)
     return batch_id, read_batch(store, batch_id)

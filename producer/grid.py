@@ -13,12 +13,10 @@ from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.batch import Value
+from common.batch import Matrix, Value, names_in
 from common.errors import UsageError
-from common.files import replacing
-from common.matrix import Matrix
 from common.picture import Z_RLE
-from common.templates import names_in
+from common.store import replacing
 from producer import caption as words
 from producer.axes import ChosenAxis, Side, Where, check_counts, choose, offset_of, sides
 from producer.layout import arrange

@@ -1,6 +1,6 @@
 """Models and LoRAs on the Hugging Face hub, resolved to a commit once, at submit.
 
-What was resolved is written down in the store (`common.keys.hub_record`), so that a hub that
+What was resolved is written down in the store (`object_names.hub_record`), so that a hub that
 is down later does not stop a batch; the person is told which commit is used then.
 """
 
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import keys
 from common.errors import HubError, ObjectMissing, TooLarge
-from common.store import Store, without_login
+from common.store import Store, object_names, without_login
 
 TIMEOUT_S = 15
 _HUB_NAME = re.compile(
@@ -46,7 +45,7 @@ class HubName:
     @property
     def record(self) -> str:
         parts = [self.id, self.revision, self.file.replace("/", "-")]
-        return keys.hub_record("@".join(part for part in parts if part))
+        return object_names.hub_record("@".join(part for part in parts if part))
 
 
 class Hub:
@@ -68,7 +67,7 @@ class Hub:
     def lora(self, name: HubName) -> tuple[str, Path | None]:
         """A LoRA's SHA-256 and its downloaded file; the file is None when only the store
         remembers it (then it is an asset already). Raises HubError."""
-        from common.safetensors_file import sha256_file
+        from common.assets import sha256_file
 
         try:
             info = self._info(name)

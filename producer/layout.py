@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import ceil
 
-from common.matrix import Cell
+from common.batch import Cell
 from producer.lettering import Typeface
 from producer.lookup import Failed, Outcome, Strangers, shown_size
 from producer.sheet import (

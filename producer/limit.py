@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from common.batch import Batch
-from common.conditions import Entry, Spans, labels_of, spans_of
-from common.matrix import Matrix
+from common.batch import Batch, Entry, Matrix, Spans, labels_of, spans_of
 from producer.where import restricted
 
 Box = list[range]

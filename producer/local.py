@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.dispatch import Ledger
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
-from common.ledger import Ledger
 
 BROKER_START_S = 20
 WORKER_END_S = 60

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from common import keys
+from common.batch import Cell
 from common.errors import ObjectMissing, TooLarge
-from common.matrix import Cell
-from common.store import Store
+from common.store import Store, object_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,7 +64,7 @@ def store_lookup(store: Store, failures: Mapping[str, str]) -> Lookup:
 
     def look_up(cell: Cell) -> Outcome:
         try:
-            return _decoded(store.get(keys.picture(cell.key)), cell)
+            return _decoded(store.get(object_names.picture(cell.key)), cell)
         except TooLarge as error:
             return Failed(f"the stored picture cannot be read: {error.message}")
         except ObjectMissing:

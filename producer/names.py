@@ -10,9 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
-from common.batch import Axis, RangeAxis, Value
-from common.matrix import Cell, Matrix
-from common.random_seeds import is_drawn
+from common.batch import Axis, Cell, Matrix, RangeAxis, Value, is_drawn
 
 LIMIT = 80
 """Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before."""

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from common.batch import Axis, Batch, RangeAxis, Value
+from common.batch import LORA, WORD, Axis, Batch, RangeAxis, Value
 from common.errors import BatchFileError, UsageError
-from common.normalise import LORA, WORD
 from producer.language import BatchFile
 from producer.language.axes import TOP_AXES, AxisReader
 from producer.language.settings import Mistake, as_text

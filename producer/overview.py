@@ -7,12 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from common import keys
-from common.dispatch import Control, cell_of_failure, read_batch, read_control, read_done
+from common.batch import Matrix
+from common.dispatch import (
+    Control,
+    Ledger,
+    cell_of_failure,
+    is_set,
+    read_batch,
+    read_control,
+    read_done,
+)
 from common.errors import GridfarmError, StoreError
-from common.ledger import Ledger, is_set
-from common.matrix import Matrix
-from common.store import Store
+from common.store import Store, object_names
 from producer.find import batch_ids
 
 READERS = 16
@@ -54,7 +60,7 @@ def _at_once(read: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answ
 
 def _look(batch_id: str, control: Control, store: Store, ledger: Ledger | None) -> Overview | None:
     """None for what a removal that was cut off has left."""
-    if not store.exists(keys.batch(batch_id)):
+    if not store.exists(object_names.batch(batch_id)):
         return None
     seen = ledger.status(batch_id) if ledger else None
     if seen is None:
@@ -74,7 +80,7 @@ def _look_into_store(batch_id: str, control: Control, store: Store) -> Overview:
 
 
 def _failed(store: Store, batch_id: str) -> list[int]:
-    numbers = map(cell_of_failure, store.list(keys.failures(batch_id)))
+    numbers = map(cell_of_failure, store.list(object_names.failures(batch_id)))
     return [number for number in numbers if number is not None]
 
 

@@ -19,13 +19,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from common import keys
-from common.batch import Batch
-from common.dispatch import read_batch
+from common.batch import ENUMERATE_UP_TO, Batch, Matrix
+from common.dispatch import LEASE_MS, Ledger, read_batch
 from common.errors import GridfarmError, ObjectMissing, StoreError
-from common.ledger import LEASE_MS, Ledger
-from common.matrix import ENUMERATE_UP_TO, Matrix
-from common.store import Store
+from common.store import Store, object_names
 from producer.find import batch_ids
 from producer.submit import Progress, stored_keys
 
@@ -137,7 +134,11 @@ def remove(
 
 def _delete_pictures(going: tuple[str, ...], store: Store, progress: Progress | None) -> None:
     def delete(key: str) -> None:
-        for name in (keys.thumbnail(key), keys.sidecar(key), keys.picture(key)):
+        for name in (
+            object_names.thumbnail(key),
+            object_names.sidecar(key),
+            object_names.picture(key),
+        ):
             store.delete(name)
 
     with ThreadPoolExecutor(DELETERS) as pool:
@@ -147,8 +148,8 @@ def _delete_pictures(going: tuple[str, ...], store: Store, progress: Progress | 
 
 
 def _delete_objects(batch_id: str, store: Store) -> None:
-    last = (keys.batch(batch_id), keys.control(batch_id))
-    names = [name for name in store.list(f"{keys.BATCHES}{batch_id}/") if name not in last]
+    last = (object_names.batch(batch_id), object_names.control(batch_id))
+    names = [name for name in store.list(f"{object_names.BATCHES}{batch_id}/") if name not in last]
     with ThreadPoolExecutor(DELETERS) as pool:
         list(pool.map(store.delete, names))
     for name in last:

@@ -12,10 +12,10 @@ from typing import Any
 import rfc8785
 from pydantic import JsonValue
 
+from common.assets import check_lora_file, sha256_file
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
-from common.models import TINY_LORAS
-from common.safetensors_file import check_lora_file, sha256_file
+from common.job import TINY_LORAS
 from common.store import Store
 from producer.hub import Hub, HubName, recorded_commit
 from producer.language import BatchFile

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.matrix import Cell
+from common.batch import Cell
 
 
 @dataclass(frozen=True)

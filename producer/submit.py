@@ -11,21 +11,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import keys
+from common.batch import Matrix
 from common.dispatch import (
+    UNFINISHED,
     Control,
     Dispatcher,
+    Ledger,
+    LedgerStatus,
+    State,
+    bitmap,
+    is_set,
     new_control,
     opening,
+    queue_of,
     read_control,
     read_done,
     read_failures,
     write_control,
 )
-from common.ledger import UNFINISHED, Ledger, LedgerStatus, State, bitmap, is_set
-from common.matrix import Matrix
-from common.queue import queue_of
-from common.store import Store
+from common.store import Store, object_names
 from producer.resolve import Resolved
 
 LOOKERS = 16
@@ -72,7 +76,7 @@ def stored_keys(wanted: Iterable[str], store: Store, progress: Progress | None =
     listed = list(wanted)
     found = []
     with ThreadPoolExecutor(LOOKERS) as pool:
-        answers = pool.map(lambda key: store.exists(keys.picture(key)), listed)
+        answers = pool.map(lambda key: store.exists(object_names.picture(key)), listed)
         for count, (key, there) in enumerate(zip(listed, answers, strict=True), 1):
             if there:
                 found.append(key)
@@ -84,7 +88,7 @@ def stored_keys(wanted: Iterable[str], store: Store, progress: Progress | None =
 def upload(assets: dict[str, Path | bytes], store: Store, progress: Progress | None = None) -> None:
     """Put the assets that the store lacks. Their name is their content, so none is put twice."""
     for count, (sha256, content) in enumerate(assets.items(), 1):
-        name = keys.asset(sha256)
+        name = object_names.asset(sha256)
         if not store.exists(name):
             if isinstance(content, Path):
                 store.put_file(name, content)
@@ -153,7 +157,7 @@ class Order:
         return control.state
 
     def _before(self) -> Control | None:
-        there = self.store.exists(keys.control(self.batch_id))
+        there = self.store.exists(object_names.control(self.batch_id))
         return read_control(self.store, self.batch_id) if there else None
 
     def _under_way(self, before: Control, seen: LedgerStatus | None) -> bool:
@@ -161,16 +165,18 @@ class Order:
         emptied since."""
         known = seen is None or seen.state in UNFINISHED
         return (
-            known and before.state in UNFINISHED and self.store.exists(keys.active(self.batch_id))
+            known
+            and before.state in UNFINISHED
+            and self.store.exists(object_names.active(self.batch_id))
         )
 
     def _begin(self, before: Control | None, *, finished: bool) -> Control:
         control = self._next(before, state="done" if finished else "rendering")
-        self.store.put(keys.batch(self.batch_id), self.matrix.batch.to_bytes())
-        self.store.put(keys.done_bitmap(self.batch_id), self.done)
+        self.store.put(object_names.batch(self.batch_id), self.matrix.batch.to_bytes())
+        self.store.put(object_names.done_bitmap(self.batch_id), self.done)
         write_control(self.store, self.batch_id, control)
         if not finished:
-            self.store.put(keys.active(self.batch_id), b"")
+            self.store.put(object_names.active(self.batch_id), b"")
         self.ledger.drop(self.batch_id)
         return control
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
-from common.models import TINY, TINY_LORAS
+from common.job import TINY, TINY_LORAS
 from producer.language import BatchFile, layers, with_needs
 from producer.language.settings import SETTINGS, Mistake, Scope
 from producer.language.yaml import plain

@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from common import keys
-from common.batch import Batch
-from common.dispatch import Dispatcher, read_control, read_failures
+from common.batch import Batch, Matrix
+from common.dispatch import (
+    PRIORITIES,
+    Dispatcher,
+    Ledger,
+    LedgerStatus,
+    WorkerReport,
+    is_set,
+    queue_of,
+    read_control,
+    read_failures,
+)
 from common.errors import BrokerError, NotFound, StoreError
-from common.ledger import PRIORITIES, Ledger, LedgerStatus, WorkerReport, is_set
-from common.matrix import Matrix
-from common.queue import queue_of
-from common.store import Store
+from common.store import Store, object_names
 from producer.submit import look_up
 
 POLL_S = 0.25
@@ -102,7 +108,7 @@ class Watcher:
 
     def _check_still_there(self) -> None:
         """A batch that was removed would look as if nobody had rendered anything of it yet."""
-        if not self.store.exists(keys.batch(self.batch_id)):
+        if not self.store.exists(object_names.batch(self.batch_id)):
             raise NotFound(f"the batch {self.batch_id} was removed")
 
     def _from_ledger(self, seen: LedgerStatus) -> Status:

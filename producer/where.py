@@ -7,11 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from common.batch import Axis, Batch, RangeAxis
-from common.conditions import Entry, Spans, labels_of, spans_of
+from common.batch import Axis, Batch, Entry, Matrix, RangeAxis, Spans, labels_of, spans_of
 from common.errors import UsageError
-from common.matrix import Matrix
-from common.suggest import meant
+from common.text import meant
 from producer.language import Conditions, with_needs, words_of
 from producer.language.axes import AxisReader
 from producer.language.settings import Mistake, Scope

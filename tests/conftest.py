@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.store import Store, open_store
+from common.store.protocol import Store, open_store
 from tests.servers import Ministack, Valkey, ministack, valkey
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported

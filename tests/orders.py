@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from common import keys
-from common.batch import Batch
-from common.dispatch import Control, write_control
-from common.ledger import State, bitmap
-from common.matrix import Matrix
-from common.store import Store
+from common.batch.document import Batch
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import Control, write_control
+from common.dispatch.ledger import State, bitmap
+from common.store import object_names
+from common.store.protocol import Store
 from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 
@@ -33,23 +33,23 @@ def put_batch(
     done: Iterable[int] = (),
 ) -> str:
     """The batch with a picture for each cell of `done`; its id."""
-    store.put(keys.batch(batch.id), batch.to_bytes())
+    store.put(object_names.batch(batch.id), batch.to_bytes())
     write_control(store, batch.id, Control(state=state, submitted=submitted))
     if state in UNFINISHED:
-        store.put(keys.active(batch.id), b"")
+        store.put(object_names.active(batch.id), b"")
     put_pictures(store, batch, done)
     return batch.id
 
 
 def put_pictures(store: Store, batch: Batch, cells: Iterable[int]) -> None:
     matrix, wanted = Matrix(batch), list(cells)
-    store.put(keys.done_bitmap(batch.id), bitmap(wanted, len(matrix)))
+    store.put(object_names.done_bitmap(batch.id), bitmap(wanted, len(matrix)))
     for i in wanted:
         cell = matrix[i]
         assert cell
-        for name in (keys.picture, keys.sidecar, keys.thumbnail):
+        for name in (object_names.picture, object_names.sidecar, object_names.thumbnail):
             store.put(name(cell.key), b"as if rendered")
 
 
 def pictures_in(store: Store) -> int:
-    return sum(name.endswith(".png") for name in store.list(keys.IMAGES))
+    return sum(name.endswith(".png") for name in store.list(object_names.IMAGES))

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from common import keys
-from common.batch import Batch, RangeAxis
-from common.ledger import Ledger
-from common.matrix import Matrix
-from common.models import BUILTIN_MODELS
-from common.store import Store, open_store
+from common.batch.document import Batch, RangeAxis
+from common.batch.matrix import Matrix
+from common.dispatch.ledger import Ledger
+from common.job.builtin_models import BUILTIN_MODELS
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
@@ -139,8 +139,8 @@ class Pool:
     def _is_right(self, i: int) -> bool:
         cell = Matrix(self.batch)[i]
         assert cell
-        if not self.store.exists(keys.picture(cell.key)):
+        if not self.store.exists(object_names.picture(cell.key)):
             return False
-        with Image.open(BytesIO(self.store.get(keys.picture(cell.key)))) as stored:
+        with Image.open(BytesIO(self.store.get(object_names.picture(cell.key)))) as stored:
             assert stored.convert("RGB").tobytes() == stub_picture(cell.job).tobytes(), cell
         return True

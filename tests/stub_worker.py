@@ -24,8 +24,8 @@ from typing import Any
 
 from PIL import Image
 
-from common.job import Job
-from common.settings import load_settings
+from common.config import load_settings
+from common.job.job import Job
 from worker import launch as launcher
 from worker.logs import set_up_logging
 from worker.preemption import Metadata, Watcher

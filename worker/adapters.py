@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from diffusers.utils.peft_utils import set_adapter_layers, set_weights_and_activate_adapters
 
+from common.assets import TensorEntry, check_lora_file, read_header
 from common.errors import BadInput, InputFileError
 from common.job import LoraUse
-from common.safetensors_file import TensorEntry, check_lora_file, read_header
 from worker.assets import Assets
 
 KEPT = 8

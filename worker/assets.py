@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from common import keys
+from common.assets import sha256_file
 from common.errors import BadInput, ObjectMissing
-from common.files import disk_errors
 from common.job import TINY_BASE, TINY_REFINER
-from common.safetensors_file import sha256_file
-from common.store import Store
+from common.store import Store, disk_errors, object_names
 from worker.checkpoints import check_checkpoint, configs_of
 from worker.downloads import Downloads, short_name
 from worker.hub import HubModel, Part, download, download_configs
@@ -115,7 +113,7 @@ class Assets:
         return path
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
-        name = keys.asset(sha256)
+        name = object_names.asset(sha256)
         try:
             with self._downloads.follow(what, self.store.size(name)) as count:
                 self.store.get_file(name, path, count)

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.dispatch import Ledger
 from common.errors import CellError
-from common.ledger import Ledger
 from worker.leases import Lease
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """A model in one file, in the layout of Stability's own code, as people publish them.
 
 Such a file has weights alone. Settings and tokenizers are those of SDXL itself, at the commit
-that `common.models` pins; without being told, diffusers would take the hub's latest, and for a
+that `common.job` pins; without being told, diffusers would take the hub's latest, and for a
 VAE those of SD 1.5.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.assets import read_header
 from common.errors import BadInput, InputFileError
-from common.models import BUILTIN_MODELS, SDXL, SDXL_REFINER
-from common.safetensors_file import read_header
+from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER
 from worker.hub import HubModel, Part
 
 SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
+from common.config import load_settings
+from common.dispatch import Ledger
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
-from common.ledger import Ledger
-from common.settings import load_settings
-from common.terminal import escaped
+from common.text import escaped
 from worker.launch import Launcher, Slot
 from worker.logs import FORMATS, set_up_logging
 from worker.preemption import CLOUDS, METADATA_URL, Metadata, Watcher

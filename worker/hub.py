@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import BadInput, HubError
-from common.files import FULL
-from common.store import without_login
+from common.store import FULL, without_login
 from worker.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]

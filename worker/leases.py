@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from common.dispatch import LEASE_MS, Ledger
 from common.errors import BrokerError
-from common.ledger import LEASE_MS, Ledger
 
 log = logging.getLogger(__name__)
 RENEW_EVERY_S = LEASE_MS / 1000 / 3

@@ -10,7 +10,7 @@ import warnings
 from datetime import UTC, datetime
 
 from common.store import without_login
-from common.terminal import escaped
+from common.text import escaped
 
 FORMATS = ("text", "json")
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "data"}

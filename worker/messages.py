@@ -19,8 +19,7 @@ from kombu.transport import redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from common.batch import BATCH_ID
-from common.ledger import PROBE
-from common.queue import TASK_NAME
+from common.dispatch import PROBE, TASK_NAME
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,7 @@ from diffusers import (
 )
 
 from common.errors import BadInput
-from common.job import Job, SchedulerUse
-from common.schedulers import SCHEDULER_TYPES
+from common.job import SCHEDULER_TYPES, Job, SchedulerUse
 from worker.adapters import MACHINE_TROUBLE, Adapters
 from worker.assets import Assets
 from worker.hub import Part

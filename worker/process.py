@@ -17,11 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from common.dispatch import Dispatcher
+from common.config import FarmSettings
+from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, celery_app, queue_name
 from common.errors import GridfarmError
-from common.ledger import Ledger, WorkerReport
-from common.queue import TASK_NAME, celery_app, queue_name
-from common.settings import FarmSettings
 from common.store import open_store
 from worker.assets import Assets
 from worker.blame import Identity

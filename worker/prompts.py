@@ -18,7 +18,7 @@ import torch
 from compel import Compel, ReturnedEmbeddingsType
 
 from common.errors import BadInput
-from common.prompt_syntax import check_prompt
+from common.job import check_prompt
 from worker.adapters import MACHINE_TROUBLE
 
 CHUNK_TOKENS = 77

@@ -21,8 +21,8 @@ from typing import Protocol
 from PIL import Image
 from pydantic import JsonValue
 
-from common import keys, picture
-from common.dispatch import Dispatcher, read_batch
+from common.batch import Cell, Matrix
+from common.dispatch import Dispatcher, Ledger, read_batch
 from common.errors import (
     BadInput,
     BrokerError,
@@ -33,12 +33,9 @@ from common.errors import (
     StoreFull,
     SuspectPicture,
 )
-from common.files import FULL
 from common.job import Job
-from common.ledger import Ledger
-from common.matrix import Cell, Matrix
-from common.picture import EncodedPicture, PictureMeta
-from common.store import Store
+from common.picture import EncodedPicture, PictureMeta, png
+from common.store import FULL, Store, object_names
 from worker.blame import Blame, Identity, WornOut
 from worker.downloads import Downloads, Stopped, short_name
 from worker.leases import Lease, LeaseKeeper
@@ -248,7 +245,7 @@ class CellTask:
             self._failed_attempt(lease, error)
 
     def _render_claimed(self, lease: Lease, cell: Cell) -> None:
-        if self.store.exists(keys.picture(cell.key)):
+        if self.store.exists(object_names.picture(cell.key)):
             log.info("%s #%d stored already", lease.batch_id, cell.i)
         elif self.blame.may_judge(cell.key):
             self._store_picture(lease, cell)
@@ -279,7 +276,7 @@ class CellTask:
                  extra={"batch": lease.batch_id, "cell": lease.i, "key": lease.key,
                         "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
-        return picture.encode(rendered.image, meta)
+        return png.encode(rendered.image, meta)
 
     def _enter(self, lease: Lease) -> None:
         """From here on `leave` lets the cell itself see what fits."""
@@ -354,7 +351,7 @@ class CellTask:
         """The store first, so that a rebuilt ledger knows the failure too."""
         log.error("%s #%d failed: %s", lease.batch_id, lease.i, reason)
         note = {"i": lease.i, "key": lease.key, "reason": reason, "worker": self.identity.worker}
-        name = keys.failure(lease.batch_id, lease.i)
+        name = object_names.failure(lease.batch_id, lease.i)
         self.store.put(name, json.dumps(note).encode(), content_type="application/json")
         where = (lease.batch_id, lease.i, lease.key, self.identity.worker)
         with lease.lock:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from common import keys
 from common.errors import StoreError
 from common.picture import EncodedPicture
-from common.store import Store
+from common.store import Store, object_names
 
 KEPT = 16
 """Pictures in memory that the store did not take, 2 MB each."""
@@ -39,15 +38,21 @@ class Uploader:
         """Copies first, the picture last: a PNG under its key is a finished cell."""
         copies = [
             self._copies.submit(
-                self.store.put, keys.sidecar(key), made.sidecar, content_type="application/json"
+                self.store.put,
+                object_names.sidecar(key),
+                made.sidecar,
+                content_type="application/json",
             ),
             self._copies.submit(
-                self.store.put, keys.thumbnail(key), made.thumbnail, content_type="image/webp"
+                self.store.put,
+                object_names.thumbnail(key),
+                made.thumbnail,
+                content_type="image/webp",
             ),
         ]
         for copy in copies:
             copy.result()
-        self.store.put(keys.picture(key), made.png, content_type="image/png")
+        self.store.put(object_names.picture(key), made.png, content_type="image/png")
 
     def _keep(self, key: str, made: EncodedPicture) -> None:
         self._kept[key] = made

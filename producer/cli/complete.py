@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from common.settings import FarmSettings
+    from common.config import FarmSettings
     from common.store import Store
 
 PATIENCE_S = 1.5
@@ -109,7 +109,7 @@ def _axes(ctx: click.Context) -> list[str]:
 
 
 def _settings(ctx: click.Context) -> FarmSettings:
-    from common.settings import load_settings
+    from common.config import load_settings
 
     return load_settings({"store": ctx.params.get("store")})
 

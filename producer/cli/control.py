@@ -170,7 +170,7 @@ class _Steered:
         """How many cells `retry` is to render, as far as that is known without looking at each."""
         if not everything:
             return self.before.failed
-        from common.matrix import Matrix
+        from common.batch import Matrix
         from producer.submit import look_up
 
         matrix = Matrix(self.document)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from common.terminal import escaped
+from common.text import escaped
 from producer.cli.output import Output, counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from common.ledger import WorkerReport
+    from common.dispatch import WorkerReport
     from producer.watch import Status
 
 LINE_EVERY_S = 10.0

@@ -23,8 +23,7 @@ from producer.cli.output import counted
 from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
-    from common.batch import Batch
-    from common.matrix import Matrix
+    from common.batch import Batch, Matrix
     from producer.local import LocalWorkers
     from producer.resolve import Resolved
     from producer.watch import Status
@@ -115,9 +114,9 @@ def _render(
 
 def _forget_failures(farm: Farm, batch_id: str) -> None:
     """What failed is tried again: on a person's own machine they gave the command to that end."""
-    from common import keys
+    from common.store import object_names
 
-    failed = list(farm.store.list(keys.failures(batch_id)))
+    failed = list(farm.store.list(object_names.failures(batch_id)))
     if failed:
         farm.out.say(f"{len(failed):,} failed before and are tried again")
     for name in failed:
@@ -153,7 +152,7 @@ def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[
 
 
 def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
-    from common.matrix import Matrix
+    from common.batch import Matrix
     from producer.cli.batches import status_json, status_text
     from producer.fetch import fetch
 

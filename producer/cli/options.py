@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from common.config import FarmSettings, load_settings
 from common.errors import BrokerError
-from common.settings import FarmSettings, load_settings
 from producer.cli import complete
 from producer.cli.output import Output
 
 if TYPE_CHECKING:
     from common.batch import Batch
-    from common.ledger import Ledger
+    from common.dispatch import Ledger
     from common.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ class Farm:
 
     @cached_property
     def ledger(self) -> Ledger:
-        from common.ledger import Ledger
+        from common.dispatch import Ledger
 
         return Ledger(self.settings.need_broker())
 
@@ -143,6 +143,6 @@ priority_option = click.option(
 
 
 def priority_number(name: str | None) -> int | None:
-    from common.ledger import PRIORITIES
+    from common.dispatch import PRIORITIES
 
     return PRIORITIES[name] if name else None

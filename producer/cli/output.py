@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import BatchFileError, GridfarmError
-from common.terminal import escaped
+from common.text import escaped
 
 if TYPE_CHECKING:
     from producer.submit import Progress

@@ -73,7 +73,7 @@ def grid(
       gridfarm grid wrong-lora -o grid.png
       gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
-    from common.matrix import Matrix
+    from common.batch import Matrix
     from producer.where import parse_where
 
     batch_id, document = farm.find(batch)
@@ -119,7 +119,7 @@ def open_grid(farm: Farm, batch: str) -> None:
       gridfarm open
       gridfarm open wrong-lora
     """
-    from common.matrix import Matrix
+    from common.batch import Matrix
 
     batch_id, document = farm.find(batch)
     matrix = Matrix(document)
@@ -167,7 +167,7 @@ def fetch(farm: Farm, batch: str, folder: Path) -> None:
     \b
       gridfarm fetch wrong-lora pictures
     """
-    from common.matrix import Matrix
+    from common.batch import Matrix
     from producer.fetch import fetch as copy
 
     batch_id, document = farm.find(batch)
@@ -256,9 +256,9 @@ def _show_file(path: Path) -> dict[str, Any]:
 
 
 def _show_cell(farm: Farm, batch: str, i: int) -> dict[str, Any]:
-    from common import keys
-    from common.matrix import Matrix
+    from common.batch import Matrix
     from common.picture import decode_meta
+    from common.store import object_names
 
     batch_id, document = farm.find(batch)
     matrix = Matrix(document)
@@ -271,7 +271,7 @@ def _show_cell(farm: Farm, batch: str, i: int) -> dict[str, Any]:
         )
     place = {"batch": batch_id, "i": i, "labels": cell.labels}
     try:
-        meta = decode_meta(farm.store.get(keys.picture(cell.key)))
+        meta = decode_meta(farm.store.get(object_names.picture(cell.key)))
         if meta.job.key != cell.key:
             raise NotFound(
                 f"what is stored for cell {i} of {batch_id} is another cell's picture",

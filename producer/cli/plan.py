@@ -18,8 +18,7 @@ from producer.cli.output import counted, in_bytes
 from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
-    from common.batch import Axis, RangeAxis
-    from common.matrix import Cell, Matrix
+    from common.batch import Axis, Cell, Matrix, RangeAxis
     from common.store import Store
 
 FIRST_CELLS = 5
@@ -47,7 +46,7 @@ def plan(farm: Farm, trial: Trial, exact: bool) -> None:
       gridfarm plan batch.yaml --where prompt=wolf --limit 4
       gridfarm plan --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
     """
-    from common.matrix import Matrix
+    from common.batch import Matrix
     from producer.lint import equal_cells
     from producer.resolve import resolve_offline
 
@@ -173,7 +172,7 @@ def _short(text: str, width: int = 40) -> str:
 
 def _common_settings(matrix: Matrix) -> list[str]:
     """What all cells have in common, model-dependent defaults included."""
-    from common.normalise import REFINER, complete
+    from common.batch import REFINER, complete
     from producer.language.settings import SETTINGS, as_text
 
     varying = {name for axis in matrix.axes for name in axis.setting_names()}
@@ -205,7 +204,7 @@ def _overrides(matrix: Matrix) -> list[str]:
 
 
 def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
-    from common.normalise import WORD
+    from common.batch import WORD
     from producer.language.settings import as_text
 
     own = {axis, WORD + axis}

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import GridfarmError, NotFound, StoreError, UsageError
-from common.terminal import escaped
+from common.text import escaped
 from producer.cli.complete import batches as complete_batches
 from producer.cli.options import Farm, farm_command
 from producer.cli.output import counted
 
 if TYPE_CHECKING:
-    from common.ledger import Ledger
+    from common.dispatch import Ledger
     from producer.overview import Overview
     from producer.remove import Documents, Pictures
 
@@ -186,9 +186,9 @@ def _find(farm: Farm, word: str) -> tuple[str, Any]:
 
 
 def _refuse_unfinished(farm: Farm, batches: Documents, and_cancel: bool) -> None:
-    from common import keys
+    from common.store import object_names
 
-    active = [batch_id for batch_id in batches if farm.store.exists(keys.active(batch_id))]
+    active = [batch_id for batch_id in batches if farm.store.exists(object_names.active(batch_id))]
     if active and not and_cancel:
         raise UsageError(
             f"not finished: {', '.join(active)}",

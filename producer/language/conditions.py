@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
-from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Value
-from common.conditions import Spans, labels_of
+from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Spans, Value, labels_of
 from common.errors import Problem
-from common.suggest import meant
+from common.text import meant
 from producer.language.axes import GROUPS, AxisReader, between
 from producer.language.settings import Mistake, find_setting, is_null, mapping, noting
 from producer.language.yaml import Items, Node, Scalar, plain, shown

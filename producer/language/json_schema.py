@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from common.normalise import LORA
+from common.batch import LORA
 from producer.language import reader
 from producer.language.axes import EMPHASIS, GROUPS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
 from producer.language.settings import (

@@ -8,11 +8,8 @@ from typing import Any
 import yaml
 from pydantic import JsonValue
 
-from common.batch import Axis, Batch, RangeAxis, Value
+from common.batch import DAMAGED, NOT_OURS, WORD, Axis, Batch, RangeAxis, Value, is_drawn
 from common.errors import GridfarmError
-from common.matrix import DAMAGED, NOT_OURS
-from common.normalise import WORD
-from common.random_seeds import is_drawn
 from producer.language.axes import GROUPS, TOP_AXES
 from producer.language.settings import DEFAULTS, as_text, find_setting
 

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from common.batch import MAX_AXES, MAX_CELLS, Axis, Batch, Value
+from common.batch import LORA, MAX_AXES, MAX_CELLS, Axis, Batch, Matrix, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
-from common.matrix import Matrix
-from common.models import TINY_LORAS
-from common.normalise import LORA
-from common.suggest import meant
+from common.job import TINY_LORAS
+from common.text import meant
 from producer.language.axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
 from producer.language.conditions import Conditions
 from producer.language.references import Layer, layers, with_needs

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import JsonValue
 
-from common import models
-from common.batch import Axis, Batch, RangeAxis
-from common.normalise import LORA
+from common.batch import LORA, Axis, Batch, RangeAxis
+from common.job import builtin_models
 
 Layer = Mapping[str, JsonValue]
 
@@ -27,13 +26,13 @@ def models_needed(written: Iterable[Layer]) -> list[str]:
     listed = list(written)
     bases = dict.fromkeys(str(layer["model"]) for layer in listed if "model" in layer)
     names = [*bases]
-    if models.TINY in bases:
-        names.append(models.TINY_REFINER_NAME)
-    if bases.keys() != {models.TINY}:
-        names += [models.SDXL_REFINER, models.FP16_FIX]
+    if builtin_models.TINY in bases:
+        names.append(builtin_models.TINY_REFINER_NAME)
+    if bases.keys() != {builtin_models.TINY}:
+        names += [builtin_models.SDXL_REFINER, builtin_models.FP16_FIX]
     for layer in listed:
         others = (layer.get("vae"), layer.get("refiner.model"))
-        names += [str(other) for other in others if other not in (None, models.OWN_VAE)]
+        names += [str(other) for other in others if other not in (None, builtin_models.OWN_VAE)]
     return [*dict.fromkeys(names)]
 
 
@@ -50,6 +49,9 @@ def loras_needed(written: Iterable[Layer]) -> list[str]:
 def with_needs(batch: Batch) -> Batch:
     """`batch` with `models` and `loras` made anew from its settings; pins that it has stay."""
     written = list(layers(batch.settings, batch.axes))
-    pins = {name: batch.models.get(name) or models.pinned(name) for name in models_needed(written)}
+    pins = {
+        name: batch.models.get(name) or builtin_models.pinned(name)
+        for name in models_needed(written)
+    }
     loras = {name: batch.loras.get(name) for name in loras_needed(written)}
     return batch.model_copy(update={"models": pins, "loras": loras})

@@ -8,10 +8,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from common.batch import Axis, Batch, RangeAxis
-from common.normalise import PROMPTS, WORD
-from common.prompt_syntax import check_prompt
-from common.templates import MAX_FILLED, fill, names_in
+from common.batch import MAX_FILLED, PROMPTS, WORD, Axis, Batch, RangeAxis, fill, names_in
+from common.job import check_prompt
 from producer.language.settings import Mistake
 
 TRIED, TRIED_IN_ALL = 2_000, 20_000

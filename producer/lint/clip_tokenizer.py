@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from common.models import BUILTIN_MODELS, SDXL
+from common.job import BUILTIN_MODELS, SDXL
 
 FOLDERS = ("tokenizer", "tokenizer_2")
 """Where SDXL keeps the tokenizers of its two encoders; the refiner has the second alone."""

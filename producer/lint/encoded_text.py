@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from common.prompt_syntax import BLENDED, MAX_LENGTH, MAX_NESTING
+from common.job import BLENDED, MAX_LENGTH, MAX_NESTING
 
 _ESCAPED = re.compile(r"\\([()\"])")
 _ASIDE = {'"': "\ue022", "(": "\ue028", ")": "\ue029"}

@@ -18,13 +18,13 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from common import keys
-from common.batch import Batch, RangeAxis
-from common.ledger import Ledger
-from common.matrix import Matrix
-from common.models import BUILTIN_MODELS
-from common.store import open_store
-from common.store_folder import FolderStore
+from common.batch.document import Batch, RangeAxis
+from common.batch.matrix import Matrix
+from common.dispatch.ledger import Ledger
+from common.job.builtin_models import BUILTIN_MODELS
+from common.store import object_names
+from common.store.folder import FolderStore
+from common.store.protocol import open_store
 from producer.language.reader import load_batch_file
 from producer.language.settings.values import DEFAULTS
 from producer.local import local_broker, local_workers
@@ -118,7 +118,7 @@ def farm_rate(folder: Path, store_folder: Path) -> float:
         with one_thread(), local_workers(broker, str(store_folder), log, workers=1, cache=cache):
             for _ in watcher.follow():
                 pass
-    names = [keys.picture(cell.key) for cell in Matrix(resolved.batch)]
+    names = [object_names.picture(cell.key) for cell in Matrix(resolved.batch)]
     return rate([(store_folder / name).stat().st_mtime for name in names])
 
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import keys
-from common.ledger import LEASE_MS
-from common.matrix import Matrix
-from common.queue import queue_name
+from common.batch.matrix import Matrix
+from common.dispatch.ledger import LEASE_MS
+from common.dispatch.queues import queue_name
+from common.store import object_names
 from tests.chaos.figures import Figure
 from tests.chaos.scale import below, command
 from tests.pool import Pool
@@ -85,8 +85,8 @@ def retry_all(pool: Pool, cells: int) -> Iterator[Figure]:
     for i in (0, cells - 1):
         cell = Matrix(pool.batch)[i]
         assert cell
-        pool.store.delete(keys.picture(cell.key))
-    pool.eventually(lambda: not pool.store.exists(keys.active(pool.batch.id)))
+        pool.store.delete(object_names.picture(cell.key))
+    pool.eventually(lambda: not pool.store.exists(object_names.active(pool.batch.id)))
     tell(pool, "retry", "--all")
     pool.eventually(lambda: pool.right_pictures() == cells)
     yield exactly("retry --all: renders, two pictures deleted", renders(pool) - before, 2)

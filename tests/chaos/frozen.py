@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.ledger import LEASE_MS, LOST_AFTER_MS, is_set
-from common.queue import queue_name
+from common.dispatch.ledger import LEASE_MS, LOST_AFTER_MS, is_set
+from common.dispatch.queues import queue_name
 from tests.chaos.figures import Figure
 from tests.pool import Pool
 from tests.servers import valkey

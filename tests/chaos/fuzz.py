@@ -20,10 +20,10 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from common import keys
-from common.dispatch import Control, write_control
-from common.queue import queue_name
-from common.store import open_store
+from common.dispatch.dispatcher import Control, write_control
+from common.dispatch.queues import queue_name
+from common.store import object_names
+from common.store.protocol import open_store
 from tests.chaos.figures import Figure
 from tests.fuzz import hostile, readers
 from tests.pool import Pool
@@ -235,9 +235,9 @@ def _active_documents(pool: Pool, tallies: list[Tally]) -> Iterator[Figure]:
         nonlocal number
         number += 1
         batch_id = f"hostile-{number:08d}"
-        pool.store.put(keys.batch(batch_id), data)
+        pool.store.put(object_names.batch(batch_id), data)
         write_control(pool.store, batch_id, Control())
-        pool.store.put(keys.active(batch_id), b"")
+        pool.store.put(object_names.active(batch_id), b"")
         return "result"
 
     tally = tried("active batch documents", hostile.batch_documents(), 60, place)

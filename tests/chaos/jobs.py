@@ -20,12 +20,12 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from common import keys
-from common.dispatch import read_failures
+from common.batch.matrix import Cell, Matrix
+from common.dispatch.dispatcher import read_failures
+from common.dispatch.queues import queue_name
 from common.errors import BrokerError, GridfarmError, ObjectMissing
-from common.matrix import Cell, Matrix
-from common.picture import decode_meta
-from common.queue import queue_name
+from common.picture.png import decode_meta
+from common.store import object_names
 from tests.chaos.figures import Figure
 from tests.chaos.storm import Plan, Storm
 from tests.pool import Pool
@@ -59,7 +59,7 @@ def look_at(pool: Pool) -> Pictures:
 
 def _look_at(cell: Cell, pool: Pool, found: Pictures) -> str:
     try:
-        png = pool.store.get(keys.picture(cell.key))
+        png = pool.store.get(object_names.picture(cell.key))
     except ObjectMissing:
         return "not stored"
     found.stored += 1

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import common
-from common.dispatch import Dispatcher
-from common.ledger import Ledger, WorkerReport
-from common.queue import TASK_NAME, celery_app, queue_name
-from common.store import Store, open_store
+from common import dispatch
+from common.dispatch.dispatcher import Dispatcher
+from common.dispatch.ledger import Ledger, WorkerReport
+from common.dispatch.queues import TASK_NAME, celery_app, queue_name
+from common.store.protocol import Store, open_store
 from producer.resolve import Resolved
 from producer.submit import submit
 from tests.chaos.figures import Figure
@@ -189,7 +189,7 @@ def held(ledger: Ledger) -> int:
 
 def drain(ledger: Ledger, dispatcher: Dispatcher, batch: str, *, until: int) -> int:
     """Simulated workers settle cells until that many are done; the most that the broker held."""
-    lua = Path(common.__file__).with_name("ledger.lua").read_text()
+    lua = Path(dispatch.__file__).with_name("ledger.lua").read_text()
     most, sha = 0, ledger.redis.script_load(lua)
     while (seen := ledger.status(batch)) and seen.done < until:
         dispatcher.feed()

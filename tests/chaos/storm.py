@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import keys
+from common.store import object_names
 from tests.pool import Pool
 from tests.proxy import Proxy
 from tests.servers import Valkey
@@ -115,7 +115,7 @@ class Storm:
     @property
     def is_over(self) -> bool:
         """The batch's marker goes last, when its end has been written into the store."""
-        return not self.pool.store.exists(keys.active(self.pool.batch.id))
+        return not self.pool.store.exists(object_names.active(self.pool.batch.id))
 
     @property
     def logs(self) -> str:

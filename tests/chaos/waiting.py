@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from common.store import open_store
+from common.store.protocol import open_store
 from tests.chaos.figures import Figure
 from tests.pool import Pool
 from tests.proxy import Proxy

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.batch import Axis, RangeAxis, Value
-from common.conditions import Filter, Spans, labels_of, spans_of
+from common.batch.document import Axis, RangeAxis, Value
+from common.batch.filter import Filter, Spans, labels_of, spans_of
+from common.batch.matrix import Matrix
 from common.errors import GridfarmError
-from common.matrix import Matrix
 from producer.language.reader import load_batch_file
 
 AXES = (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from common.job import TINY_BASE, Crop, Job
-from common.matrix import Cell, Matrix
-from common.models import TINY_LORAS
+from common.batch.matrix import Cell, Matrix
+from common.job.builtin_models import TINY_LORAS
+from common.job.job import TINY_BASE, Crop, Job
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.settings.training_sizes import TRAINING_SIZES
 

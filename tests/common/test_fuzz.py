@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common import keys
-from common.batch import Batch
-from common.dispatch import Control, read_done, read_failures
+from common.assets.safetensors import check_lora_file
+from common.batch.document import Batch
+from common.batch.matrix import Matrix
+from common.batch.templates import fill
+from common.config import load_settings
+from common.dispatch.dispatcher import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
-from common.matrix import Matrix
-from common.safetensors_file import check_lora_file
-from common.settings import load_settings
-from common.store import Store, open_store
-from common.templates import fill
-from common.terminal import escaped
+from common.store import object_names
+from common.store.protocol import Store, open_store
+from common.text.escape import escaped
 from producer import fetch as fetching
 from producer.cli.pictures import _as_file
 from producer.hub import HubName, recorded_commit
@@ -175,7 +175,7 @@ def test_failures_and_bits_of_cells_that_are_not_there(stored: Store) -> None:
     id_ = "short-00000000"
     for i in ("1", "6", "²", "1e3", "9" * 200):
         stored.put(f"batches/{id_}/failures/{i}.json", b'{"reason": "why"}')
-    stored.put(keys.done_bitmap(id_), b"\xff" * 100)
+    stored.put(object_names.done_bitmap(id_), b"\xff" * 100)
     assert read_failures(stored, id_, 6) == {1: "why"}
     assert read_done(stored, id_, 6) == b"\xfc"
     assert read_done(stored, id_, 8) == b"\xff"
@@ -185,7 +185,7 @@ def test_failures_and_bits_of_cells_that_are_not_there(stored: Store) -> None:
 def test_pngs_with_a_purpose(stored: Store, data: bytes) -> None:
     """Bombs, and another cell's picture, are shown as what cannot be read."""
     cell = hostile.stored_cell()
-    stored.put(keys.picture(cell.key), data)
+    stored.put(object_names.picture(cell.key), data)
     outcome = store_lookup(stored, {})(cell)
     assert isinstance(outcome, Failed)
     assert len(outcome.reason) < 400
@@ -193,7 +193,7 @@ def test_pngs_with_a_purpose(stored: Store, data: bytes) -> None:
 
 def test_pictures_that_are_right_are_shown(stored: Store) -> None:
     cell = hostile.stored_cell()
-    stored.put(keys.picture(cell.key), hostile.stored_png())
+    stored.put(object_names.picture(cell.key), hostile.stored_png())
     outcome = store_lookup(stored, {})(cell)
     assert isinstance(outcome, Picture) and isinstance(outcome.image, Image.Image)
 
@@ -206,7 +206,7 @@ def test_fetch_takes_no_other_picture(
     cells = [cell for cell in matrix if cell]
     right = hostile.picture_of(cells[0].job)
     for cell, png in zip(cells, (right, right, b"GIF89a", right + b" " * 10_000), strict=True):
-        stored.put(keys.picture(cell.key), png)
+        stored.put(object_names.picture(cell.key), png)
     monkeypatch.setattr(fetching, "GET_BYTES", len(right))
     report = fetching.fetch(matrix, stored, tmp_path / "out")
     assert (len(report.written), len(report.damaged)) == (1, 3)

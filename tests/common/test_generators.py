@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from common.batch import Axis, RangeAxis
+from common.batch.document import Axis, RangeAxis
+from common.batch.matrix import Matrix
 from common.errors import BatchFileError
-from common.matrix import Matrix
 from producer.language.axes import tables
 from producer.language.axes.tables import MAX_BYTES
 from producer.language.reader import BatchFile, load_batch_file

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from common.job import Crop, Job, LoraUse, NegativePrompt, RefinerUse, SchedulerUse, Size
+from common.job.job import Crop, Job, LoraUse, NegativePrompt, RefinerUse, SchedulerUse, Size
 
 PLAIN = Job(
     model="tiny@1",
@@ -83,7 +83,7 @@ def test_keys_are_golden(job: Job, key: str) -> None:
 def test_key_is_the_same_in_another_process() -> None:
     """Given another hash seed, the key is the same."""
     code = (
-        "import sys, json; from common.job import Job;"
+        "import sys, json; from common.job.job import Job;"
         "print(Job.from_json(json.load(sys.stdin)).key)"
     )
     import json

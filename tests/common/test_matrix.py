@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.batch import Axis, Batch, RangeAxis, Value
+from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.matrix import Matrix
 from common.errors import GridfarmError
-from common.job import TINY_REFINER
-from common.matrix import Matrix
-from common.models import BUILTIN_MODELS
+from common.job.builtin_models import BUILTIN_MODELS
+from common.job.job import TINY_REFINER
 from producer.language.settings.values import DEFAULTS
 
 SETTINGS: dict[str, Any] = DEFAULTS | {"model": "tiny", "prompt": "a wolf"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from common.job import TINY_REFINER, Crop, Job, NegativePrompt, Size
-from common.matrix import Matrix
-from common.normalise import laid_over
+from common.batch.matrix import Matrix
+from common.batch.normalise import laid_over
+from common.job.job import TINY_REFINER, Crop, Job, NegativePrompt, Size
 from producer.language.reader import load_batch_file
 
 ALL = """

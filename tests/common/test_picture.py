@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from common import picture
 from common.errors import GridfarmError
-from common.job import Job, LoraUse, RefinerUse
-from common.picture import PictureMeta, decode_meta, encode, parameters_text
-from common.schedulers import parse_scheduler
+from common.job.job import Job, LoraUse, RefinerUse
+from common.job.schedulers import parse_scheduler
+from common.picture import png
+from common.picture.png import PictureMeta, decode_meta, encode, parameters_text
 
 SDXL = f"stabilityai/stable-diffusion-xl-base-1.0@{'a' * 40}"
 REFINER = f"stabilityai/stable-diffusion-xl-refiner-1.0@{'b' * 40}"
@@ -158,7 +158,7 @@ class TestObjects:
     def test_threads_with_an_image_each_write_what_one_thread_writes(self) -> None:
         jobs = [(an_image(200 + i, 100), a_meta(seed=i)) for i in range(8)]
         expected = [encode(image, meta) for image, meta in jobs]
-        written: dict[int, picture.EncodedPicture] = {}
+        written: dict[int, png.EncodedPicture] = {}
 
         def work(i: int) -> None:
             written[i] = encode(*jobs[i])
@@ -294,7 +294,7 @@ class TestHostile:
 
     @pytest.mark.parametrize("length", [5 << 20, 2**31, 2**32 - 1])
     def test_a_chunk_that_claims_to_be_huge_is_refused(self, length: int) -> None:
-        data = picture.SIGNATURE + struct.pack(">I4s", length, b"iTXt") + b"gridfarm\0" * 9
+        data = png.SIGNATURE + struct.pack(">I4s", length, b"iTXt") + b"gridfarm\0" * 9
 
         with pytest.raises(GridfarmError, match="damaged"):
             decode_meta(data)
@@ -360,7 +360,7 @@ class TestHostile:
     def test_any_damage_with_a_right_checksum_is_refused_or_harmless(
         self, data: st.DataObject
     ) -> None:
-        text = bytearray(picture._dump(a_meta().to_json()).encode())
+        text = bytearray(png._dump(a_meta().to_json()).encode())
         for _ in range(data.draw(st.integers(1, 4))):
             place = data.draw(st.integers(0, len(text) - 1))
             text[place] = data.draw(st.integers(0, 255))
@@ -374,7 +374,7 @@ class TestHostile:
     @given(st.binary(max_size=300))
     def test_any_bytes_behind_the_signature_are_refused(self, data: bytes) -> None:
         with pytest.raises(GridfarmError):
-            decode_meta(picture.SIGNATURE + data)
+            decode_meta(png.SIGNATURE + data)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -386,4 +386,4 @@ def _itxt(text: str) -> bytes:
 
 
 def _png(*chunks: bytes) -> bytes:
-    return picture.SIGNATURE + b"".join(chunks) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
+    return png.SIGNATURE + b"".join(chunks) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")

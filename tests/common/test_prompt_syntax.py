@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from common.prompt_syntax import MAX_LENGTH, MAX_NESTING, check_prompt, warnings
+from common.job.prompt_syntax import MAX_LENGTH, MAX_NESTING, check_prompt, warnings
 
 RIGHT = [
     "",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.prompt_syntax import MAX_LENGTH
+from common.job.prompt_syntax import MAX_LENGTH
 from producer.lint.encoded_text import encoded_texts
 
 PROMPTS = [

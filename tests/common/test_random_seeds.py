@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.matrix import Matrix
-from common.random_seeds import image_seed, numbered_seed
+from common.batch.matrix import Matrix
+from common.batch.seeds import image_seed, numbered_seed
 from producer.language.reader import load_batch_file
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common.assets.safetensors import check_lora_file, read_header, sha256_file
 from common.errors import InputFileError
-from common.models import TINY_FOLDER
-from common.safetensors_file import check_lora_file, read_header, sha256_file
+from common.job.builtin_models import TINY_FOLDER
 
 UP = "unet.a.lora_B.weight"
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from common.job import SchedulerUse
-from common.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
+from common.job.job import SchedulerUse
+from common.job.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
 
 SDXL_CONFIG: dict[str, Any] = {
     "beta_end": 0.012,

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Axis, Batch, RangeAxis
+from common.batch.document import Axis, Batch, RangeAxis
+from common.batch.matrix import Matrix
 from common.errors import BatchFileError, InputFileError
-from common.job import Job
-from common.matrix import Matrix
-from common.models import BUILTIN_MODELS
+from common.job.builtin_models import BUILTIN_MODELS
+from common.job.job import Job
 from producer.language.axes.generators import KEYS
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file

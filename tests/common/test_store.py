@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from common import files, store_s3
 from common.errors import (
     InputFileError,
     ObjectMissing,
@@ -24,7 +23,8 @@ from common.errors import (
     StoreUnreachable,
     UsageError,
 )
-from common.store import Store, open_store
+from common.store import local_files, s3
+from common.store.protocol import Store, open_store
 from tests.servers import ALL_RIGHTS, Ministack, free_port, ministack
 
 pytestmark = pytest.mark.integration
@@ -35,8 +35,8 @@ BIG = bytes(range(256)) * 40_000  # 10 MB: more than one part of a multipart upl
 @pytest.fixture
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """No back-off: tests of a server that is down need not wait for it."""
-    once = store_s3.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
-    monkeypatch.setattr(store_s3, "CONFIG", once)
+    once = s3.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    monkeypatch.setattr(s3, "CONFIG", once)
 
 
 class TestObjects:
@@ -112,7 +112,7 @@ class TestObjects:
 
     def test_only_headers_that_older_servers_know_are_sent(self, s3_store_url: str) -> None:
         store = open_store(s3_store_url)
-        assert isinstance(store, store_s3.S3Store)
+        assert isinstance(store, s3.S3Store)
         sent: list[str] = []
         store._client.meta.events.register(
             "before-send.s3.PutObject", lambda request, **_: sent.extend(request.headers)
@@ -159,7 +159,7 @@ class TestFiles:
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store.put("a", b"1")
-        monkeypatch.setattr(files.os, "fsync", _raiser(errno.ENOSPC))
+        monkeypatch.setattr(local_files.os, "fsync", _raiser(errno.ENOSPC))
 
         with pytest.raises(StoreFull, match="cache/copy"):
             store.get_file("a", tmp_path / "cache" / "copy")
@@ -183,7 +183,7 @@ class TestList:
         names = [f"failures/{i:03}.json" for i in range(25)]
         for name in names:
             store.put(name, b"1")
-        if isinstance(store, store_s3.S3Store):
+        if isinstance(store, s3.S3Store):
             store.page_size = 10
 
         assert list(store.list("failures/")) == names
@@ -194,7 +194,7 @@ class TestList:
         for name in ("b/a/x", "b/a/y/z", "b/a-b/c/d", "b/object", "b/gone/x", "bb/c/x"):
             store.put(name, b"1")
         store.delete("b/gone/x")
-        if isinstance(store, store_s3.S3Store):
+        if isinstance(store, s3.S3Store):
             store.page_size = 1
 
         assert list(store.folders("b/")) == ["a-b", "a"]
@@ -219,7 +219,7 @@ class TestList:
     def test_partial_and_hidden_files_are_no_objects(self, tmp_path: Path) -> None:
         store = open_store(str(tmp_path))
         store.put("images/a.png", b"1")
-        (tmp_path / "images" / f"{files.PARTIAL}123").write_bytes(b"half")
+        (tmp_path / "images" / f"{local_files.PARTIAL}123").write_bytes(b"half")
         (tmp_path / ".DS_Store").write_bytes(b"")
 
         assert list(store.list("")) == ["images/a.png"]
@@ -690,7 +690,7 @@ def _log_in(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Non
 
 def _client_of(url: str) -> object:
     store = open_store(url)
-    assert isinstance(store, store_s3.S3Store)
+    assert isinstance(store, s3.S3Store)
     return store._client
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from common.batch.templates import MAX_FILLED, fill, names_in
 from common.errors import GridfarmError
-from common.templates import MAX_FILLED, fill, names_in
 
 WORDS = {"animal": "wolf", "place": "Yosemite", "beast": "big {animal}", "a": "{beast} in {place}"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from common.models import BUILTIN_MODELS, SDXL
+from common.job.builtin_models import BUILTIN_MODELS, SDXL
 from producer.lint.clip_tokenizer import FOLDERS
 from producer.lint.token_counts import (
     READ,

@@ -18,9 +18,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from common.job import Job
-from common.picture import KEYWORD, SIGNATURE, PictureMeta, encode
-from common.queue import TASK_NAME, queue_name
+from common.dispatch.queues import TASK_NAME, queue_name
+from common.job.job import Job
+from common.picture.png import KEYWORD, SIGNATURE, PictureMeta, encode
 from tests.common.batch_files import documents, dumped
 from tests.orders import frozen
 from tests.stub_worker import stub_picture

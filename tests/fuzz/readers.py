@@ -12,14 +12,21 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
-from common import keys
-from common.batch import Batch
-from common.dispatch import Control, opening, read_batch, read_control, read_done, read_failures
+from common.batch.document import Batch
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import (
+    Control,
+    opening,
+    read_batch,
+    read_control,
+    read_done,
+    read_failures,
+)
+from common.dispatch.queues import queue_of
 from common.errors import BatchFileError, GridfarmError
-from common.matrix import Matrix
-from common.picture import decode_meta
-from common.queue import queue_of
-from common.store import Store
+from common.picture.png import decode_meta
+from common.store import object_names
+from common.store.protocol import Store
 from producer.cli.main import run
 from producer.find import batch_ids
 from producer.language.printer import printed
@@ -95,7 +102,7 @@ def _check_inside(folder: Path) -> None:
 
 def read_document(data: bytes, store: Store) -> tuple[Ending, int]:
     """`batch.json`, as worker and producer read it; and its cells."""
-    store.put(keys.batch(BATCH_ID), data)
+    store.put(object_names.batch(BATCH_ID), data)
     try:
         batch = read_batch(store, BATCH_ID)
         matrix = Matrix(batch)
@@ -133,7 +140,11 @@ def _look_at_cells_of_a_stranger(matrix: Matrix) -> Ending:
 def read_small_document(data: bytes, store: Store) -> Ending:
     """`control.json` and a note in `failures/`; and the same bytes as `done.bitmap`."""
     cells = 6
-    for name in (keys.control(BATCH_ID), keys.failure(BATCH_ID, 1), keys.done_bitmap(BATCH_ID)):
+    for name in (
+        object_names.control(BATCH_ID),
+        object_names.failure(BATCH_ID, 1),
+        object_names.done_bitmap(BATCH_ID),
+    ):
         store.put(name, data)
     reasons = read_failures(store, BATCH_ID, cells)
     assert reasons.keys() <= {1} and all(len(reason) <= 4_000 for reason in reasons.values())
@@ -152,7 +163,7 @@ def read_small_document(data: bytes, store: Store) -> Ending:
 
 def read_png(data: bytes, store: Store, cell: Any) -> Ending:
     """As `show` reads its metadata and `grid` its pixels; a result is the cell's own picture."""
-    store.put(keys.picture(cell.key), data)
+    store.put(object_names.picture(cell.key), data)
     outcome = store_lookup(store, {})(cell)
     assert isinstance(outcome, Failed | Picture)
     if isinstance(outcome, Picture):

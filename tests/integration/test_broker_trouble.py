@@ -16,9 +16,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from common.dispatch.ledger import Ledger
+from common.dispatch.queues import queue_name
 from common.errors import BrokerError
-from common.ledger import Ledger
-from common.queue import queue_name
 from producer import watch
 from producer.cli.main import run
 from tests.pool import Pool
@@ -153,7 +153,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
 
 def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli) -> None:
     """`status` and `doctor` say that nobody listens, although somebody is alive."""
-    pool.start("newer", *QUICK, first="import common.job as job; job.RENDERER_EPOCH += 1")
+    pool.start("newer", *QUICK, first="import common.job.job as job; job.RENDERER_EPOCH += 1")
     pool.listens("newer")
     pool.submit(3)
     said = gridfarm("doctor")

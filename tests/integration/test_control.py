@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from common import keys
-from common import ledger as ledger_module
-from common.batch import Batch
-from common.dispatch import Dispatcher, read_control, read_failures, write_control
-from common.ledger import Ledger, LedgerStatus, Opening, WorkerReport, is_set
-from common.matrix import Matrix
-from common.queue import TASK_NAME, queue_name
-from common.store import Store, open_store
+from common.batch.document import Batch
+from common.batch.matrix import Matrix
+from common.dispatch import ledger as ledger_module
+from common.dispatch.dispatcher import Dispatcher, read_control, read_failures, write_control
+from common.dispatch.ledger import Ledger, LedgerStatus, Opening, WorkerReport, is_set
+from common.dispatch.queues import TASK_NAME, queue_name
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.cli.main import run
 from producer.control import Controller
 from producer.resolve import Resolved
@@ -99,7 +99,7 @@ def finished(batch: Batch, cells: Iterable[int], store: Store, ledger: Ledger) -
 
 def failed(batch: Batch, cells: Iterable[int], store: Store, ledger: Ledger) -> None:
     for i in cells:
-        store.put(keys.failure(batch.id, i), b'{"reason": "bad LoRA"}')
+        store.put(object_names.failure(batch.id, i), b'{"reason": "bad LoRA"}')
         begun(batch, [i], ledger)
         ledger.fail(batch.id, i, key_of(batch, i), "w1", "bad LoRA")
 
@@ -135,9 +135,9 @@ def test_cancel_stops_what_waits_and_what_runs(
     ledger.release(night.id, 1, key_of(night, 1), "w1")
     assert seen(night, ledger).running == 0
     assert read_control(store, night.id).state == "cancelled"
-    assert not store.exists(keys.active(night.id))
-    assert is_set(store.get(keys.done_bitmap(night.id)), 4)
-    assert store.exists(keys.picture(key_of(night, 0)))
+    assert not store.exists(object_names.active(night.id))
+    assert is_set(store.get(object_names.done_bitmap(night.id)), 4)
+    assert store.exists(object_names.picture(key_of(night, 0)))
     Dispatcher(store, ledger, [QUEUE]).tick()
     assert taken(ledger) is None
 
@@ -162,7 +162,7 @@ def test_what_was_cancelled_goes_on_without_losing_a_cell(
         assert answer["state"] == "rendering"
     else:
         assert submit(Resolved(night), store, ledger).queued == CELLS - 1
-    assert store.exists(keys.active(night.id))
+    assert store.exists(object_names.active(night.id))
     assert popped and ledger.claim(*popped, key_of(night, popped[1]), "w1") == "stale"
     ledger.sweep(QUEUE)
     assert work_off(night, store, ledger) == Counter(set(range(CELLS)) - {5})
@@ -236,7 +236,7 @@ def test_a_broker_that_is_away_hears_of_it_later(
         ledger.redis.flushall()
     Dispatcher(store, ledger, [QUEUE]).tick()
     assert followed(ledger.status(night.id)) or (wiped and command == "cancel")
-    assert store.exists(keys.active(night.id)) == (command != "cancel")
+    assert store.exists(object_names.active(night.id)) == (command != "cancel")
     assert (ledger.active() == []) == (command == "cancel")
 
 
@@ -244,9 +244,9 @@ def test_a_cancellation_that_was_cut_off_is_ended(
     night: Batch, store: Store, ledger: Ledger
 ) -> None:
     Controller(night.id, store, ledger).cancel()
-    store.put(keys.active(night.id), b"")
+    store.put(object_names.active(night.id), b"")
     Dispatcher(store, ledger, [QUEUE]).tick()
-    assert not store.exists(keys.active(night.id))
+    assert not store.exists(object_names.active(night.id))
     assert seen(night, ledger).state == "cancelled"
 
 
@@ -268,7 +268,7 @@ def test_retry_renders_failed_cells_and_no_others(
     assert (answer["failed"], answer["priority"]) == (0, "high")
     assert "2 cells to render again" in said
     assert read_failures(store, night.id) == {}
-    assert store.exists(keys.active(night.id))
+    assert store.exists(object_names.active(night.id))
     expected = range(CELLS) if state == "running" else (3, 20)
     assert work_off(night, store, ledger) == Counter(expected)
     assert read_control(store, night.id).state == "done"
@@ -281,7 +281,7 @@ def test_retry_all_renders_what_is_not_stored_any_more(
     failed(night, [3], store, ledger)
     finished(night, [i for i in range(CELLS) if i != 3], store, ledger)
     Dispatcher(store, ledger, [QUEUE]).finish(night.id)
-    store.delete(keys.picture(key_of(night, 9)))
+    store.delete(object_names.picture(key_of(night, 9)))
     answer, said = gridfarm("retry", "night", "--all")
     assert (answer["done"], answer["waiting"]) == (CELLS - 2, 2)
     assert "2 cells to render again" in said
@@ -318,7 +318,7 @@ def test_a_batch_that_is_done_is_left_as_it_is(
     assert answer["state"] == "done"
     Controller(night.id, store, ledger).pause()
     assert read_control(store, night.id) == before
-    assert not store.exists(keys.active(night.id))
+    assert not store.exists(object_names.active(night.id))
 
 
 def test_a_retry_while_the_end_is_written_down_counts(
@@ -336,7 +336,7 @@ def test_a_retry_while_the_end_is_written_down_counts(
     monkeypatch.setattr(Dispatcher, "_write_cells", meanwhile)
     Dispatcher(store, ledger, [QUEUE]).finish(night.id)
     assert read_control(store, night.id).state == "rendering"
-    assert store.exists(keys.active(night.id))
+    assert store.exists(object_names.active(night.id))
     assert work_off(night, store, ledger) == Counter([0])
 
 
@@ -447,7 +447,7 @@ def test_a_damaged_control_holds_up_no_other_batch(
     night: Batch, store: Store, ledger: Ledger, document: bytes
 ) -> None:
     other = ordered(frozen("zebra"), store, ledger)
-    store.put(keys.control(night.id), document)
+    store.put(object_names.control(night.id), document)
     ledger.redis.flushall()
     Dispatcher(store, ledger, [QUEUE]).tick()
     assert ledger.active() == [other.id]
@@ -458,8 +458,8 @@ def test_a_note_that_is_damaged_or_just_taken_away(
 ) -> None:
     """A rebuild reads failures while a retry deletes them: the batch is not taken for removed."""
     for i, note in enumerate([b'{"reason": "bad LoRA"}', b"[1]", b""]):
-        store.put(keys.failure(night.id, i), note)
-    names = [*store.list(keys.failures(night.id)), keys.failure(night.id, 7)]
+        store.put(object_names.failure(night.id, i), note)
+    names = [*store.list(object_names.failures(night.id)), object_names.failure(night.id, 7)]
     monkeypatch.setattr(type(store), "list", lambda *_: iter(names))
     damaged = "its note in failures/ is damaged"
     assert read_failures(store, night.id) == {0: "bad LoRA", 1: damaged, 2: damaged}

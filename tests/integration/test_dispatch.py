@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from common import keys
-from common.batch import Axis, Batch, RangeAxis, Value
-from common.dispatch import Dispatcher, read_control, read_failures
+from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import Dispatcher, read_control, read_failures
+from common.dispatch.ledger import Ledger, is_set
+from common.dispatch.queues import queue_name, queue_of
 from common.errors import BrokerUnreachable
-from common.ledger import Ledger, is_set
-from common.matrix import Matrix
-from common.models import BUILTIN_MODELS
-from common.queue import queue_name, queue_of
-from common.store import Store
+from common.job.builtin_models import BUILTIN_MODELS
+from common.store import object_names
+from common.store.protocol import Store
 from producer.control import Controller
 from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
@@ -44,7 +44,7 @@ def order(document: Batch, store: Store, ledger: Ledger) -> SubmitReport:
 def put_picture(document: Batch, i: int, store: Store) -> None:
     cell = Matrix(document)[i]
     assert cell
-    store.put(keys.picture(cell.key), b"as if rendered")
+    store.put(object_names.picture(cell.key), b"as if rendered")
 
 
 def finish_cell(document: Batch, i: int, store: Store, ledger: Ledger) -> None:
@@ -61,8 +61,8 @@ def dispatcher(store: Store, ledger: Ledger) -> Dispatcher:
 def test_submit_freezes_the_batch_and_feeds_the_queue(store: Store, ledger: Ledger) -> None:
     report = order(batch(), store, ledger)
     assert report == SubmitReport(batch().id, cells=4, jobs=4, queued=4, stored=0)
-    assert store.get(keys.batch(report.batch)) == batch().to_bytes()
-    assert store.exists(keys.active(report.batch))
+    assert store.get(object_names.batch(report.batch)) == batch().to_bytes()
+    assert store.exists(object_names.active(report.batch))
     assert ledger.redis.llen(queue_name()) == 4
 
 
@@ -90,7 +90,7 @@ def test_all_stored_queues_nothing_and_is_done(store: Store, ledger: Ledger) -> 
         put_picture(batch(), i, store)
     report = order(batch(), store, ledger)
     assert (report.queued, report.stored) == (0, 4)
-    assert not store.exists(keys.active(report.batch))
+    assert not store.exists(object_names.active(report.batch))
     assert Watcher(report.batch, batch(), store, ledger).status().state == "done"
 
 
@@ -99,7 +99,7 @@ def test_a_wiped_broker_is_rebuilt_from_the_store(store: Store, ledger: Ledger) 
     before the last snapshot is done, what failed stays failed, old messages are stale."""
     report = order(batch(), store, ledger)
     finish_cell(batch(), 0, store, ledger)
-    store.put(keys.failure(report.batch, 1), json.dumps({"reason": "bad LoRA"}).encode())
+    store.put(object_names.failure(report.batch, 1), json.dumps({"reason": "bad LoRA"}).encode())
     dispatcher(store, ledger).snapshot(report.batch)
     ledger.redis.flushall()
     dispatcher(store, ledger).tick()
@@ -114,8 +114,8 @@ def test_a_wiped_broker_is_rebuilt_from_the_store(store: Store, ledger: Ledger) 
 def test_a_producer_that_died_before_redis_is_made_good(store: Store, ledger: Ledger) -> None:
     """The batch is in the store and no ledger knows it: the next tick opens it."""
     document = batch()
-    store.put(keys.batch(document.id), document.to_bytes())
-    store.put(keys.active(document.id), b"")
+    store.put(object_names.batch(document.id), document.to_bytes())
+    store.put(object_names.active(document.id), b"")
     dispatcher(store, ledger).tick()
     assert ledger.redis.llen(queue_name()) == 4
 
@@ -125,8 +125,8 @@ def test_an_empty_ledger_is_looked_for_by_one_process_at_a_time(
 ) -> None:
     document = batch()
     dispatcher(store, ledger).reconcile()
-    store.put(keys.batch(document.id), document.to_bytes())
-    store.put(keys.active(document.id), b"")
+    store.put(object_names.batch(document.id), document.to_bytes())
+    store.put(object_names.active(document.id), b"")
     dispatcher(store, ledger).reconcile()
     assert not ledger.known(document.id)
 
@@ -140,10 +140,10 @@ def test_a_finished_batch_is_written_down(store: Store, ledger: Ledger) -> None:
     assert cell
     assert ledger.fail(report.batch, 3, cell.key, "w1", "bad LoRA")
     dispatcher(store, ledger).tick()
-    assert not store.exists(keys.active(report.batch))
-    bits = store.get(keys.done_bitmap(report.batch))
+    assert not store.exists(object_names.active(report.batch))
+    bits = store.get(object_names.done_bitmap(report.batch))
     assert [is_set(bits, i) for i in range(4)] == [True, True, True, False]
-    lines = [json.loads(line) for line in store.get(keys.cells(report.batch)).splitlines()]
+    lines = [json.loads(line) for line in store.get(object_names.cells(report.batch)).splitlines()]
     assert [line["failed"] for line in lines] == [None, None, None, "bad LoRA"]
     assert read_control(store, report.batch).state == "done"
 
@@ -152,7 +152,7 @@ def test_submitting_again_never_retries_failed_cells(store: Store, ledger: Ledge
     report = order(batch(), store, ledger)
     for i in range(3):
         finish_cell(batch(), i, store, ledger)
-    store.put(keys.failure(report.batch, 3), json.dumps({"reason": "bad LoRA"}).encode())
+    store.put(object_names.failure(report.batch, 3), json.dumps({"reason": "bad LoRA"}).encode())
     cell = Matrix(batch())[3]
     assert cell
     ledger.fail(report.batch, 3, cell.key, "w1", "bad LoRA")
@@ -168,7 +168,7 @@ def test_a_picture_that_was_removed_is_rendered_again(store: Store, ledger: Ledg
     order(batch(), store, ledger)
     cell = Matrix(batch())[1]
     assert cell
-    store.delete(keys.picture(cell.key))
+    store.delete(object_names.picture(cell.key))
     report = order(batch(), store, ledger)
     assert (report.queued, ledger.redis.llen(queue_name())) == (1, 1)
 
@@ -210,11 +210,11 @@ def test_a_removed_batch_does_not_hold_up_the_others(store: Store, ledger: Ledge
     """Its marker without its document: the marker goes, the other batch is rebuilt and fed."""
     order(batch("kept"), store, ledger)
     order(batch("removed"), store, ledger)
-    store.delete(keys.batch(batch("removed").id))
+    store.delete(object_names.batch(batch("removed").id))
     ledger.redis.flushall()
     dispatcher(store, ledger).tick()
     assert ledger.active() == [batch("kept").id]
-    assert [*store.list(keys.ACTIVE)] == [keys.active(batch("kept").id)]
+    assert [*store.list(object_names.ACTIVE)] == [object_names.active(batch("kept").id)]
     assert ledger.redis.llen(queue_name()) == 4
 
 
@@ -230,14 +230,14 @@ def test_equal_cells_are_sent_once(store: Store, ledger: Ledger) -> None:
     for i in (0, 2, 4, 6):
         finish_cell(document, i, store, ledger)
     dispatcher(store, ledger).tick()
-    assert not store.exists(keys.active(report.batch))
+    assert not store.exists(object_names.active(report.batch))
 
 
 def test_a_wiped_ledger_never_overwrites_the_snapshot(store: Store, ledger: Ledger) -> None:
     report = order(batch(), store, ledger)
     finish_cell(batch(), 1, store, ledger)
     dispatcher(store, ledger).snapshot(report.batch)
-    kept = store.get(keys.done_bitmap(report.batch))
+    kept = store.get(object_names.done_bitmap(report.batch))
     ledger.redis.flushall()
     dispatcher(store, ledger).snapshot(report.batch)
-    assert store.get(keys.done_bitmap(report.batch)) == kept != b""
+    assert store.get(object_names.done_bitmap(report.batch)) == kept != b""

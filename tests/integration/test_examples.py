@@ -18,11 +18,11 @@ import pytest
 from PIL import Image, ImageStat
 from safetensors.numpy import load_file, save_file
 
-from common import keys
-from common.dispatch import read_batch
-from common.matrix import Matrix
-from common.picture import decode_meta
-from common.store import Store, open_store
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import read_batch
+from common.picture.png import decode_meta
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.cli.main import run
 from tests.servers import valkey
 
@@ -100,7 +100,7 @@ def test_an_example_is_rendered(
     assert order["jobs"] == JOBS[name]
     wait_until_done(store, order["batch"])
     for cell in Matrix(read_batch(store, order["batch"])):
-        meta = decode_meta(store.get(keys.picture(cell.key)))
+        meta = decode_meta(store.get(object_names.picture(cell.key)))
         assert (meta.job, meta.job.key) == (cell.job, cell.key)
 
 
@@ -114,7 +114,7 @@ def submit(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 def wait_until_done(store: Store, batch: str) -> None:
     """Done, with a picture or a failure for each cell; the worker says so in the store."""
     deadline = time.monotonic() + 120
-    while store.exists(keys.active(batch)):
+    while store.exists(object_names.active(batch)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -133,7 +133,7 @@ def test_checkpoints_found_by_a_pattern_are_an_axis(
     order = submit(capsys, str(tmp_path / "which.yaml"))
     wait_until_done(store, order["batch"])
     drawn = {
-        (cell.labels["model"], cell.labels["seed"]): store.get(keys.picture(cell.key))
+        (cell.labels["model"], cell.labels["seed"]): store.get(object_names.picture(cell.key))
         for cell in Matrix(read_batch(store, order["batch"]))
     }
     assert list(drawn) == [("dark", "1"), ("plain", "1"), ("dark", "2"), ("plain", "2")]

@@ -21,10 +21,10 @@ import redis
 import yaml
 from PIL import Image
 
-from common import keys
-from common.dispatch import read_batch
-from common.matrix import Matrix
-from common.store import Store, open_store
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import read_batch
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from tests.servers import ministack, valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -194,10 +194,10 @@ def test_a_wiped_broker_with_nobody_watching(farm: Farm) -> None:
         "submit", farm.write("wiped", prompts=["x"], seeds="100..129", settings=SMALL)
     )["batch"]
     jobs = [cell.key for cell in Matrix(read_batch(farm.store, batch))]
-    eventually(lambda: any(farm.store.exists(keys.picture(key)) for key in jobs))
+    eventually(lambda: any(farm.store.exists(object_names.picture(key)) for key in jobs))
     redis.Redis.from_url(farm.broker).flushall()
-    eventually(lambda: not farm.store.exists(keys.active(batch)))
-    assert all(farm.store.exists(keys.picture(key)) for key in jobs)
+    eventually(lambda: not farm.store.exists(object_names.active(batch)))
+    assert all(farm.store.exists(object_names.picture(key)) for key in jobs)
     assert farm.gridfarm("status", batch)["state"] == "done"
     rendered = farm.renders()
     extra = sum(n for cell, n in rendered.items() if cell.startswith(batch)) - len(jobs)
@@ -271,5 +271,5 @@ def test_the_farms_pictures_are_the_notebooks(farm: Farm) -> None:
             farm.folder / "tiny", cell.job.prompt, cell.job.seed, refined=True,
             negative=cell.job.negative_prompt, lora=lora if cell.job.loras else None,
         )  # fmt: skip
-        with Image.open(BytesIO(farm.store.get(keys.picture(cell.key)))) as stored:
+        with Image.open(BytesIO(farm.store.get(object_names.picture(cell.key)))) as stored:
             assert stored.tobytes() == expected.tobytes(), cell.labels

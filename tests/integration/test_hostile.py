@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from common import keys
-from common.dispatch import read_failures
+from common.dispatch.dispatcher import read_failures
+from common.dispatch.ledger import Ledger
+from common.dispatch.queues import queue_name
 from common.errors import BrokerRefused
-from common.ledger import Ledger
-from common.queue import queue_name
+from common.store import object_names
 from tests.fuzz.hostile import EVIL_HEADERS, message
 from tests.pool import Pool
 
@@ -92,14 +92,14 @@ def test_documents_of_strangers_hold_up_nobody(pool: Pool) -> None:
     that none writes is marked as active, and never opened. A good one is rendered."""
     pool.submit(3)
     damaged, document = pool.batch, json.loads(pool.batch.to_bytes())
-    pool.store.put(keys.batch(damaged.id), b'{"schema_number": 2, "name": "a\x1b[2J"}')
+    pool.store.put(object_names.batch(damaged.id), b'{"schema_number": 2, "name": "a\x1b[2J"}')
     axis = {"name": "seed", "first": "0", "last": str(10**12), "step": "1"}
     for batch_id, changes in {"huge-1": {"axes": [axis]}, "bare-1": {"settings": {}}}.items():
-        pool.store.put(keys.batch(batch_id), json.dumps(document | changes).encode())
-        pool.store.put(keys.active(batch_id), b"")
+        pool.store.put(object_names.batch(batch_id), json.dumps(document | changes).encode())
+        pool.store.put(object_names.active(batch_id), b"")
     worker = pool.start("worker", "--steps=1", "--ms-per-step=1")
     pool.eventually(lambda: pool.counts == (0, 3))
-    pool.eventually(lambda: not pool.store.exists(keys.active(damaged.id)))
+    pool.eventually(lambda: not pool.store.exists(object_names.active(damaged.id)))
     reasons = read_failures(pool.store, damaged.id, 3)
     assert len(reasons) == 3
     assert all("is not a batch document" in reason for reason in reasons.values())

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from common import ledger as ledger_module
+from common.dispatch import ledger as ledger_module
+from common.dispatch.ledger import Ledger, Opening, WorkerReport, bitmap, is_set, without_password
 from common.errors import BrokerRefused, BrokerUnreachable
-from common.ledger import Ledger, Opening, WorkerReport, bitmap, is_set, without_password
 from tests.servers import free_port, valkey
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from common.matrix import Matrix
-from common.queue import queue_name
+from common.batch.matrix import Matrix
+from common.dispatch.queues import queue_name
 from tests.clouds import CloudStub
 from tests.pool import Pool
 from worker.exit_codes import LEFT, STALLED, UNFIT

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from common import keys, matrix
-from common.batch import Batch
-from common.dispatch import Dispatcher
+from common.batch import matrix
+from common.batch.document import Batch
+from common.batch.matrix import Matrix
+from common.dispatch.dispatcher import Dispatcher
+from common.dispatch.ledger import Ledger
+from common.dispatch.queues import queue_name
 from common.errors import StoreUnreachable
-from common.ledger import Ledger
-from common.matrix import Matrix
-from common.queue import queue_name
-from common.store import Store, open_store
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer import remove as removing
 from producer.cli.main import run
 from producer.resolve import Resolved
@@ -64,11 +65,11 @@ def key_of(batch: Batch, i: int) -> str:
 
 def test_a_batch_goes_with_its_pictures_and_assets_stay(rm: Any, store: Store) -> None:
     batch = put_batch(store, frozen(), done=range(4))
-    store.put(keys.failure(batch, 1), b"{}")
-    store.put(keys.asset("aa"), b"a LoRA")
+    store.put(object_names.failure(batch, 1), b"{}")
+    store.put(object_names.asset("aa"), b"a LoRA")
     answer = rm("night", "--yes")
     assert answer == {"batches": [batch], "pictures": 4, "stayed": 0, "why": ""}
-    assert list(store.list("")) == [keys.asset("aa")]
+    assert list(store.list("")) == [object_names.asset("aa")]
 
 
 def test_pictures_of_another_batch_stay(rm: Any, store: Store) -> None:
@@ -78,7 +79,7 @@ def test_pictures_of_another_batch_stay(rm: Any, store: Store) -> None:
     answer = rm("night", "--yes")
     assert (answer["pictures"], answer["stayed"]) == (2, 2)
     assert pictures_in(store) == 2
-    assert store.exists(keys.batch(other))
+    assert store.exists(object_names.batch(other))
 
 
 def test_batches_removed_together_share_with_the_others_only(rm: Any, store: Store) -> None:
@@ -92,7 +93,7 @@ def test_keep_pictures(rm: Any, store: Store) -> None:
     put_batch(store, frozen(), done=range(4))
     assert rm("night", "--yes", "--keep-pictures")["stayed"] is None
     assert pictures_in(store) == 4
-    assert list(store.folders(keys.BATCHES)) == []
+    assert list(store.folders(object_names.BATCHES)) == []
 
 
 @pytest.mark.parametrize("large", ["night", "other"])
@@ -112,11 +113,11 @@ def test_where_a_batch_is_too_large_to_compare_all_pictures_stay(
 
 def test_where_a_document_cannot_be_read_all_pictures_stay(rm: Any, store: Store) -> None:
     put_batch(store, frozen(), done=range(4))
-    store.put(keys.batch("newer-12345678"), b'{"schema_number": 99}')
+    store.put(object_names.batch("newer-12345678"), b'{"schema_number": 99}')
     assert "newer-12345678" in rm("night", "--yes")["why"]
     assert pictures_in(store) == 4
     assert rm("newer-12345678", "--yes")["batches"] == ["newer-12345678"]
-    assert list(store.folders(keys.BATCHES)) == []
+    assert list(store.folders(object_names.BATCHES)) == []
 
 
 def test_without_a_terminal_it_wants_yes(rm: Any, store: Store) -> None:
@@ -184,13 +185,13 @@ def test_a_removal_that_is_cut_off_anywhere_can_be_given_again(
         ledger.redis.flushall()
         store = open_store(str(tmp_path / str(cut_at)))
         batch = ordered(store, ledger)
-        store.put(keys.failure(batch.id, 3), b'{"reason": "x"}')
+        store.put(object_names.failure(batch.id, 3), b'{"reason": "x"}')
         if _rm_cut_off(store, batch.id, cut_at, monkeypatch) == 0:
             break
-        if not store.exists(keys.active(batch.id)):
+        if not store.exists(object_names.active(batch.id)):
             Dispatcher(store, ledger, [queue_name()]).tick()
             assert ledger.feed(queue_name(), "task") == 0
-        assert pictures_in(store) == 0 or store.exists(keys.batch(batch.id))
+        assert pictures_in(store) == 0 or store.exists(object_names.batch(batch.id))
         if list(store.list("")):
             assert run(["rm", batch.id, "--cancel", "--yes", "--store", store.url]) == 0
         assert list(store.list("")) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common.store import open_store
+from common.store.protocol import open_store
 from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 from tests.orders import put_pictures

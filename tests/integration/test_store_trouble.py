@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from common import store_s3
 from common.errors import StoreError, StoreUnreachable
-from common.store import open_store
+from common.store import s3
+from common.store.protocol import open_store
 from tests.pool import Pool
 from tests.servers import Ministack
 from tests.troubled_s3 import TroubledS3
@@ -121,7 +121,7 @@ def test_a_server_that_never_answers_is_given_up(
 ) -> None:
     """The product waits 20 s for each answer, five times; here 0.2 s, twice."""
     short = Config(read_timeout=0.2, retries={"mode": "standard", "total_max_attempts": 2})
-    monkeypatch.setattr(store_s3, "CONFIG", store_s3.CONFIG.merge(short))
+    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(short))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
     store = open_store(s3_store_url)
     trouble.begin("stall")

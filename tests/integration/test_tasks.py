@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from common import keys
-from common.batch import Axis, Batch, RangeAxis, Value
-from common.dispatch import Dispatcher
+from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.matrix import Cell, Matrix
+from common.dispatch.dispatcher import Dispatcher
+from common.dispatch.ledger import Ledger, WorkerReport
+from common.dispatch.queues import queue_name
 from common.errors import (
     BadInput,
     HubError,
@@ -29,12 +31,10 @@ from common.errors import (
     StoreUnreachable,
     SuspectPicture,
 )
-from common.job import Job
-from common.ledger import Ledger, WorkerReport
-from common.matrix import Cell, Matrix
-from common.models import BUILTIN_MODELS
-from common.queue import queue_name
-from common.store import Store, open_store
+from common.job.builtin_models import BUILTIN_MODELS
+from common.job.job import Job
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit
@@ -164,9 +164,9 @@ def run(task: CellTask, i: int = 0) -> None:
 
 def test_a_rendered_cell_is_stored_and_reported(worker: Any, folder: Store, ledger: Ledger) -> None:
     run(worker())
-    assert folder.exists(keys.picture(cell(0).key))
-    assert json.loads(folder.get(keys.sidecar(cell(0).key)))["job"] == cell(0).job.to_json()
-    assert folder.exists(keys.thumbnail(cell(0).key))
+    assert folder.exists(object_names.picture(cell(0).key))
+    assert json.loads(folder.get(object_names.sidecar(cell(0).key)))["job"] == cell(0).job.to_json()
+    assert folder.exists(object_names.thumbnail(cell(0).key))
     assert status(ledger) == (1, 0)
 
 
@@ -189,8 +189,8 @@ def test_no_picture_without_its_copies(
 
     def before(operation: str, name: str) -> None:
         if operation == "probe":
-            pictures.append(folder.exists(keys.picture(cell(0).key)))
-        if operation == "put" and name == keys.sidecar(cell(0).key) and next(away, False):
+            pictures.append(folder.exists(object_names.picture(cell(0).key)))
+        if operation == "put" and name == object_names.sidecar(cell(0).key) and next(away, False):
             raise StoreUnreachable("503 Slow Down")
 
     run(worker(store=WrappedStore(folder, before)))
@@ -199,7 +199,7 @@ def test_no_picture_without_its_copies(
 
 
 def test_a_stored_cell_is_not_rendered(worker: Any, folder: Store, ledger: Ledger) -> None:
-    folder.put(keys.picture(cell(0).key), b"there")
+    folder.put(object_names.picture(cell(0).key), b"there")
     task = worker()
     run(task)
     assert (task.renderer.rendered, status(ledger)) == (0, (1, 0))
@@ -219,7 +219,7 @@ def test_bad_input_fails_its_cell_at_once(worker: Any, folder: Store, ledger: Le
     run(task, 1)
     assert status(ledger) == (1, 1)
     assert ledger.failures(BATCH.id) == {0: "the LoRA 'wrong' fits no layer"}
-    note = json.loads(folder.get(keys.failure(BATCH.id, 0)))
+    note = json.loads(folder.get(object_names.failure(BATCH.id, 0)))
     assert (note["reason"], note["key"]) == ("the LoRA 'wrong' fits no layer", cell(0).key)
 
 
@@ -239,7 +239,7 @@ def test_a_cell_that_cannot_be_fails_alone(worker: Any, folder: Store, ledger: L
     }
     assert [ledger.status(big.id).done, ledger.status(big.id).failed] == [1, 1]  # type: ignore[union-attr]
     Dispatcher(folder, ledger, [queue_name()]).finish(big.id)
-    first, second = folder.get(keys.cells(big.id)).splitlines()[:2]
+    first, second = folder.get(object_names.cells(big.id)).splitlines()[:2]
     assert json.loads(first)["key"] and json.loads(second)["key"] is None
 
 
@@ -353,7 +353,7 @@ def test_a_failure_that_cannot_be_noted_is_noted_later(
     away = iter([True])
 
     def before(operation: str, name: str) -> None:
-        if operation == "put" and name == keys.failure(BATCH.id, 0) and next(away, False):
+        if operation == "put" and name == object_names.failure(BATCH.id, 0) and next(away, False):
             raise StoreUnreachable("503 Slow Down")
 
     bad = raising(BadInput("the LoRA 'wrong' fits no layer"))
@@ -373,7 +373,7 @@ def test_a_full_disk_pauses_and_fails_nothing(
 
 
 def test_a_task_of_a_removed_batch_ends(worker: Any, folder: Store, ledger: Ledger) -> None:
-    folder.delete(keys.batch(BATCH.id))
+    folder.delete(object_names.batch(BATCH.id))
     run(worker())
     assert ledger.status(BATCH.id) is None
 
@@ -386,7 +386,7 @@ def test_a_store_that_hides_a_batch_is_waited_for(
     hidden = iter([True, True, False])
 
     def before(operation: str, name: str) -> None:
-        if operation == "get" and name == keys.batch(BATCH.id) and next(hidden, False):
+        if operation == "get" and name == object_names.batch(BATCH.id) and next(hidden, False):
             raise ObjectMissing("403, which may mean absent")
         if operation == "probe" and next(hidden, False):
             raise StoreRefused("403")
@@ -437,7 +437,7 @@ def test_the_last_cell_ends_the_batch(worker: Any, folder: Store, ledger: Ledger
     task = worker()
     run(task, 0)
     run(task, 1)
-    assert not folder.exists(keys.active(BATCH.id))
+    assert not folder.exists(object_names.active(BATCH.id))
     seen = ledger.status(BATCH.id)
     assert seen
     assert seen.state == "done"

@@ -19,11 +19,11 @@ import redis
 import trustme
 from botocore.config import Config
 
-from common import store_s3
+from common.dispatch.ledger import Ledger
+from common.dispatch.queues import celery_app
 from common.errors import BrokerRefused, BrokerUnreachable, StoreRefused
-from common.ledger import Ledger
-from common.queue import celery_app
-from common.store import open_store
+from common.store import s3
+from common.store.protocol import open_store
 from producer.cli.main import run
 from tests.pool import Pool
 from tests.proxy import Proxy
@@ -152,8 +152,8 @@ def test_a_broker_of_an_unknown_ca_is_refused(
 def test_a_store_of_an_unknown_ca_is_refused(
     tls_store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    once = store_s3.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
-    monkeypatch.setattr(store_s3, "CONFIG", once)
+    once = s3.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    monkeypatch.setattr(s3, "CONFIG", once)
     assert run(["list", f"--store={tls_store}", "--json"]) == 3
     said = json.loads(capsys.readouterr().out)
     assert said["error"] == "StoreUnreachable"

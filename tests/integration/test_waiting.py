@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from common.store import open_store
+from common.store.protocol import open_store
 from tests.chaos.waiting import gaps
 from tests.pool import Pool
 from tests.proxy import Proxy

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from common.batch import Batch
+from common.batch.document import Batch
+from common.dispatch.ledger import Ledger, WorkerReport
+from common.dispatch.queues import queue_name
 from common.errors import StoreError, StoreUnreachable
-from common.ledger import Ledger, WorkerReport
-from common.models import BUILTIN_MODELS
-from common.queue import queue_name
-from common.store import open_store
+from common.job.builtin_models import BUILTIN_MODELS
+from common.store.protocol import open_store
 from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
 from producer.control import Controller

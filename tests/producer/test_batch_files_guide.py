@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from common.batch.matrix import Matrix
+from common.batch.normalise import complete
 from common.errors import BatchFileError
-from common.job import RefinerUse
-from common.matrix import Matrix
-from common.normalise import complete
-from common.schedulers import SCHEDULER_NAMES, parse_scheduler
+from common.job.job import RefinerUse
+from common.job.schedulers import SCHEDULER_NAMES, parse_scheduler
 from producer.cli.main import run
 from producer.language.reader import load_batch_file
 from producer.language.settings.values import DEFAULTS, SETTINGS, as_text

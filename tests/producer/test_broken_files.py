@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.matrix import Matrix
+from common.batch.matrix import Matrix
 from producer.cli.main import run
 from producer.language.reader import load_batch_file
 from producer.names import cell_paths

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save_file
 
-from common import keys
-from common.dispatch import read_failures
-from common.matrix import Matrix
-from common.models import TINY_LORAS
-from common.settings import load_settings
-from common.store import open_store
+from common.batch.matrix import Matrix
+from common.config import load_settings
+from common.dispatch.dispatcher import read_failures
+from common.job.builtin_models import TINY_LORAS
+from common.store import object_names
+from common.store.protocol import open_store
 from producer.cli.machine import _forget_failures
 from producer.cli.main import cli, run
 from producer.cli.options import Farm
@@ -82,7 +82,7 @@ def test_plan_counts_what_is_stored(gridfarm: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "a.yaml", BATCH + "variants: {x: {}, y: {guidance_scale: 5}}\n")
     store = ("--store", str(tmp_path / "store"))
     first = next(iter(Matrix(load_batch_file(Path(file), base_dir=tmp_path).batch)))
-    open_store(store[1]).put(keys.picture(first.key), b"there")
+    open_store(store[1]).put(object_names.picture(first.key), b"there")
     answer, said = gridfarm("plan", file, *store)
     assert [answer[name] for name in ("cells", "jobs", "new", "stored")] == [12, 6, 5, 1]
     assert "#1 is the same picture as #0: variant 'y' changes nothing from 'x'" in said
@@ -204,8 +204,8 @@ def test_nothing_configured(gridfarm: Any, tmp_path: Path, arguments: list[str])
 
 def test_what_failed_is_tried_again_by_the_next_render(tmp_path: Path) -> None:
     farm = Farm(load_settings({"store": str(tmp_path)}), Output())
-    farm.store.put(keys.failure("night-00000000", 3), b'{"reason": "no network"}')
-    farm.store.put(keys.failure("other-00000000", 3), b'{"reason": "no network"}')
+    farm.store.put(object_names.failure("night-00000000", 3), b'{"reason": "no network"}')
+    farm.store.put(object_names.failure("other-00000000", 3), b'{"reason": "no network"}')
     _forget_failures(farm, "night-00000000")
     assert read_failures(farm.store, "night-00000000") == {}
     assert read_failures(farm.store, "other-00000000") == {3: "no network"}

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from common import keys, matrix
-from common.matrix import Matrix
-from common.settings import FarmSettings
-from common.store import Store, open_store
+from common.batch import matrix
+from common.batch.matrix import Matrix
+from common.config import FarmSettings
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.cli.main import cli, run
 from producer.cli.stored import ago
 from producer.find import find_batch, remember
@@ -106,7 +107,7 @@ class TestList:
         """A failure of a cell that was rendered later counts as done."""
         batch = put_batch(shelf, frozen(), state="rendering", submitted=NOW, done=[0, 1])
         for i in (1, 2):
-            shelf.put(keys.failure(batch, i), b"{}")
+            shelf.put(object_names.failure(batch, i), b"{}")
         [row] = gridfarm("list")[0]["batches"]
         assert row == {
             "batch": batch, "state": "rendering", "jobs": 4, "done": 2, "failed": 1,
@@ -114,14 +115,14 @@ class TestList:
         }  # fmt: skip
 
     def test_what_is_left_of_a_removed_batch_is_none(self, gridfarm: Any, shelf: Store) -> None:
-        shelf.put(keys.control("gone-12345678"), b"{}")
+        shelf.put(object_names.control("gone-12345678"), b"{}")
         assert gridfarm("list")[0] == {"batches": []}
 
     def test_a_document_of_another_version_does_not_hide_the_others(
         self, gridfarm: Any, shelf: Store
     ) -> None:
         put_batch(shelf, frozen())
-        shelf.put(keys.batch("newer-12345678"), b'{"schema_number": 99}')
+        shelf.put(object_names.batch("newer-12345678"), b'{"schema_number": 99}')
         rows = {row["batch"]: row["jobs"] for row in gridfarm("list")[0]["batches"]}
         assert (len(rows), rows["newer-12345678"]) == (2, None)
 
@@ -268,6 +269,6 @@ class TestFind:
     def test_what_is_left_of_a_removed_batch_is_not_found(
         self, gridfarm: Any, shelf: Store
     ) -> None:
-        shelf.put(keys.control("night-12345678"), b"{}")
+        shelf.put(object_names.control("night-12345678"), b"{}")
         for word in ("night", "night-12345678", "nig"):
             assert gridfarm("status", word, code=2)[0]["error"] == "NotFound"

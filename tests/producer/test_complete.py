@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
-from common.store import open_store
+from common.store.protocol import open_store
 from producer.cli import complete
 from producer.cli.main import cli
 from tests.orders import frozen, put_batch

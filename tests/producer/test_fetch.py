@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common import keys
-from common.batch import Axis, Batch
+from common.batch.document import Axis, Batch
+from common.batch.matrix import Matrix
 from common.errors import UsageError
-from common.matrix import Matrix
-from common.picture import PictureMeta, decode_meta, encode_png
-from common.store import Store, open_store
+from common.picture.png import PictureMeta, decode_meta, encode_png
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from producer.fetch import FetchReport, fetch
 from producer.language.settings.values import DEFAULTS
 
@@ -33,7 +33,7 @@ def render(cells: Matrix, store: Store, *, only: set[int] | None = None) -> None
         if only is None or cell.i in only:
             image = Image.new("RGB", (64, 64), (cell.i * 20, 0, 0))
             png = encode_png(image, PictureMeta(cell.job, {"device": "test"}, {}))
-            store.put(keys.picture(cell.key), png)
+            store.put(object_names.picture(cell.key), png)
 
 
 def counts(report: FetchReport) -> tuple[int, int, int]:

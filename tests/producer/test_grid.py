@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import keys
-from common.batch import Axis, Batch, RangeAxis
+from common.batch.document import Axis, Batch, RangeAxis
+from common.batch.matrix import Cell, Matrix
 from common.errors import UsageError
-from common.matrix import Cell, Matrix
-from common.picture import PictureMeta, encode_png
-from common.store import open_store
+from common.picture.png import PictureMeta, encode_png
+from common.store import object_names
+from common.store.protocol import open_store
 from producer.grid import Failed, Lookup, Picture, Sheet, make_sheets, save, store_lookup
 from producer.lookup import Outcome, shown_size
 from producer.paint import PAPER
@@ -614,7 +614,7 @@ def test_a_sheet_is_made_from_what_is_in_the_store(tmp_path: Path) -> None:
     present = list(cells)
     for cell in present[:7]:
         png = encode_png(painted(cell).image, PictureMeta(cell.job, dict(L4), {}))
-        store.put(keys.picture(cell.key), png if cell.i != 2 else png[:-300])
+        store.put(object_names.picture(cell.key), png if cell.i != 2 else png[:-300])
     failures = {present[0].key: "was mended since", present[7].key: "no key fits"}
     image, layout = draw(cells, store_lookup(store, failures))
     kinds = ["picture"] * 2 + ["failed"] + ["picture"] * 4 + ["failed", "missing"]

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from common import keys
-from common.dispatch import read_batch
-from common.models import TINY_LORAS
-from common.safetensors_file import sha256_file
-from common.store import open_store
+from common.assets.safetensors import sha256_file
+from common.dispatch.dispatcher import read_batch
+from common.job.builtin_models import TINY_LORAS
+from common.store import object_names
+from common.store.protocol import open_store
 from tests.servers import free_port
 
 pytestmark = pytest.mark.integration
@@ -135,7 +135,7 @@ def test_a_lora_is_known_by_its_content_and_uploaded(hub: str, submit: Any, tmp_
     answer, _ = submit(hub, LORA.format("someone/lora"))
     sha256 = sha256_file(WRONG)
     assert document(tmp_path, answer).loras == {"x": sha256}
-    assert open_store(str(tmp_path / "store")).get(keys.asset(sha256)) == WRONG.read_bytes()
+    assert open_store(str(tmp_path / "store")).get(object_names.asset(sha256)) == WRONG.read_bytes()
 
 
 def test_without_a_hub_the_last_commit_recorded_is_used_and_said(hub: str, submit: Any) -> None:

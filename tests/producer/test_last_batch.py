@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from common import keys
-from common.batch import Batch
-from common.models import BUILTIN_MODELS
-from common.settings import load_settings
-from common.store import open_store
+from common.batch.document import Batch
+from common.config import load_settings
+from common.job.builtin_models import BUILTIN_MODELS
+from common.store import object_names
+from common.store.protocol import open_store
 from producer.cli.main import run
 from producer.find import remember, store_for
 from producer.language.settings.values import DEFAULTS
@@ -29,7 +29,7 @@ BATCH = Batch(
 def rendered(tmp_path: Path) -> str:
     """The store of a batch that was the last one, which is configured nowhere."""
     store = str(tmp_path / "out" / "store")
-    open_store(store).put(keys.batch(BATCH.id), BATCH.to_bytes())
+    open_store(store).put(object_names.batch(BATCH.id), BATCH.to_bytes())
     remember(load_settings({"store": store}), BATCH.id)
     return store
 
@@ -69,7 +69,7 @@ def test_last_is_found_though_another_store_is_configured(
 
 def test_a_configured_store_that_has_it_is_used(rendered: str, tmp_path: Path) -> None:
     both = str(tmp_path / "both")
-    open_store(both).put(keys.batch(BATCH.id), BATCH.to_bytes())
+    open_store(both).put(object_names.batch(BATCH.id), BATCH.to_bytes())
     assert store_for("@last", load_settings({"store": both})) == both
     assert store_for("@last", load_settings({})) == rendered
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from common.ledger import WorkerReport
+from common.dispatch.ledger import WorkerReport
 from producer.cli.live import NOBODY, Rate, bar_of, describe, fitted, show_progress
 from producer.cli.output import Output
 from producer.watch import Status

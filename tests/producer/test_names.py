@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.batch import Axis, Batch, RangeAxis
-from common.matrix import Matrix
+from common.batch.document import Axis, Batch, RangeAxis
+from common.batch.matrix import Matrix
 from producer.language.settings.values import DEFAULTS
 from producer.names import LIMIT, cell_paths, distinct_names, safe_name
 

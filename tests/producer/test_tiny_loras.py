@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.assets.safetensors import sha256_file
 from common.errors import BatchFileError
-from common.models import TINY_FOLDER, TINY_LORAS
-from common.safetensors_file import sha256_file
+from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
 from producer.language.reader import BatchFile, load_batch_file
 from producer.resolve import resolve, resolve_offline
 from producer.trial import with_model

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.batch import Axis, Batch, RangeAxis, Value
+from common.assets.safetensors import check_lora_file
+from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.matrix import Cell, Matrix
 from common.errors import UsageError
-from common.job import Crop, Size
-from common.matrix import Cell, Matrix
-from common.models import BUILTIN_MODELS
-from common.safetensors_file import check_lora_file
+from common.job.builtin_models import BUILTIN_MODELS
+from common.job.job import Crop, Size
 from producer.cli.main import cli
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.settings.values import DEFAULTS

@@ -24,10 +24,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from common import keys
-from common.batch import Batch
-from common.matrix import Cell, Matrix
-from common.store_folder import FolderStore
+from common.batch.document import Batch
+from common.batch.matrix import Cell, Matrix
+from common.store import object_names
+from common.store.folder import FolderStore
 from tests.tiny_world.judge import LOOKS, correct, verdict
 from tests.tiny_world.shares import change, wilson
 from tests.tiny_world.wishes import wish
@@ -97,7 +97,7 @@ def render(batch: dict[str, Any], folder: Path, workers: int) -> Matrix:
     if ended.returncode:
         sys.exit(ended.returncode)
     *_, result = ended.stdout.splitlines()
-    stored = keys.batch(json.loads(result)["batch"])
+    stored = object_names.batch(json.loads(result)["batch"])
     return Matrix(Batch.from_bytes(_store(folder).get(stored), source=stored))
 
 
@@ -117,7 +117,7 @@ def judged(matrix: Matrix, folder: Path) -> Verdicts:
 
 
 def _words(cell: Cell, folder: Path) -> Words:
-    png = _store(folder).get(keys.picture(cell.key))
+    png = _store(folder).get(object_names.picture(cell.key))
     picture = np.asarray(Image.open(BytesIO(png)).convert("RGB"))
     return verdict(picture, *wish(cell.job.prompt))
 

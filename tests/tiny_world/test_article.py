@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.matrix import Cell, Matrix
+from common.batch.matrix import Cell, Matrix
 from producer.language.reader import load_batch_file
 from producer.resolve import resolve_offline
 from tests.tiny_world.article import CELLS, FILE, arguments, document, prompts, table

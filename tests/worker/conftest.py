@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from common.store import Store, open_store
+from common.store.protocol import Store, open_store
 
 if TYPE_CHECKING:
     from worker.assets import Assets

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load, save
 
-from common import keys
-from common.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
-from common.models import TINY_FOLDER, TINY_LORAS
-from common.store import Store
+from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
+from common.job.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
+from common.store import object_names
+from common.store.protocol import Store
 from worker.downloads import Count, Downloads
 
 REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
@@ -94,7 +94,7 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 def put(store: Store, data: bytes) -> str:
     """Store an asset; its SHA-256."""
     sha256 = hashlib.sha256(data).hexdigest()
-    store.put(keys.asset(sha256), data)
+    store.put(object_names.asset(sha256), data)
     return sha256
 
 

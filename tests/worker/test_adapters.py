@@ -11,7 +11,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 
 from common.errors import BadInput
-from common.store import Store
+from common.store.protocol import Store
 from tests.worker.engine import (
     LAYER,
     REFINED,

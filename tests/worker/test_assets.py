@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from common import keys
 from common.errors import BadInput, StoreUnreachable
-from common.job import TINY_BASE, TINY_REFINER
-from common.store import Store, open_store
+from common.job.job import TINY_BASE, TINY_REFINER
+from common.store import object_names
+from common.store.protocol import Store, open_store
 from tests.worker.engine import Told, put, put_tree
 from worker.assets import Assets
 from worker.downloads import Stopped
@@ -45,7 +45,7 @@ def test_a_lora_is_fetched_once(assets: Assets, store: Store, cache: Path) -> No
     path = assets.lora(sha256)
     assert path.read_bytes() == DATA
     assert path.suffix == ".safetensors"
-    store.delete(keys.asset(sha256))
+    store.delete(object_names.asset(sha256))
     assert assets.lora(sha256) == path
     assert leftovers(cache) == []
 
@@ -58,11 +58,11 @@ def test_what_the_store_lacks_is_the_cells_fault(assets: Assets, cache: Path) ->
 
 def test_damaged_bytes_are_never_kept(assets: Assets, store: Store, cache: Path) -> None:
     sha256 = hashlib.sha256(DATA).hexdigest()
-    store.put(keys.asset(sha256), DATA[:-1])
+    store.put(object_names.asset(sha256), DATA[:-1])
     with pytest.raises(BadInput, match=f"{sha256} is damaged"):
         assets.lora(sha256)
     assert not [path for path in cache.rglob("*") if path.is_file()]
-    store.put(keys.asset(sha256), DATA)
+    store.put(object_names.asset(sha256), DATA)
     assert assets.lora(sha256).read_bytes() == DATA
 
 
@@ -137,7 +137,7 @@ def test_a_tree_without_one_of_its_files_does_not_appear(
     assets: Assets, store: Store, cache: Path, tmp_path: Path
 ) -> None:
     tree = put_tree(store, _folder(tmp_path / "model"))
-    missing = keys.asset(hashlib.sha256(b"a").hexdigest())
+    missing = object_names.asset(hashlib.sha256(b"a").hexdigest())
     store.delete(missing)
     with pytest.raises(BadInput, match="not in the store"):
         assets.model(tree)

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModelWithProjection
 
 from common.errors import BadInput, HubError
-from common.job import RefinerUse
-from common.models import BUILTIN_MODELS
-from common.store import Store
+from common.job.builtin_models import BUILTIN_MODELS
+from common.job.job import RefinerUse
+from common.store.protocol import Store
 from tests.worker import ldm_layout
 from tests.worker.engine import (
     REFINED,

@@ -15,8 +15,8 @@ from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from huggingface_hub import constants
 
 from common.errors import BadInput, HubError
-from common.job import RefinerUse
-from common.store import Store
+from common.job.job import RefinerUse
+from common.store.protocol import Store
 from tests.worker.engine import REFINED, Told, job, same
 from tests.worker.hub_server import Files, Hub, connected, files_of
 from worker.assets import Assets

@@ -24,8 +24,8 @@ from diffusers import (
 )
 from PIL import Image
 
-from common.job import TINY_REFINER, Crop, RefinerUse, SchedulerUse, Size
-from common.store import Store
+from common.job.job import TINY_REFINER, Crop, RefinerUse, SchedulerUse, Size
+from common.store.protocol import Store
 from tests.worker.engine import (
     REFINED,
     file_of,

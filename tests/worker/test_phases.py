@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from common.batch import Batch, RangeAxis
-from common.dispatch import Dispatcher
-from common.job import Job
-from common.ledger import Ledger, WorkerReport
-from common.queue import queue_name
-from common.store import open_store
+from common.batch.document import Batch, RangeAxis
+from common.dispatch.dispatcher import Dispatcher
+from common.dispatch.ledger import Ledger, WorkerReport
+from common.dispatch.queues import queue_name
+from common.job.job import Job
+from common.store.protocol import open_store
 from producer.language.settings.values import DEFAULTS
 from producer.resolve import Resolved
 from producer.submit import submit

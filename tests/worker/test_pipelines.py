@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 
 from common.errors import BadInput, HubError
-from common.job import TINY_BASE, TINY_REFINER, Job, RefinerUse
-from common.store import Store
+from common.job.job import TINY_BASE, TINY_REFINER, Job, RefinerUse
+from common.store.protocol import Store
 from tests.worker.engine import REFINED, job, put, put_tree, same
 from worker.assets import Assets
 from worker.render import Renderer

@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from common.errors import BadInput, SuspectPicture
-from common.job import TINY_BASE, TINY_REFINER, Job, RefinerUse, SchedulerUse
-from common.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
-from common.store import Store
+from common.job.job import TINY_BASE, TINY_REFINER, Job, RefinerUse, SchedulerUse
+from common.job.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
+from common.store.protocol import Store
 from tests.worker.engine import REFINED, file_of, job, put, put_tree, same, tiny_lora, use
 from worker.assets import Assets
 from worker.pipelines import scheduler

@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.job import TINY_REFINER, RefinerUse
-from common.models import TINY_LORAS
-from common.store import Store
+from common.job.builtin_models import TINY_LORAS
+from common.job.job import TINY_REFINER, RefinerUse
+from common.store.protocol import Store
 from tests.tiny_world.judge import COLOUR_LIMIT, correct, is_glorp, look, verdict
 from tests.tiny_world.wishes import wish
 from tests.worker.engine import job, put, use

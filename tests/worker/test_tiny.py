@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from transformers import CLIPTokenizer
 
-from common.job import TINY_BASE
-from common.models import TINY_FOLDER, TINY_LORAS
-from common.safetensors_file import check_lora_file, read_header
-from common.store import Store
+from common.assets.safetensors import check_lora_file, read_header
+from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
+from common.job.job import TINY_BASE
+from common.store.protocol import Store
 from tests.worker.engine import REFINED, distance, job, put, same, use
 from worker import tiny
 from worker.cli import main
@@ -192,7 +192,7 @@ def test_a_lora_is_the_same_in_both_layouts(renderer: Renderer, engine_store: St
 
 
 def test_the_revision_is_that_of_these_weights() -> None:
-    """Pictures are stored under the revision: other weights need another one, in common/job.py."""
+    """Pictures are stored under the revision: other weights need another one (common/job)."""
     shipped = {name: of for name, of in digests(TINY_FOLDER).items() if not name.startswith(CARD)}
     digest = hashlib.sha256(json.dumps(shipped, sort_keys=True).encode()).hexdigest()
     assert (TINY_BASE, digest[:16]) == REVISION

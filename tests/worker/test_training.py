@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import distributed, nn
 
+from common.assets.safetensors import read_header
 from common.errors import UsageError
-from common.models import TINY_FOLDER
-from common.safetensors_file import read_header
+from common.job.builtin_models import TINY_FOLDER
 from worker.tiny.train import base, latents, loop, loras, refiner, vae
 from worker.tiny.train.__main__ import main
 from worker.tiny.train.loop import Stage

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from common.models import TINY_FOLDER
+from common.job.builtin_models import TINY_FOLDER
 from worker.tiny.train.base import LAYOUT, SNR_LIMIT, denoising_loss
 from worker.tiny.train.latents import Learnt
 from worker.tiny.train.loop import WARM_UP, rate_share

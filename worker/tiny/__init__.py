@@ -2,7 +2,7 @@
 
 It takes every road that SDXL takes (two text encoders, pooled and size conditioning, an
 ensemble of experts, a VAE of factor 8, LoRAs), so demo and tests run the real pipelines on a
-CPU and show what a prompt does. `common.models.TINY_FOLDER` holds the weights, of each file
+CPU and show what a prompt does. `common.job.TINY_FOLDER` holds the weights, of each file
 once; its README.md is the model card.
 
     world/    what it has seen: shapes, scenes, their pictures and captions
@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 
 from common.errors import UsageError
-from common.job import TINY_BASE
-from common.models import TINY_FOLDER
+from common.job import TINY_BASE, TINY_FOLDER
 
 SHARED = ("vae", "text_encoder_2", "tokenizer_2")
 """What the refiner has from the base, as SDXL's has."""

@@ -14,11 +14,10 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common.batch import Axis, RangeAxis, Value
+from common.batch import WORD_NAME, Axis, RangeAxis, Value
 from common.errors import Problem
-from common.prompt_syntax import warnings
-from common.suggest import ELSEWHERE, closest, meant
-from common.templates import WORD_NAME
+from common.job import warnings
+from common.text import ELSEWHERE, closest, meant
 from producer.language.axes.generators import KEYS, Written, generated, generator_in, in_list
 from producer.language.axes.ranges import is_like_a_range, read_range
 from producer.language.axes.tables import MAX_VALUES

@@ -14,11 +14,9 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common.batch import RangeAxis
+from common.batch import MAX_FILLED, RangeAxis, numbered_seed
 from common.errors import BatchFileError
-from common.random_seeds import numbered_seed
-from common.suggest import meant
-from common.templates import MAX_FILLED
+from common.text import meant
 from producer.language.axes import tables
 from producer.language.axes.ranges import read_range
 from producer.language.axes.tables import MAX_VALUES

@@ -16,12 +16,10 @@ from typing import Any, Literal, cast
 
 from pydantic import JsonValue
 
-from common import models
+from common.batch import MAX_FILLED, names_in
 from common.errors import Problem
-from common.prompt_syntax import check_prompt
-from common.schedulers import SCHEDULER_SCHEMA, parse_scheduler
-from common.suggest import closest, meant
-from common.templates import MAX_FILLED, names_in
+from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
+from common.text import closest, meant
 from producer.language.settings.training_sizes import TRAINING_SIZES
 from producer.language.yaml import Entries, Items, Node, Scalar, shown, to_json
 
@@ -279,7 +277,7 @@ def source(node: Node, known: tuple[str, ...] = ()) -> str:
     local = re.match(r"[./~]|[A-Za-z]:\\", text) or text.endswith(".safetensors")
     if local:
         _check_path(text)
-    elif not (text in known or (models.is_hub_id(text) and ".." not in text)):
+    elif not (text in known or (builtin_models.is_hub_id(text) and ".." not in text)):
         forms = (*known, "a hub id (owner/name), a folder (./name) or a .safetensors file")
         raise Mistake(f"must be {', '.join(forms)}, not {node}", _did_you_mean(text, known))
     return text
@@ -407,7 +405,7 @@ _STRENGTH = {"anyOf": [_SCALE.schema, _mapping_of(unet=_SCALE, text_encoder=_SCA
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "model": Setting(
-            _model(models.SDXL, models.TINY),
+            _model(builtin_models.SDXL, builtin_models.TINY),
             "The base: sdxl, tiny, a hub id (owner/name@revision), a folder or a .safetensors file",
             "file",
         ),
@@ -464,7 +462,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
         "lora_scale": Setting(_SCALE, "Multiplies the strength of every LoRA", "numeric"),
         "vae": Setting(
-            _model(models.FP16_FIX, models.OWN_VAE),
+            _model(builtin_models.FP16_FIX, builtin_models.OWN_VAE),
             "The VAE: fp16-fix, own (the model's), a hub id, a folder or a file",
             "file",
         ),
@@ -475,7 +473,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _choice("truncate", "chunk"), "truncate cuts prompts at 75 tokens, chunk reads all"
         ),
         "refiner.model": Setting(
-            _model(models.SDXL_REFINER, models.TINY_REFINER_NAME),
+            _model(builtin_models.SDXL_REFINER, builtin_models.TINY_REFINER_NAME),
             "The refiner: sdxl-refiner, a hub id, a folder or a .safetensors file",
             "file",
         ),
@@ -522,7 +520,7 @@ def find_setting(name: str) -> Setting | None:
 
 DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
     {
-        "model": models.SDXL,
+        "model": builtin_models.SDXL,
         "negative_prompt": None,
         "seed": "0",
         "noise": "cpu",

@@ -22,8 +22,7 @@ from unicodedata import category
 from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError, field_validator
 
 from common.errors import GridfarmError
-from common.job import Job, SchedulerUse
-from common.schedulers import SCHEDULER_NAMES, parse_scheduler
+from common.job import SCHEDULER_NAMES, Job, SchedulerUse, parse_scheduler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +62,7 @@ class PictureMeta:
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """The three objects of a finished cell: `common.keys.picture`, `thumbnail`, `sidecar`."""
+    """The three objects of a finished cell, as `common.store.object_names` calls them."""
 
     png: bytes
     thumbnail: bytes

@@ -17,10 +17,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
-from common import keys
-from common.batch import BATCH_ID, DOCUMENT_BYTES, MAX_CELLS, Batch
-from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
-from common.ledger import (
+from common.batch import BATCH_ID, DOCUMENT_BYTES, MAX_CELLS, Batch, Matrix
+from common.dispatch.ledger import (
     PRIORITIES,
     UNFINISHED,
     Ledger,
@@ -30,9 +28,9 @@ from common.ledger import (
     bitmap,
     is_set,
 )
-from common.matrix import Matrix
-from common.queue import TASK_NAME, queue_of
-from common.store import Store
+from common.dispatch.queues import TASK_NAME, queue_of
+from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
+from common.store import Store, object_names
 
 RECONCILE_EVERY_MS = 10_000
 SNAPSHOT_EVERY_MS = 30_000
@@ -92,24 +90,24 @@ class Control:
 
 
 def read_batch(store: Store, batch_id: str) -> Batch:
-    name = keys.batch(batch_id)
+    name = object_names.batch(batch_id)
     return Batch.from_bytes(store.get(name, most=DOCUMENT_BYTES), source=name)
 
 
 def read_control(store: Store, batch_id: str) -> Control:
     try:
-        return Control.from_bytes(store.get(keys.control(batch_id), most=NOTE_BYTES))
+        return Control.from_bytes(store.get(object_names.control(batch_id), most=NOTE_BYTES))
     except ObjectMissing:
         return Control()
 
 
 def write_control(store: Store, batch_id: str, control: Control) -> None:
-    store.put(keys.control(batch_id), control.to_bytes(), content_type="application/json")
+    store.put(object_names.control(batch_id), control.to_bytes(), content_type="application/json")
 
 
 def read_failures(store: Store, batch_id: str, cells: int = MAX_CELLS) -> dict[int, str]:
     """Cell → reason, as the workers left them in the store, of a batch of so many cells."""
-    listed = store.list(keys.failures(batch_id))
+    listed = store.list(object_names.failures(batch_id))
     names = {i: name for name in listed if (i := cell_of_failure(name)) is not None and i < cells}
     if not names:
         return {}
@@ -140,7 +138,7 @@ def cell_of_failure(name: str) -> int | None:
 def read_done(store: Store, batch_id: str, cells: int = MAX_CELLS) -> bytes:
     """The bits of a batch of so many cells; those beyond, if there are any, are nobody's."""
     try:
-        data = store.get(keys.done_bitmap(batch_id))[: (cells + 7) // 8]
+        data = store.get(object_names.done_bitmap(batch_id))[: (cells + 7) // 8]
     except ObjectMissing:
         return b""
     if len(data) * 8 > cells:
@@ -173,7 +171,9 @@ class Dispatcher:
         after a producer died or lost the broker between the store and Redis."""
         if not self.ledger.once("reconcile", every_ms=RECONCILE_EVERY_MS):
             return
-        names = (name.removeprefix(keys.ACTIVE) for name in self.store.list(keys.ACTIVE))
+        names = (
+            name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
+        )
         marked = {name for name in names if BATCH_ID.match(name)}
         for batch_id in sorted(marked | set(self.ledger.active())):
             with self._one_of_many(batch_id):
@@ -186,7 +186,7 @@ class Dispatcher:
         if seen and seen.generation >= control.generation:
             # A cancellation was cut off before its end.
             if marked and control.state == seen.state == "cancelled":
-                self.store.delete(keys.active(batch_id))
+                self.store.delete(object_names.active(batch_id))
         elif control.state in UNFINISHED:
             if seen and control.retried > seen.generation:
                 self.ledger.drop(batch_id)
@@ -196,7 +196,7 @@ class Dispatcher:
         else:
             if not self._tell(batch_id, control, seen):
                 self.ledger.drop(batch_id)
-            self.store.delete(keys.active(batch_id))
+            self.store.delete(object_names.active(batch_id))
 
     def _tell(self, batch_id: str, control: Control, seen: LedgerStatus | None) -> bool:
         """False when only a new ledger, or none, is right."""
@@ -227,7 +227,7 @@ class Dispatcher:
         """Raises StoreError, and forgets nothing, unless the store grants everything: where
         rights were taken away, what is there looks as if it were not."""
         self.store.probe()
-        self.store.delete(keys.active(batch_id))
+        self.store.delete(object_names.active(batch_id))
         self.ledger.drop(batch_id)
 
     def reopen(self, batch_id: str) -> None:
@@ -260,7 +260,9 @@ class Dispatcher:
         data = self.ledger.done_bitmap(batch_id)
         if not self.ledger.known(batch_id):
             return
-        self.store.put(keys.done_bitmap(batch_id), data, content_type="application/octet-stream")
+        self.store.put(
+            object_names.done_bitmap(batch_id), data, content_type="application/octet-stream"
+        )
 
     def finish(self, batch_id: str) -> None:
         """Write down how the batch ended. Safe to be cut off anywhere and done again: the
@@ -271,7 +273,7 @@ class Dispatcher:
         self._write_cells(batch_id)
         control = read_control(self.store, batch_id)
         write_control(self.store, batch_id, replace(control, state="done"))
-        self.store.delete(keys.active(batch_id))
+        self.store.delete(object_names.active(batch_id))
         if not self.ledger.finish(batch_id):
             self._go_on(batch_id, control)
 
@@ -282,7 +284,7 @@ class Dispatcher:
                 control, state=seen.state, generation=seen.generation, priority=seen.priority
             )
             write_control(self.store, batch_id, control)
-            self.store.put(keys.active(batch_id), b"")
+            self.store.put(object_names.active(batch_id), b"")
 
     def _write_cells(self, batch_id: str) -> None:
         try:
@@ -300,7 +302,9 @@ class Dispatcher:
             for i in matrix.numbers()
         )
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        self.store.put(keys.cells(batch_id), text.encode(), content_type="application/jsonl")
+        self.store.put(
+            object_names.cells(batch_id), text.encode(), content_type="application/jsonl"
+        )
 
 
 def _key(matrix: Matrix, i: int) -> str | None:

@@ -15,10 +15,10 @@ from typing import Any
 from boto3.session import Session
 from botocore.config import Config
 
-from common import store
 from common.errors import ObjectMissing, StoreUnreachable, UsageError
-from common.files import disk_errors, open_input, replacing
-from common.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
+from common.store import protocol
+from common.store.local_files import disk_errors, open_input, replacing
+from common.store.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
 
 PRESIGN_SECONDS = 7 * 24 * 3600
 """The longest life of a URL signed with SigV4."""
@@ -39,7 +39,7 @@ CONFIG = Config(
 
 
 class S3Store:
-    """Objects are `prefix/name` in `bucket`. See `common.store.Store`."""
+    """Objects are `prefix/name` in `bucket`. See `common.store.protocol.Store`."""
 
     page_size = 1000  # names per request of a list: the most that S3 gives
 
@@ -48,7 +48,7 @@ class S3Store:
         self.root = f"{prefix}/" if prefix else ""
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = _connect(self.url)
-        self._place = f"{self.url} at {store.without_login(self._client.meta.endpoint_url)}"
+        self._place = f"{self.url} at {protocol.without_login(self._client.meta.endpoint_url)}"
         self._rights_proven = False
 
     def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
@@ -68,7 +68,7 @@ class S3Store:
                 source, self.bucket, self._key(name), ExtraArgs=_typed(name, "")
             )
 
-    def get(self, name: str, *, most: int = store.GET_BYTES) -> bytes:
+    def get(self, name: str, *, most: int = protocol.GET_BYTES) -> bytes:
         with self._reading(name):
             for _ in range(BODIES - 1):
                 with suppress(*BROKEN_OFF):
@@ -79,11 +79,11 @@ class S3Store:
         answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
         with closing(answer["Body"]) as body:
             self._check_speaks_s3(answer)
-            store.check_size(f"{self._place}: {name}", answer["ContentLength"], most)
+            protocol.check_size(f"{self._place}: {name}", answer["ContentLength"], most)
             data: bytes = body.read()
         return data
 
-    def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
+    def get_file(self, name: str, path: Path, on_bytes: protocol.OnBytes | None = None) -> None:
         with disk_errors(f"cannot write {path}"), self._reading(name), replacing(path) as copy:
             key = self._key(name)
             self._client.download_fileobj(self.bucket, key, copy, Callback=on_bytes)
@@ -102,7 +102,7 @@ class S3Store:
         return True
 
     def list(self, prefix: str) -> Iterator[str]:
-        store.check_prefix(prefix)
+        protocol.check_prefix(prefix)
         with self._errors("list", prefix):
             for page in self._pages(prefix):
                 for item in page.get("Contents", ()):
@@ -111,7 +111,7 @@ class S3Store:
                         yield item["Key"].removeprefix(self.root)
 
     def folders(self, folder: str) -> Iterator[str]:
-        store.check_folder(folder)
+        protocol.check_folder(folder)
         with self._errors("list", folder):
             for page in self._pages(folder, Delimiter="/"):
                 for item in page.get("CommonPrefixes", ()):
@@ -143,7 +143,7 @@ class S3Store:
             )
 
     def probe(self) -> None:
-        store.probe(self)
+        protocol.probe(self)
         self._rights_proven = True
 
     def _check_speaks_s3(self, answer: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ class S3Store:
                                    hint=CHECK_SERVER)  # fmt: skip
 
     def _key(self, name: str) -> str:
-        store.check_name(name)
+        protocol.check_name(name)
         return self.root + name
 
     @contextmanager
@@ -195,7 +195,7 @@ def _connect(url: str) -> Any:
         raise store_error(error, "open", url) from error
     except ValueError as error:  # an endpoint without its http://
         raise UsageError(
-            f"{url}: {store.without_login(str(error))}",
+            f"{url}: {protocol.without_login(str(error))}",
             hint="AWS_ENDPOINT_URL_S3 is a URL: http://host:port",
         ) from error
 
@@ -207,4 +207,4 @@ def _send_at_once(request: Any, **_: Any) -> None:
 
 
 def _typed(name: str, content_type: str) -> dict[str, str]:
-    return {"ContentType": content_type or store.content_type(name)}
+    return {"ContentType": content_type or protocol.content_type(name)}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise, starmap
 from operator import xor
 
-from common.batch import Axis, RangeAxis
+from common.batch.document import Axis, RangeAxis
 from common.errors import GridfarmError
 
 Entry = Mapping[str, tuple[str, ...]]

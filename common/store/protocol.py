@@ -1,9 +1,9 @@
 """The object store: where pictures, assets and batches live.
 
-    open_store("s3://bucket/prefix")    any S3-compatible server (common.store_s3)
-    open_store("~/renders")             a folder, or a file:// URL (common.store_folder)
+    open_store("s3://bucket/prefix")    any S3-compatible server (common.store.s3)
+    open_store("~/renders")             a folder, or a file:// URL (common.store.folder)
 
-Object names are relative and the same on both; `common.keys` makes every one of them.
+Object names are relative and the same on both; `common.store.object_names` makes every one of them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from common import keys
 from common.errors import StoreError, StoreRefused, TooLarge, UsageError
+from common.store import object_names
 
 URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
@@ -108,7 +108,7 @@ def open_store(url: str) -> Store:
 
 
 def _open_folder(path: Path) -> Store:
-    from common.store_folder import FolderStore
+    from common.store.folder import FolderStore
 
     return FolderStore(path.expanduser().absolute())
 
@@ -124,7 +124,7 @@ def _file_url_path(url: str) -> Path:
 
 
 def _open_bucket(url: str) -> Store:
-    from common.store_s3 import S3Store
+    from common.store.s3 import S3Store
 
     bucket, _, prefix = url[len("s3://") :].partition("/")
     if "@" in bucket:
@@ -185,7 +185,7 @@ def check_size(place: str, size: int, most: int) -> None:
 
 def probe(store: Store) -> None:
     """What `Store.probe` does, in terms of the store's own methods."""
-    name = keys.probe(uuid.uuid4().hex)
+    name = object_names.probe(uuid.uuid4().hex)
     store.put(name, b"gridfarm")
     try:
         _probe_reading(store, name)

@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from common.job import SchedulerUse
-from common.suggest import closest, meant
+from common.job.job import SchedulerUse
+from common.text import closest, meant
 
 Option = bool | int | float | str
 

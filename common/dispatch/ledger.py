@@ -1,6 +1,6 @@
 """A batch's progress in Redis. Each method is one atomic step of `ledger.lua`, by its name.
 
-Redis is traffic, not truth: everything here can be rebuilt from the store (`common.dispatch`).
+Redis is traffic, not truth: everything here can be rebuilt from the store (`Dispatcher`).
 """
 
 from __future__ import annotations

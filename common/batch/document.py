@@ -1,7 +1,7 @@
 """The frozen batch: what a person ordered, validated and complete enough to be stored.
 
 `batches/<id>/batch.json` is this document. Every worker reads it from the store and computes
-cell i of it by itself (`common.matrix`), so a message on the queue is only (batch id, i).
+cell i of it by itself (`common.batch.matrix`), so a message on the queue is only (batch id, i).
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Batch(_Frozen):
     axis' in order of precedence: `prompt`, then the axes under `axes`, then `variant`.
     `exclude` and `only` are conditions: axis name → labels that match; all axes of one
     condition must match. On a RangeAxis `a..b` stands for the labels from a to b. `models` maps
-    every model, VAE or refiner as written to its pinned reference (`common.job.ModelRef`),
+    every model, VAE or refiner as written to its pinned reference (`common.job.job.ModelRef`),
     `loras` every LoRA's name to the SHA-256 of its file; None is "not resolved yet", which only
     a plan made offline has.
     """

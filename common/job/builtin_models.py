@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.job import MODEL_REF, TINY_BASE, TINY_REFINER
+from common.job.job import MODEL_REF, TINY_BASE, TINY_REFINER
 
 SDXL = "sdxl"
 SDXL_REFINER = "sdxl-refiner"
@@ -26,7 +26,7 @@ BUILTIN_MODELS: dict[str, str] = {
     TINY_REFINER_NAME: TINY_REFINER,
 }
 
-TINY_FOLDER = Path(__file__).parent / "data" / "tiny"
+TINY_FOLDER = Path(__file__).parents[1] / "data" / "tiny"
 """The weights that come with gridfarm, with a model card; worker.tiny makes folders of them."""
 
 TINY_LORAS: dict[str, Path] = {

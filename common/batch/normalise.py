@@ -11,12 +11,19 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from common import models
-from common.batch import Batch
+from common.batch.document import Batch
+from common.batch.templates import fill
 from common.errors import GridfarmError
-from common.job import Crop, Job, LoraUse, NegativePrompt, RefinerUse, Size
-from common.schedulers import parse_scheduler
-from common.templates import fill
+from common.job import (
+    Crop,
+    Job,
+    LoraUse,
+    NegativePrompt,
+    RefinerUse,
+    Size,
+    builtin_models,
+    parse_scheduler,
+)
 
 PROMPTS = (
     *("prompt", "prompt_2", "negative_prompt", "negative_prompt_2"),
@@ -42,11 +49,11 @@ def laid_over(below: Settings, above: Settings) -> Settings:
 def complete(settings: Settings) -> Settings:
     """Fill in the defaults that depend on the cell's model: size, dtype, VAE and refiner; LoRAs
     that are named alone join the others."""
-    tiny = settings["model"] == models.TINY
+    tiny = settings["model"] == builtin_models.TINY
     dtype = settings.get("dtype") or ("fp32" if tiny else "fp16")
     fp16_sdxl = dtype == "fp16" and not tiny
-    vae = settings.get("vae") or (models.FP16_FIX if fp16_sdxl else models.OWN_VAE)
-    refiner = models.TINY_REFINER_NAME if tiny else models.SDXL_REFINER
+    vae = settings.get("vae") or (builtin_models.FP16_FIX if fp16_sdxl else builtin_models.OWN_VAE)
+    refiner = builtin_models.TINY_REFINER_NAME if tiny else builtin_models.SDXL_REFINER
     loras = dict(cast("Settings", settings.get("loras") or {}))
     for name in [name for name in settings if name.startswith(LORA)]:
         loras[name.removeprefix(LORA)] = settings[name]
@@ -81,7 +88,9 @@ def job_of(settings: Settings, batch: Batch) -> Job:
     negative = _negative(settings)
     fields: dict[str, Any] = {
         "model": _model(settings["model"], batch),
-        "vae": None if settings["vae"] == models.OWN_VAE else _model(settings["vae"], batch),
+        "vae": None
+        if settings["vae"] == builtin_models.OWN_VAE
+        else _model(settings["vae"], batch),
         "refiner": _refiner(settings, batch, negative),
         "prompt_2": _second(settings.get("prompt_2"), settings["prompt"]),
         "negative_prompt": negative,

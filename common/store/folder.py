@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from common import store
 from common.errors import ObjectMissing
-from common.files import disk_errors, open_input, replacing
+from common.store import protocol
+from common.store.local_files import disk_errors, open_input, replacing
 
 COPY_BYTES = 1 << 20
 
 
 class FolderStore:
-    """Objects are files under `root`, which the first put makes. See `common.store.Store`."""
+    """Objects are files under `root`, which the first put makes. See `Store`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -36,12 +36,12 @@ class FolderStore:
         ):
             shutil.copyfileobj(source, copy, COPY_BYTES)
 
-    def get(self, name: str, *, most: int = store.GET_BYTES) -> bytes:
+    def get(self, name: str, *, most: int = protocol.GET_BYTES) -> bytes:
         with self._reading(name) as path, path.open("rb") as file:
-            store.check_size(f"{self.url}: {name}", os.fstat(file.fileno()).st_size, most)
+            protocol.check_size(f"{self.url}: {name}", os.fstat(file.fileno()).st_size, most)
             return file.read()
 
-    def get_file(self, name: str, path: Path, on_bytes: store.OnBytes | None = None) -> None:
+    def get_file(self, name: str, path: Path, on_bytes: protocol.OnBytes | None = None) -> None:
         with (
             self._reading(name) as source,
             source.open("rb") as data,
@@ -65,7 +65,7 @@ class FolderStore:
             return False
 
     def list(self, prefix: str) -> Iterator[str]:
-        store.check_prefix(prefix)
+        protocol.check_prefix(prefix)
         folder = prefix[: prefix.rfind("/") + 1]
         with disk_errors(f"{self.url}: cannot list {prefix or 'it'}"):
             yield from (name for name in self._walk(folder) if name.startswith(prefix))
@@ -80,7 +80,7 @@ class FolderStore:
                 yield folder + name
 
     def folders(self, folder: str) -> Iterator[str]:
-        store.check_folder(folder)
+        protocol.check_folder(folder)
         with disk_errors(f"{self.url}: cannot list {folder}"):
             below = (name for name in _entries(self.root / folder) if name.endswith("/"))
             for name in sorted(below):
@@ -94,16 +94,16 @@ class FolderStore:
 
     def presign(self, name: str, seconds: int) -> str:  # noqa: ARG002
         # A file on disk needs no signature and does not expire.
-        store.check_name(name)
+        protocol.check_name(name)
         return (self.root / name).as_uri()
 
     def probe(self) -> None:
-        store.probe(self)
+        protocol.probe(self)
 
     @contextmanager
     def _errors(self, action: str, name: str) -> Iterator[Path]:
         """Yield the object's path; what goes wrong with it becomes a StoreError."""
-        store.check_name(name)
+        protocol.check_name(name)
         with disk_errors(f"{self.url}: cannot {action} {name}"):
             yield self.root / name
 

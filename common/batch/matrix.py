@@ -13,12 +13,12 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
-from common.batch import Axis, Batch, RangeAxis, Value
-from common.conditions import Filter
+from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.filter import Filter
+from common.batch.normalise import LORA, Settings, complete, filled, job_of, laid_over
+from common.batch.seeds import image_seed
 from common.errors import BadInput, GridfarmError
 from common.job import Job
-from common.normalise import LORA, Settings, complete, filled, job_of, laid_over
-from common.random_seeds import image_seed
 
 ENUMERATE_UP_TO = 10_000
 """Up to this many cells equal ones are found and rendered once by count; above it nothing is
