@@ -12,7 +12,7 @@ from common.dispatch.ledger import State, bitmap
 from common.store import object_names
 from common.store.protocol import Store
 from producer.language.reader import load_batch_file
-from producer.resolve import resolve_offline
+from producer.submission.resolve import resolve_offline
 
 UNFINISHED = ("rendering", "paused")
 

@@ -21,8 +21,8 @@ from common.job.builtin_models import BUILTIN_MODELS
 from common.store import object_names
 from common.store.protocol import Store, open_store
 from producer.language.settings.values import DEFAULTS
-from producer.resolve import Resolved
-from producer.submit import submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from tests.stub_worker import stub_picture
 
 

@@ -20,8 +20,8 @@ from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch
-    from producer.submit import SubmitReport
-    from producer.watch import Status
+    from producer.batches import Status
+    from producer.submission import SubmitReport
 
 FAILED_CELLS = 4
 SHOWN_FAILURES = 20
@@ -49,10 +49,9 @@ def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None, priority:
     With --watch it ends with 4 when cells failed, and Ctrl-C ends the watching only.
     """
     from common.batch import slug
-    from producer.find import remember
-    from producer.hub import Hub
-    from producer.resolve import resolve
-    from producer.submit import submit as place
+    from producer.batches import remember
+    from producer.submission import Hub, resolve
+    from producer.submission import submit as place
 
     batch_file = read_trial(farm, trial)
     if gpu:
@@ -93,7 +92,7 @@ def status(farm: Farm, batch: str) -> None:
       gridfarm status
       gridfarm status wrong-lora --json
     """
-    from producer.watch import Watcher
+    from producer.batches import Watcher
 
     batch_id, document = farm.find(batch)
     seen = Watcher(batch_id, document, farm.store, farm.answering_ledger).status()
@@ -126,8 +125,8 @@ def watch(farm: Farm, batch: str) -> int:
 
 def follow(farm: Farm, batch_id: str, document: Batch) -> int:
     """Show a batch's progress to its end; the exit code."""
+    from producer.batches import Watcher
     from producer.cli.live import show_progress
-    from producer.watch import Watcher
 
     watcher = Watcher(batch_id, document, farm.store, farm.ledger)
     try:

@@ -93,13 +93,13 @@ def _yaml_files(incomplete: str) -> list[str]:
 
 
 def _ids(ctx: click.Context) -> list[str]:
-    from producer.find import batch_ids
+    from producer.batches import batch_ids
 
     return batch_ids(_store(_settings(ctx)))
 
 
 def _axes(ctx: click.Context) -> list[str]:
-    from producer.find import find_batch
+    from producer.batches import find_batch
 
     settings = _settings(ctx)
     # An option that waits for its value stops click's parser: the arguments lie in ctx.args.
@@ -116,6 +116,6 @@ def _settings(ctx: click.Context) -> FarmSettings:
 
 def _store(settings: FarmSettings) -> Store:
     from common.store import open_store
-    from producer.find import store_for
+    from producer.batches import store_for
 
     return open_store(store_for("", settings) or settings.need_store())

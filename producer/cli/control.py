@@ -12,8 +12,7 @@ from producer.cli.options import Farm, farm_command, priority_number, priority_o
 from producer.cli.output import counted
 
 if TYPE_CHECKING:
-    from producer.control import Controller
-    from producer.watch import Status
+    from producer.batches import Controller, Status
 
 which_batch = click.argument("word", metavar="BATCH", shell_complete=complete.batches)
 FINISHED = "is done; there is nothing to {}"
@@ -155,7 +154,7 @@ class _Steered:
 
     @property
     def controller(self) -> Controller:
-        from producer.control import Controller
+        from producer.batches import Controller
 
         return Controller(self.batch_id, self.farm.store, self.farm.ledger)
 
@@ -171,7 +170,7 @@ class _Steered:
         if not everything:
             return self.before.failed
         from common.batch import Matrix
-        from producer.submit import look_up
+        from producer.submission import look_up
 
         matrix = Matrix(self.document)
         if matrix.distinct is None:
@@ -183,6 +182,6 @@ class _Steered:
         self.farm.out.result(status_json(seen), status_text(seen))
 
     def _look(self) -> Status:
-        from producer.watch import Watcher
+        from producer.batches import Watcher
 
         return Watcher(self.batch_id, self.document, self.farm.store, self.farm.ledger).status()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from common.dispatch import WorkerReport
-    from producer.watch import Status
+    from producer.batches import Status
 
 LINE_EVERY_S = 10.0
 NEWS_EVERY_S = 1.0

@@ -24,9 +24,9 @@ from producer.cli.trial import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch, Matrix
+    from producer.batches import Status
     from producer.local import LocalWorkers
-    from producer.resolve import Resolved
-    from producer.watch import Status
+    from producer.submission import Resolved
 
 NOTHING_WORKS = 3
 
@@ -91,11 +91,9 @@ def _need_worker_packages() -> None:
 def _render(
     farm: Farm, batch_file: Any, folder: Path, workers: int | None
 ) -> tuple[Resolved, Status]:
-    from producer.find import remember
-    from producer.hub import Hub
+    from producer.batches import remember
     from producer.local import local_broker
-    from producer.resolve import resolve
-    from producer.submit import submit
+    from producer.submission import Hub, resolve, submit
 
     with local_broker() as broker:
         farm.settings = replace(farm.settings, broker=broker)
@@ -124,15 +122,15 @@ def _forget_failures(farm: Farm, batch_id: str) -> None:
 
 
 def _look(farm: Farm, batch_id: str, document: Batch) -> Status:
-    from producer.watch import Watcher
+    from producer.batches import Watcher
 
     return Watcher(batch_id, document, farm.store, None).status()
 
 
 def _work(farm: Farm, batch_id: str, document: Batch, folder: Path, workers: int | None) -> Status:
+    from producer.batches import Watcher
     from producer.cli.live import show_progress
     from producer.local import local_workers
-    from producer.watch import Watcher
 
     settings = farm.settings
     log = folder / "workers.log"
@@ -154,7 +152,7 @@ def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[
 def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
     from common.batch import Matrix
     from producer.cli.batches import status_json, status_text
-    from producer.fetch import fetch
+    from producer.pictures import fetch
 
     matrix = Matrix(document)
     fetch(matrix, farm.store, folder / "images")
@@ -172,7 +170,7 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
 def _sheets(farm: Farm, matrix: Matrix, batch_id: str, folder: Path) -> list[Path]:
     """None if they would be too large: every picture is there, so that is no failure."""
     from producer.cli.pictures import all_rows, write_grid
-    from producer.grid import SheetTooLarge
+    from producer.sheet import SheetTooLarge
 
     try:
         return write_grid(farm, matrix, batch_id, folder / "grid.png", rows=all_rows(matrix))

@@ -61,7 +61,7 @@ class Farm:
 
     def look_where(self, word: str) -> None:
         """Look in the store that has the batch `word`; another than the configured one is said."""
-        from producer.find import store_for
+        from producer.batches import store_for
 
         if "store" in self.__dict__:  # opened already
             return
@@ -71,7 +71,7 @@ class Farm:
             self.settings = replace(self.settings, store=store)
 
     def find(self, word: str) -> tuple[str, Batch]:
-        from producer.find import find_batch
+        from producer.batches import find_batch
 
         self.look_where(word)
         return find_batch(word, self.store, self.settings)

@@ -15,7 +15,7 @@ from common.errors import BatchFileError, GridfarmError
 from common.text import escaped
 
 if TYPE_CHECKING:
-    from producer.submit import Progress
+    from producer.submission import Progress
 
 
 @dataclass

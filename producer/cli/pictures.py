@@ -74,7 +74,7 @@ def grid(
       gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
     from common.batch import Matrix
-    from producer.where import parse_where
+    from producer.trial import parse_where
 
     batch_id, document = farm.find(batch)
     path = output or Path(f"{batch_id.rpartition('-')[0]}-grid.png")
@@ -94,7 +94,7 @@ def grid(
 
 def write_grid(farm: Farm, matrix: Any, batch_id: str, path: Path, **options: Any) -> list[Path]:
     from common.dispatch import read_failures
-    from producer.grid import make_sheets, save, store_lookup
+    from producer.sheet import make_sheets, save, store_lookup
 
     failures = read_failures(farm.store, batch_id, len(matrix))
     reasons = {cell.key: why for i, why in failures.items() if (cell := matrix[i])}
@@ -168,7 +168,7 @@ def fetch(farm: Farm, batch: str, folder: Path) -> None:
       gridfarm fetch wrong-lora pictures
     """
     from common.batch import Matrix
-    from producer.fetch import fetch as copy
+    from producer.pictures import fetch as copy
 
     batch_id, document = farm.find(batch)
     with farm.out.progress() as progress:

@@ -48,7 +48,7 @@ def plan(farm: Farm, trial: Trial, exact: bool) -> None:
     """
     from common.batch import Matrix
     from producer.lint import equal_cells
-    from producer.resolve import resolve_offline
+    from producer.submission import resolve_offline
 
     batch_file = read_trial(farm, trial)
     store = _store_if_reachable(farm)
@@ -84,7 +84,7 @@ def _store_if_reachable(farm: Farm) -> Store | None:
 
 
 def _stored(matrix: Matrix, store: Store | None) -> int | None:
-    from producer.submit import look_up
+    from producer.submission import look_up
 
     if store is None or matrix.batch.unresolved:
         return None
@@ -93,7 +93,7 @@ def _stored(matrix: Matrix, store: Store | None) -> int | None:
 
 def _counted_exactly(farm: Farm, matrix: Matrix, store: Store | None) -> tuple[int, int | None]:
     """Every cell's key is made, and looked up where there is a store."""
-    from producer.submit import stored_keys
+    from producer.submission import stored_keys
 
     with farm.out.progress() as progress:
         keys: set[str] = set()

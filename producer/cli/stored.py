@@ -17,8 +17,7 @@ from producer.cli.output import counted
 
 if TYPE_CHECKING:
     from common.dispatch import Ledger
-    from producer.overview import Overview
-    from producer.remove import Documents, Pictures
+    from producer.batches import Documents, Overview, Pictures
 
 LISTED = 20
 NOT_REMOVED = 1
@@ -38,7 +37,7 @@ def list_batches(farm: Farm, everything: bool) -> None:
       gridfarm list
       gridfarm list --all --json
     """
-    from producer.overview import overview
+    from producer.batches import overview
 
     farm.look_where("")
     rows, total = overview(farm.store, farm.answering_ledger, None if everything else LISTED)
@@ -124,7 +123,7 @@ def rm(farm: Farm, words: tuple[str, ...], and_cancel: bool, keep_pictures: bool
     Ends with 1 when the answer was no, with 2 when there is no terminal to ask on and no
     --yes.
     """
-    from producer.remove import Pictures
+    from producer.batches import Pictures
 
     if not (yes or sys.stdin.isatty()):
         raise UsageError(
@@ -153,8 +152,7 @@ def _agreed(farm: Farm, batches: Documents, keep: bool) -> bool:
 
 
 def _remove(farm: Farm, batches: Documents, ledger: Ledger | None, keep: bool) -> Pictures:
-    from producer.control import Controller
-    from producer.remove import remove, wait_until_stopped
+    from producer.batches import Controller, remove, wait_until_stopped
 
     for batch_id in batches:
         Controller(batch_id, farm.store, ledger).cancel()
@@ -176,7 +174,7 @@ def _find(farm: Farm, word: str) -> tuple[str, Any]:
         raise
     except GridfarmError as error:
         from common.batch import BATCH_ID
-        from producer.find import batch_ids
+        from producer.batches import batch_ids
 
         if BATCH_ID.match(word) and word in batch_ids(farm.store):
             return word, None
@@ -199,7 +197,7 @@ def _refuse_unfinished(farm: Farm, batches: Documents, and_cancel: bool) -> None
 
 
 def _pictures(farm: Farm, batches: Documents, keep: bool, progress: Any) -> Pictures:
-    from producer.remove import Pictures, choose_pictures
+    from producer.batches import Pictures, choose_pictures
 
     if keep:
         return Pictures(stay=None, why="--keep-pictures")

@@ -76,11 +76,8 @@ def trial_command(command: Command) -> Command:
 
 def read_trial(farm: Farm, trial: Trial) -> BatchFile:
     """The batch that a person means, its notes said aloud. Raises what is wrong with it."""
-    from producer.limit import limited
     from producer.lint import surprises
-    from producer.override import with_settings
-    from producer.trial import with_model
-    from producer.where import only_where
+    from producer.trial import limited, only_where, with_model, with_settings
 
     say = farm.out.say
     loaded = with_settings(_written(trial), trial.settings, say)

@@ -25,12 +25,12 @@ from common.job.builtin_models import BUILTIN_MODELS
 from common.store import object_names
 from common.store.folder import FolderStore
 from common.store.protocol import open_store
+from producer.batches.status import Watcher
 from producer.language.reader import load_batch_file
 from producer.language.settings.values import DEFAULTS
-from producer.local import local_broker, local_workers
-from producer.resolve import Resolved, resolve
-from producer.submit import submit
-from producer.watch import Watcher
+from producer.local.servers import local_broker, local_workers
+from producer.submission.resolve import Resolved, resolve
+from producer.submission.submit import submit
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
@@ -93,7 +93,7 @@ def rate(written: list[float]) -> float:
 
 
 def load(folder: Path, store: Any) -> Resolved:
-    from producer.hub import Hub
+    from producer.submission.hub import Hub
 
     (folder / "bench.yaml").write_text(BATCH)
     file = load_batch_file(folder / "bench.yaml", base_dir=folder)

@@ -20,8 +20,8 @@ from common.dispatch.dispatcher import Dispatcher
 from common.dispatch.ledger import Ledger, WorkerReport
 from common.dispatch.queues import TASK_NAME, celery_app, queue_name
 from common.store.protocol import Store, open_store
-from producer.resolve import Resolved
-from producer.submit import submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from tests.chaos.figures import Figure
 from tests.pool import Pool, stub_batch
 from tests.servers import Valkey, valkey

@@ -27,13 +27,13 @@ from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, Usa
 from common.store import object_names
 from common.store.protocol import Store, open_store
 from common.text.escape import escaped
-from producer import fetch as fetching
 from producer.cli.pictures import _as_file
-from producer.hub import HubName, recorded_commit
 from producer.language.axes import tables
 from producer.language.printer import printed
 from producer.language.reader import load_batch_file
-from producer.lookup import Failed, Picture, store_lookup
+from producer.pictures import fetch as fetching
+from producer.pictures.outcomes import Failed, Picture, store_lookup
+from producer.submission.hub import HubName, recorded_commit
 from tests.fuzz import hostile, readers
 from tests.orders import frozen
 

@@ -27,14 +27,14 @@ from common.errors import BatchFileError, GridfarmError
 from common.picture.png import decode_meta
 from common.store import object_names
 from common.store.protocol import Store
+from producer.batches.listing import overview
+from producer.batches.lookup import batch_ids
 from producer.cli.main import run
-from producer.find import batch_ids
 from producer.language.printer import printed
 from producer.language.reader import load_batch_file
-from producer.lookup import Failed, Picture, store_lookup
-from producer.names import cell_paths
-from producer.overview import overview
-from producer.resolve import resolve_offline
+from producer.pictures.file_names import cell_paths
+from producer.pictures.outcomes import Failed, Picture, store_lookup
+from producer.submission.resolve import resolve_offline
 
 Ending = Literal["error", "result"]
 ERROR: Ending = "error"

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from common.dispatch.ledger import Ledger
 from common.dispatch.queues import queue_name
 from common.errors import BrokerError
-from producer import watch
+from producer.batches import status
 from producer.cli.main import run
 from tests.pool import Pool
 from tests.proxy import Proxy
@@ -138,7 +138,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
         pool.start("idle", *QUICK, broker=broker)
         first = pool.batch
         far = Ledger(broker)
-        watcher = watch.Watcher(pool.batch.id, pool.batch, pool.store, far)
+        watcher = status.Watcher(pool.batch.id, pool.batch, pool.store, far)
         statuses = watcher.follow()
         next(statuses)
         pool.submit(1, name="before")  # from then on Celery is connected, too
@@ -265,7 +265,7 @@ def test_a_broker_that_takes_nothing(
 ) -> None:
     """Commands end with 3 and say what to do, the worker's log as well; the worker stays and
     goes on when it is over: with what it rendered, or, full, with what is asked for then."""
-    monkeypatch.setattr(watch, "BROKER_AWAY_S", 0.5)
+    monkeypatch.setattr(status, "BROKER_AWAY_S", 0.5)
     with valkey(tmp_path / "other") as other:
         pool.submit(24)
         worker = pool.start("w", *STEADY)

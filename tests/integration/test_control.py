@@ -20,10 +20,10 @@ from common.dispatch.ledger import Ledger, LedgerStatus, Opening, WorkerReport, 
 from common.dispatch.queues import TASK_NAME, queue_name
 from common.store import object_names
 from common.store.protocol import Store, open_store
+from producer.batches.control import Controller
 from producer.cli.main import run
-from producer.control import Controller
-from producer.resolve import Resolved
-from producer.submit import SubmitReport, submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import SubmitReport, submit
 from tests.orders import frozen, put_pictures
 from tests.servers import free_port
 

@@ -16,11 +16,11 @@ from common.errors import BrokerUnreachable
 from common.job.builtin_models import BUILTIN_MODELS
 from common.store import object_names
 from common.store.protocol import Store
-from producer.control import Controller
+from producer.batches.control import Controller
+from producer.batches.status import Watcher
 from producer.language.settings.values import DEFAULTS
-from producer.resolve import Resolved
-from producer.submit import SubmitReport, submit
-from producer.watch import Watcher
+from producer.submission.resolve import Resolved
+from producer.submission.submit import SubmitReport, submit
 from tests.servers import free_port
 
 pytestmark = pytest.mark.integration

@@ -18,10 +18,10 @@ from common.dispatch.queues import queue_name
 from common.errors import StoreUnreachable
 from common.store import object_names
 from common.store.protocol import Store, open_store
-from producer import remove as removing
+from producer.batches import remove as removing
 from producer.cli.main import run
-from producer.resolve import Resolved
-from producer.submit import submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from tests.orders import frozen, pictures_in, put_batch, put_pictures
 
 pytestmark = pytest.mark.integration

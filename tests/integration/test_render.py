@@ -15,7 +15,7 @@ from PIL import Image
 
 from common.store.protocol import open_store
 from producer.language.reader import load_batch_file
-from producer.resolve import resolve_offline
+from producer.submission.resolve import resolve_offline
 from tests.orders import put_pictures
 from tests.servers import free_port, valkey
 

@@ -36,8 +36,8 @@ from common.job.job import Job
 from common.store import object_names
 from common.store.protocol import Store, open_store
 from producer.language.settings.values import DEFAULTS
-from producer.resolve import Resolved
-from producer.submit import submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from worker import pause
 from worker.blame import BAD_AFTER, Identity
 from worker.leases import LeaseKeeper

@@ -13,13 +13,13 @@ from common.dispatch.queues import queue_name
 from common.errors import StoreError, StoreUnreachable
 from common.job.builtin_models import BUILTIN_MODELS
 from common.store.protocol import open_store
+from producer.batches.control import Controller
+from producer.batches.status import PAUSED_FOR_S, Watcher
 from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
-from producer.control import Controller
 from producer.language.settings.values import DEFAULTS
-from producer.resolve import Resolved
-from producer.submit import submit
-from producer.watch import PAUSED_FOR_S, Watcher
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from worker.process import Every
 
 pytestmark = pytest.mark.integration

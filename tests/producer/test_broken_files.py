@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from common.batch.matrix import Matrix
 from producer.cli.main import run
 from producer.language.reader import load_batch_file
-from producer.names import cell_paths
+from producer.pictures.file_names import cell_paths
 from tests.common.batch_files import documents, dumped
 from tests.common.broken_files import BROKEN, write_room
 

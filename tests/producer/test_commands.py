@@ -17,12 +17,12 @@ from common.batch.matrix import Matrix
 from common.config import FarmSettings
 from common.store import object_names
 from common.store.protocol import Store, open_store
+from producer.batches.listing import overview
+from producer.batches.lookup import find_batch, remember
 from producer.cli.main import cli, run
 from producer.cli.stored import ago
-from producer.find import find_batch, remember
 from producer.language.reader import load_batch_file
 from producer.language.starter_file import first_batch
-from producer.overview import overview
 from tests.orders import frozen, put_batch
 from tests.servers import free_port
 

@@ -12,8 +12,8 @@ from common.errors import UsageError
 from common.picture.png import PictureMeta, decode_meta, encode_png
 from common.store import object_names
 from common.store.protocol import Store, open_store
-from producer.fetch import FetchReport, fetch
 from producer.language.settings.values import DEFAULTS
+from producer.pictures.fetch import FetchReport, fetch
 
 SETTINGS = DEFAULTS | {"model": "tiny", "seed": "7", "size": "64x64"}
 HOSTILE = ["../x", "a/b", "/etc/passwd", "..", "\x00\x1b[2J", "CON", "w" * 5000]
@@ -173,8 +173,8 @@ def test_a_large_matrix_is_fetched_cell_by_cell(
     folder_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given more cells than are enumerated, nothing is grouped and all is fetched."""
-    monkeypatch.setattr("producer.fetch.ENUMERATE_UP_TO", 2)
-    monkeypatch.setattr("producer.fetch.AT_ONCE", 2)
+    monkeypatch.setattr("producer.pictures.fetch.ENUMERATE_UP_TO", 2)
+    monkeypatch.setattr("producer.pictures.fetch.AT_ONCE", 2)
     cells = matrix("wolf", "cat", "fox", variants=("a", "b"))
     render(cells, folder_store)
     assert counts(fetch(cells, folder_store, tmp_path / "out")) == (6, 0, 0)

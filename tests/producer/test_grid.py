@@ -14,10 +14,10 @@ from common.errors import UsageError
 from common.picture.png import PictureMeta, encode_png
 from common.store import object_names
 from common.store.protocol import open_store
-from producer.grid import Failed, Lookup, Picture, Sheet, make_sheets, save, store_lookup
-from producer.lookup import Outcome, shown_size
-from producer.paint import PAPER
-from producer.sheet import Box, Layout, Slot
+from producer.pictures.outcomes import Outcome, shown_size
+from producer.sheet.model import Box, Layout, Slot
+from producer.sheet.paint import PAPER
+from producer.sheet.sheets import Failed, Lookup, Picture, Sheet, make_sheets, save, store_lookup
 
 SETTINGS = {
     "model": "sdxl",

@@ -13,8 +13,8 @@ from common.config import load_settings
 from common.job.builtin_models import BUILTIN_MODELS
 from common.store import object_names
 from common.store.protocol import open_store
+from producer.batches.lookup import remember, store_for
 from producer.cli.main import run
-from producer.find import remember, store_for
 from producer.language.settings.values import DEFAULTS
 
 BATCH = Batch(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer import lettering
-from producer.lettering import Typeface, clusters, typeface
+from producer.sheet import typography
+from producer.sheet.typography import Typeface, clusters, typeface
 
 BUILT_IN = Typeface((None,))
 ASCII = "".join(map(chr, range(0x20, 0x7F)))
@@ -16,7 +16,7 @@ ANY_TEXT = st.text(alphabet=st.one_of(st.characters(), st.sampled_from("ab -/_\n
 
 @pytest.fixture
 def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering, "system_fonts", lambda: ())
+    monkeypatch.setattr(typography, "system_fonts", lambda: ())
 
 
 @given(ANY_TEXT, st.integers(1, 400))
@@ -70,10 +70,10 @@ def test_a_system_font_that_covers_more_is_used_for_all_of_the_sheet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Given a font with é and one without, a label with é is set in the first alone."""
-    monkeypatch.setattr(lettering, "system_fonts", lambda: (Path("ascii.ttf"), Path("latin.ttf")))
-    monkeypatch.setattr(lettering, "_opens", lambda _face: True)
+    monkeypatch.setattr(typography, "system_fonts", lambda: (Path("ascii.ttf"), Path("latin.ttf")))
+    monkeypatch.setattr(typography, "_opens", lambda _face: True)
     monkeypatch.setattr(
-        lettering, "_has", lambda face, cluster: cluster.isascii() or face == Path("latin.ttf")
+        typography, "_has", lambda face, cluster: cluster.isascii() or face == Path("latin.ttf")
     )
     face = typeface(["café"])
     assert face.faces[0] == Path("latin.ttf")
@@ -85,15 +85,15 @@ def test_files_that_are_no_fonts_are_passed_over(
 ) -> None:
     broken = tmp_path / "DejaVuSans.ttf"
     broken.write_bytes(b"not a font")
-    monkeypatch.setattr(lettering, "FONT_FOLDERS", (str(tmp_path),))
-    lettering.system_fonts.cache_clear()
+    monkeypatch.setattr(typography, "FONT_FOLDERS", (str(tmp_path),))
+    typography.system_fonts.cache_clear()
     try:
-        assert lettering.system_fonts() == (broken,)
+        assert typography.system_fonts() == (broken,)
         assert typeface(["é"]) == BUILT_IN
     finally:
-        lettering.system_fonts.cache_clear()
+        typography.system_fonts.cache_clear()
 
 
 def test_missing_glyphs_are_recognised() -> None:
     """Pillow's own font draws a box for é; it must not count as having it."""
-    assert lettering._has(None, "e") and not lettering._has(None, "é")
+    assert typography._has(None, "e") and not typography._has(None, "é")

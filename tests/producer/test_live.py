@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from common.dispatch.ledger import WorkerReport
+from producer.batches.status import Status
 from producer.cli.live import NOBODY, Rate, bar_of, describe, fitted, show_progress
 from producer.cli.output import Output
-from producer.watch import Status
 
 DOWNLOADED = "stabilityai/stable-diffusion-xl-base-1.0, 3.2 of 6.9 GB"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.batch.document import Axis, Batch, RangeAxis
 from common.batch.matrix import Matrix
 from producer.language.settings.values import DEFAULTS
-from producer.names import LIMIT, cell_paths, distinct_names, safe_name
+from producer.pictures.file_names import LIMIT, cell_paths, distinct_names, safe_name
 
 SETTINGS = DEFAULTS | {"model": "tiny", "prompt": "a wolf", "seed": "7", "size": "64x64"}
 

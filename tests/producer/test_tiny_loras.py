@@ -11,8 +11,8 @@ from common.assets.safetensors import sha256_file
 from common.errors import BatchFileError
 from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
 from producer.language.reader import BatchFile, load_batch_file
-from producer.resolve import resolve, resolve_offline
-from producer.trial import with_model
+from producer.submission.resolve import resolve, resolve_offline
+from producer.trial.other_model import with_model
 
 NAMES = ("glorp", "pastel", "wrong")
 FILE = """

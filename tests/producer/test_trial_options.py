@@ -24,11 +24,11 @@ from common.job.job import Crop, Size
 from producer.cli.main import cli
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.settings.values import DEFAULTS
-from producer.limit import limited
 from producer.lint.notes import equal_cells, surprises
-from producer.override import with_settings
-from producer.trial import with_model
-from producer.where import find_values, only_where, parse_where
+from producer.trial.limit import limited
+from producer.trial.other_model import with_model
+from producer.trial.set_option import with_settings
+from producer.trial.where import find_values, only_where, parse_where
 
 TEXT = """
 model: tiny

@@ -18,8 +18,8 @@ from common.dispatch.queues import queue_name
 from common.job.job import Job
 from common.store.protocol import open_store
 from producer.language.settings.values import DEFAULTS
-from producer.resolve import Resolved
-from producer.submit import submit
+from producer.submission.resolve import Resolved
+from producer.submission.submit import submit
 from tests.worker.hub_server import Hub, connected, files_of
 from worker.assets import Assets
 from worker.blame import Identity

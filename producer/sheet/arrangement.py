@@ -9,13 +9,13 @@ from math import prod
 from common.batch import Axis, Batch, Matrix, RangeAxis
 from common.errors import UsageError
 from common.text import LISTED, closest
-from producer.where import find_values
+from producer.trial import find_values
 
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
 
 Where = Mapping[str, str | Sequence[str]]
-"""Axis → what its values must be (see `producer.where`), or several such."""
+"""Axis → what its values must be (see `producer.trial.where`), or several such."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from common.batch import Batch, Entry, Matrix, Spans, labels_of, spans_of
-from producer.where import restricted
+from producer.trial.where import restricted
 
 Box = list[range]
 """Positions on each axis."""

@@ -28,7 +28,7 @@ from common.dispatch import (
 )
 from common.errors import BrokerError
 from common.store import Store, object_names
-from producer.submit import Progress, look_up
+from producer.submission import Progress, look_up
 
 TRIES = 5
 DELETERS = 16

@@ -17,8 +17,8 @@ from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS
 from common.store import Store
-from producer.hub import Hub, HubName, recorded_commit
 from producer.language import BatchFile
+from producer.submission.hub import Hub, HubName, recorded_commit
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]

@@ -19,9 +19,8 @@ from itertools import accumulate
 from math import ceil
 
 from common.batch import Cell
-from producer.lettering import Typeface
-from producer.lookup import Failed, Outcome, Strangers, shown_size
-from producer.sheet import (
+from producer.pictures import Failed, Outcome, Strangers, shown_size
+from producer.sheet.model import (
     AXIS,
     CONTEXT,
     DETAIL,
@@ -44,6 +43,7 @@ from producer.sheet import (
     Style,
     Table,
 )
+from producer.sheet.typography import Typeface
 
 MARGIN = 56
 GUTTER = 24

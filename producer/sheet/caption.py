@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from common.batch import REFINER, WORD, Cell, Value, is_drawn
 from producer.language.settings import SETTINGS, as_text
-from producer.lookup import Failed, Outcome, Strangers
+from producer.pictures import Failed, Outcome, Strangers
 
 SHARED = (
     "model",

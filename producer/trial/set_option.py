@@ -14,7 +14,7 @@ from producer.language import BatchFile
 from producer.language.axes import TOP_AXES, AxisReader
 from producer.language.settings import Mistake, as_text
 from producer.language.yaml import Node, Scalar, plain, read_yaml
-from producer.where import with_axes
+from producer.trial.where import with_axes
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]

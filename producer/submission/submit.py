@@ -30,7 +30,7 @@ from common.dispatch import (
     write_control,
 )
 from common.store import Store, object_names
-from producer.resolve import Resolved
+from producer.submission.resolve import Resolved
 
 LOOKERS = 16
 Progress = Callable[[str, int, int], None]

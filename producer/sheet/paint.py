@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from producer.lettering import Typeface
-from producer.lookup import Outcome, Picture
-from producer.sheet import FAILED, MARK, Box, Label, Layout, Slot
+from producer.pictures import Outcome, Picture
+from producer.sheet.model import FAILED, MARK, Box, Label, Layout, Slot
+from producer.sheet.typography import Typeface
 
 if TYPE_CHECKING:
     from PIL.Image import Image

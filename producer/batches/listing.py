@@ -19,7 +19,7 @@ from common.dispatch import (
 )
 from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
-from producer.find import batch_ids
+from producer.batches.lookup import batch_ids
 
 READERS = 16
 

@@ -2,7 +2,7 @@
 
 The order makes a removal that is cut off safe to give again, and lets nothing come back:
 
-1. It is cancelled (`producer.control`): no cell is sent any more, a running one stops at its
+1. It is cancelled (`Controller`): no cell is sent any more, a running one stops at its
    next renewal, and a rebuild skips it.
 2. Pictures that no other batch has; of each the PNG last, so that none is left half deleted
    and unseen. The document is still there: it says which pictures they are.
@@ -23,8 +23,8 @@ from common.batch import ENUMERATE_UP_TO, Batch, Matrix
 from common.dispatch import LEASE_MS, Ledger, read_batch
 from common.errors import GridfarmError, ObjectMissing, StoreError
 from common.store import Store, object_names
-from producer.find import batch_ids
-from producer.submit import Progress, stored_keys
+from producer.batches.lookup import batch_ids
+from producer.submission import Progress, stored_keys
 
 DELETERS = 16
 STOPPED_AFTER_S = LEASE_MS / 1000 + 5

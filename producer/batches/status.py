@@ -21,7 +21,7 @@ from common.dispatch import (
 )
 from common.errors import BrokerError, NotFound, StoreError
 from common.store import Store, object_names
-from producer.submit import look_up
+from producer.submission import look_up
 
 POLL_S = 0.25
 TICK_EVERY_S = 5.0

@@ -17,14 +17,30 @@ from common.batch import Matrix, Value, names_in
 from common.errors import UsageError
 from common.picture import Z_RLE
 from common.store import replacing
-from producer import caption as words
-from producer.axes import ChosenAxis, Side, Where, check_counts, choose, offset_of, sides
-from producer.layout import arrange
-from producer.lettering import Typeface, typeface
-from producer.lookup import Failed, Lookup, Outcome, Picture, look, store_lookup, strangers
-from producer.names import distinct_names
-from producer.paint import paint
-from producer.sheet import Caption, Heading, Layout, Level, Table
+from producer.pictures import (
+    Failed,
+    Lookup,
+    Outcome,
+    Picture,
+    distinct_names,
+    look,
+    store_lookup,
+    strangers,
+)
+from producer.sheet import caption as words
+from producer.sheet.arrangement import (
+    ChosenAxis,
+    Side,
+    Where,
+    check_counts,
+    choose,
+    offset_of,
+    sides,
+)
+from producer.sheet.layout import arrange
+from producer.sheet.model import Caption, Heading, Layout, Level, Table
+from producer.sheet.paint import paint
+from producer.sheet.typography import Typeface, typeface
 
 if TYPE_CHECKING:
     from PIL.Image import Image

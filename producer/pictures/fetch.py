@@ -1,4 +1,4 @@
-"""A batch's pictures as files with readable names (`producer.names`)."""
+"""A batch's pictures as files with readable names (`producer.pictures.file_names`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.batch import ENUMERATE_UP_TO, Matrix
 from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
 from common.picture import decode_meta
 from common.store import GET_BYTES, PARTIAL, OnBytes, Store, check_size, object_names
-from producer.names import cell_paths
+from producer.pictures.file_names import cell_paths
 
 THREADS = 8
 AT_ONCE = 512

@@ -92,7 +92,7 @@ def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
     """The batch that the file is today, else the latest of its name: a trial on another model
     or an earlier version of the file."""
     from producer.language import load_batch_file
-    from producer.resolve import resolve_offline
+    from producer.submission import resolve_offline
 
     batch = resolve_offline(load_batch_file(path, base_dir=path.parent), store)
     if not batch.unresolved and store.exists(object_names.batch(batch.id)):
