@@ -26,10 +26,10 @@ from PIL import Image
 
 from common.config import load_settings
 from common.job.job import Job
-from worker import launch as launcher
 from worker.logs import set_up_logging
-from worker.preemption import Metadata, Watcher
-from worker.process import ProcessOptions, main
+from worker.preemption.watcher import Metadata, Watcher
+from worker.process.main import ProcessOptions, main
+from worker.supervisor import launcher as launcher
 
 log = logging.getLogger("worker.stub")
 

@@ -15,9 +15,9 @@ from common.dispatch import Ledger
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.text import escaped
-from worker.launch import Launcher, Slot
 from worker.logs import FORMATS, set_up_logging
 from worker.preemption import CLOUDS, METADATA_URL, Metadata, Watcher
+from worker.supervisor import Launcher, Slot
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -147,7 +147,7 @@ def build_tiny(folder: Path, train: bool) -> None:
     if train:
         from worker.tiny.train.__main__ import main as make
     else:
-        from worker.tiny import build as make
+        from worker.assets import build as make
     try:
         make(folder)
     except GridfarmError as error:

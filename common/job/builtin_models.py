@@ -27,7 +27,7 @@ BUILTIN_MODELS: dict[str, str] = {
 }
 
 TINY_FOLDER = Path(__file__).parents[1] / "data" / "tiny"
-"""The weights that come with gridfarm, with a model card; worker.tiny makes folders of them."""
+"""The weights that come with gridfarm, with a model card."""
 
 TINY_LORAS: dict[str, Path] = {
     f"tiny-{name}": TINY_FOLDER / f"{name}.safetensors" for name in ("glorp", "pastel", "wrong")

@@ -140,8 +140,8 @@ def bare_rate(folder: Path, jobs: Path, *flags: str) -> float:
 
 def encodings(folder: Path) -> None:
     """Prompt encodings computed against unique (prompt, encoder, adapter state)."""
-    from worker.assets import Assets
-    from worker.render import Renderer
+    from worker.assets.cache import Assets
+    from worker.engine.renderer import Renderer
 
     store = FolderStore(folder / "round-0")
     renderer = Renderer(Assets(store, folder / "cache"), device="cpu", cpu_threads=1)

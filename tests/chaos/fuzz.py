@@ -28,7 +28,7 @@ from tests.chaos.figures import Figure
 from tests.fuzz import hostile, readers
 from tests.pool import Pool
 from tests.servers import valkey
-from worker.messages import asks_for_a_cell
+from worker.process.transport import asks_for_a_cell
 
 TIMES = int(os.environ.get("GRIDFARM_FUZZ", "1"))
 SEED = int(os.environ.get("GRIDFARM_FUZZ_SEED", random.randrange(2**32)))

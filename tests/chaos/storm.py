@@ -22,7 +22,7 @@ from common.store import object_names
 from tests.pool import Pool
 from tests.proxy import Proxy
 from tests.servers import Valkey
-from worker.exit_codes import LEFT, UNREACHABLE
+from worker.supervisor.exit_codes import LEFT, UNREACHABLE
 
 LOOK_S = 0.2
 PROCESS_STATE = re.compile(r"-(\d+)-[0-9a-f]{4} listens on|worker process ended")

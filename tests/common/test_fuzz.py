@@ -239,7 +239,7 @@ def test_a_walk_through_all_disks_ends(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_manifests_that_lead_elsewhere(files: Any, said: str) -> None:
-    from worker.assets import _manifest
+    from worker.assets.cache import _manifest
 
     with pytest.raises(BadInput, match=said):
         _manifest(json.dumps({"files": files}).encode(), "0" * 64)

@@ -101,7 +101,7 @@ def _write(folder: Path, tokenizer: Any, pad_token: str) -> None:
 @pytest.fixture(scope="session")
 def tiny_base(session_cache: Path) -> Path:
     """The tiny SDXL, whose tokenizers are one tokenizer.json each."""
-    from worker.tiny import cached
+    from worker.assets.tiny_model import cached
 
     return cached(session_cache) / "base"
 

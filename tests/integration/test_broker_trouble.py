@@ -24,7 +24,7 @@ from producer.cli.main import run
 from tests.pool import Pool
 from tests.proxy import Proxy
 from tests.servers import Valkey, valkey
-from worker.exit_codes import UNREACHABLE
+from worker.supervisor.exit_codes import UNREACHABLE
 
 pytestmark = pytest.mark.integration
 

@@ -143,7 +143,7 @@ def test_checkpoints_found_by_a_pattern_are_an_axis(
 
 def build(folder: Path) -> None:
     """The tiny SDXL's base as a model folder of its own."""
-    from worker.tiny import build as build_tiny
+    from worker.assets.tiny_model import build as build_tiny
 
     build_tiny(folder.with_name(f".{folder.name}"))
     (folder.with_name(f".{folder.name}") / "base").rename(folder)

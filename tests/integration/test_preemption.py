@@ -16,7 +16,7 @@ from common.batch.matrix import Matrix
 from common.dispatch.queues import queue_name
 from tests.clouds import CloudStub
 from tests.pool import Pool
-from worker.exit_codes import LEFT, STALLED, UNFIT
+from worker.supervisor.exit_codes import LEFT, STALLED, UNFIT
 
 pytestmark = pytest.mark.integration
 

@@ -38,12 +38,12 @@ from common.store.protocol import Store, open_store
 from producer.language.settings.values import DEFAULTS
 from producer.submission.resolve import Resolved
 from producer.submission.submit import submit
-from worker import pause
-from worker.blame import BAD_AFTER, Identity
-from worker.leases import LeaseKeeper
-from worker.preemption import Notice
-from worker.process import Heart
-from worker.tasks import CellTask, Leaving
+from worker.preemption.watcher import Notice
+from worker.process.main import Heart
+from worker.tasks import store_outage
+from worker.tasks.cell_task import CellTask, Leaving
+from worker.tasks.failure_policy import BAD_AFTER, Identity
+from worker.tasks.leases import LeaseKeeper
 
 pytestmark = pytest.mark.integration
 
@@ -184,7 +184,7 @@ def test_no_picture_without_its_copies(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sidecar that cannot be written keeps the picture from being stored."""
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
     away, pictures = iter([True, False]), []
 
     def before(operation: str, name: str) -> None:
@@ -295,7 +295,7 @@ def test_a_store_that_is_away_pauses_the_worker(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cell is handed back without a charge; when the store answers, it is rendered."""
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
     paused: list[str] = []
     away = iter([True, True, False, False])
 
@@ -319,7 +319,7 @@ def test_a_store_that_takes_probes_but_no_pictures(
 ) -> None:
     """It is full but for a few bytes: nothing is drawn twice, the pauses grow and add up, and
     are forgotten when the picture is stored."""
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0.01, 0.02, 0.04))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0.01, 0.02, 0.04))
     full, pauses, said = iter([True] * 4), [], []
 
     def before(operation: str, name: str) -> None:
@@ -349,7 +349,7 @@ def test_a_failure_that_cannot_be_noted_is_noted_later(
 ) -> None:
     """The store goes away between the failure and its note: the cell is handed back at once,
     uncharged, and fails with its own reason."""
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
     away = iter([True])
 
     def before(operation: str, name: str) -> None:
@@ -365,7 +365,7 @@ def test_a_failure_that_cannot_be_noted_is_noted_later(
 def test_a_full_disk_pauses_and_fails_nothing(
     worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
     full = OSError(errno.ENOSPC, "No space left on device")
     task = worker(raising(full))
     run(task)
@@ -382,7 +382,7 @@ def test_a_store_that_hides_a_batch_is_waited_for(
     worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rights that were taken away make a document look absent: the batch is not forgotten."""
-    monkeypatch.setattr(pause, "PROBE_AFTER_S", (0,))
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
     hidden = iter([True, True, False])
 
     def before(operation: str, name: str) -> None:

@@ -20,7 +20,7 @@ from producer.cli.main import run
 from producer.language.settings.values import DEFAULTS
 from producer.submission.resolve import Resolved
 from producer.submission.submit import submit
-from worker.process import Every
+from worker.process.main import Every
 
 pytestmark = pytest.mark.integration
 

@@ -11,8 +11,8 @@ import pytest
 from common.store.protocol import Store, open_store
 
 if TYPE_CHECKING:
-    from worker.assets import Assets
-    from worker.render import Renderer
+    from worker.assets.cache import Assets
+    from worker.engine.renderer import Renderer
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +22,14 @@ def engine_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def assets(engine_store: Store, session_cache: Path) -> Assets:
-    from worker.assets import Assets
+    from worker.assets.cache import Assets
 
     return Assets(engine_store, session_cache)
 
 
 @pytest.fixture
 def fresh_renderer(assets: Assets) -> Callable[[], Renderer]:
-    from worker.render import Renderer
+    from worker.engine.renderer import Renderer
 
     return lambda: Renderer(assets, device="cpu", cpu_threads=1)
 
@@ -37,7 +37,7 @@ def fresh_renderer(assets: Assets) -> Callable[[], Renderer]:
 @pytest.fixture(scope="session")
 def renderer(assets: Assets) -> Renderer:
     """One for the whole run: whatever the tests before did to it must not show."""
-    from worker.render import Renderer
+    from worker.engine.renderer import Renderer
 
     return Renderer(assets, device="cpu", cpu_threads=1)
 
@@ -45,7 +45,7 @@ def renderer(assets: Assets) -> Renderer:
 @pytest.fixture(scope="session")
 def tiny_folder(session_cache: Path) -> Path:
     """The tiny SDXL: `base`, `refiner` and its LoRAs."""
-    from worker.tiny import cached
+    from worker.assets.tiny_model import cached
 
     return cached(session_cache)
 

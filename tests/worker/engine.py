@@ -18,7 +18,7 @@ from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
 from common.job.job import TINY_BASE, TINY_REFINER, Job, LoraUse, RefinerUse
 from common.store import object_names
 from common.store.protocol import Store
-from worker.downloads import Count, Downloads
+from worker.assets.downloads import Count, Downloads
 
 REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
 

@@ -29,9 +29,9 @@ from tests.worker.engine import (
     tiny_lora,
     use,
 )
-from worker import adapters
-from worker.assets import Assets
-from worker.render import Renderer
+from worker.assets.cache import Assets
+from worker.engine import loras
+from worker.engine.renderer import Renderer
 
 RANK = len(tiny_lora()[f"{LAYER}.lora_A.weight"])
 
@@ -142,7 +142,7 @@ def test_many_loras_stay_within_bounds(
     renderer: Renderer, engine_store: Store, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given more LoRAs than are kept, the ones used longest ago go and come back the same."""
-    monkeypatch.setattr(adapters, "KEPT", 2)
+    monkeypatch.setattr(loras, "KEPT", 2)
     hashes = [put(engine_store, file_of(random_pair(LAYER, rank=rank))) for rank in (1, 2, 3, 4)]
     cells = [job(loras=(use(sha256),)) for sha256 in (wrong, *hashes)]
     first = [renderer.render(cell).image for cell in cells]
@@ -158,7 +158,7 @@ def test_more_at_once_than_are_kept(
     hashes = [put(engine_store, file_of(random_pair(LAYER, rank=rank))) for rank in (1, 2)]
     cell = job(loras=tuple(use(sha256, 0.3) for sha256 in (wrong, *hashes)))
     expected = renderer.render(cell).image
-    monkeypatch.setattr(adapters, "KEPT", 1)
+    monkeypatch.setattr(loras, "KEPT", 1)
     renderer.render(job(loras=(use(hashes[0]),)))
     assert same(renderer.render(cell).image, expected)
 

@@ -15,8 +15,8 @@ from common.job.job import TINY_BASE, TINY_REFINER
 from common.store import object_names
 from common.store.protocol import Store, open_store
 from tests.worker.engine import Told, put, put_tree
-from worker.assets import Assets
-from worker.downloads import Stopped
+from worker.assets.cache import Assets
+from worker.assets.downloads import Stopped
 
 DATA = b"some weights"
 

@@ -36,8 +36,8 @@ from tests.worker.engine import (
     setting,
 )
 from tests.worker.hub_server import Hub, connected, files_of
-from worker.assets import Assets
-from worker.render import Renderer
+from worker.assets.cache import Assets
+from worker.engine.renderer import Renderer
 
 SECOND_WIDTH = 96
 TIME_IDS = 6 * setting("unet", "addition_time_embed_dim")
@@ -81,7 +81,7 @@ def hub(
 
 @pytest.fixture
 def fresh(engine_store: Store, tmp_path: Path, session_cache: Path) -> Renderer:
-    from worker.tiny import cached
+    from worker.assets.tiny_model import cached
 
     assets = Assets(engine_store, tmp_path / "cache", build_tiny=lambda _: cached(session_cache))
     return Renderer(assets, device="cpu", cpu_threads=1)

@@ -19,10 +19,10 @@ from common.job.job import RefinerUse
 from common.store.protocol import Store
 from tests.worker.engine import REFINED, Told, job, same
 from tests.worker.hub_server import Files, Hub, connected, files_of
-from worker.assets import Assets
-from worker.downloads import Downloads, Stopped, short_name
-from worker.hub import HubModel, download, needed_files
-from worker.render import Renderer
+from worker.assets.cache import Assets
+from worker.assets.downloads import Downloads, Stopped, short_name
+from worker.assets.hub import HubModel, download, needed_files
+from worker.engine.renderer import Renderer
 
 COMMIT = "c" * 40
 MODEL = f"someone/model@{COMMIT}"

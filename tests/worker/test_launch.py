@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from worker import launch
-from worker.exit_codes import COME_BACK, LEFT, STALLED, UNFIT, UNREACHABLE, USAGE
-from worker.launch import BACK_OFF_S, GIVE_UP_AFTER, HEALTHY_AFTER_S, Slot
+from worker.supervisor import launcher
+from worker.supervisor.exit_codes import COME_BACK, LEFT, STALLED, UNFIT, UNREACHABLE, USAGE
+from worker.supervisor.launcher import BACK_OFF_S, GIVE_UP_AFTER, HEALTHY_AFTER_S, Slot
 
 CHILD = """
 import os, signal, sys, threading
@@ -201,7 +201,7 @@ def test_each_line_of_the_json_log_is_an_object(launched) -> None:
 def slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slot, list[float]]]:
     """A slot on a clock of the test's; [0] is the time."""
     clock = [1000.0]
-    monkeypatch.setattr(launch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(launcher.time, "monotonic", lambda: clock[0])
     return Slot([], {}), clock
 
 
@@ -230,7 +230,7 @@ def test_only_an_unknown_end_soon_after_the_start_is_a_broken_install(slot, code
 def test_a_machine_that_was_mended_may_fail_again(slot) -> None:
     """Unfit once an hour is restarted; twice within one is not."""
     for _ in range(3):
-        die(*slot, UNFIT, after=launch.UNFIT_AGAIN_WITHIN_S + 1)
+        die(*slot, UNFIT, after=launcher.UNFIT_AGAIN_WITHIN_S + 1)
         assert not slot[0].out
     die(*slot, UNFIT, after=60)
     assert slot[0].out

@@ -15,7 +15,7 @@ for logger, error in (
     ("celery.worker.consumer", ConnectionError("broker away")),
     ("kombu", ConnectionResetError(104, "cut off")),
     ("celery.app.trace", ValueError("Celery's bug")),
-    ("worker.tasks", ConnectionError("said by us")),
+    ("worker.tasks.cell_task", ConnectionError("said by us")),
 ):
     try:
         raise error

@@ -37,7 +37,7 @@ from tests.worker.engine import (
     tiny_lora,
     use,
 )
-from worker.render import Renderer
+from worker.engine.renderer import Renderer
 
 WOLF = "A wolf in Yosemite National Park, chilly nature documentary film photography"
 BURGER = (

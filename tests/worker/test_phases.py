@@ -21,13 +21,13 @@ from producer.language.settings.values import DEFAULTS
 from producer.submission.resolve import Resolved
 from producer.submission.submit import submit
 from tests.worker.hub_server import Hub, connected, files_of
-from worker.assets import Assets
-from worker.blame import Identity
-from worker.downloads import Count, Downloads, Stopped
-from worker.leases import LeaseKeeper
-from worker.process import Heart
-from worker.render import Rendered, Renderer
-from worker.tasks import CellTask
+from worker.assets.cache import Assets
+from worker.assets.downloads import Count, Downloads, Stopped
+from worker.engine.renderer import Rendered, Renderer
+from worker.process.main import Heart
+from worker.tasks.cell_task import CellTask
+from worker.tasks.failure_policy import Identity
+from worker.tasks.leases import LeaseKeeper
 
 pytestmark = pytest.mark.integration
 

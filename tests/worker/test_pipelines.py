@@ -17,8 +17,8 @@ from common.errors import BadInput, HubError
 from common.job.job import TINY_BASE, TINY_REFINER, Job, RefinerUse
 from common.store.protocol import Store
 from tests.worker.engine import REFINED, job, put, put_tree, same
-from worker.assets import Assets
-from worker.render import Renderer
+from worker.assets.cache import Assets
+from worker.engine.renderer import Renderer
 
 NOWHERE = f"nobody/nothing@{'0' * 40}"
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clouds import CloudStub
-from worker import preemption
-from worker.pace import CAUTION, SPARE_S, UNKNOWN_TAIL_S, Pace
-from worker.preemption import Metadata, Notice, Watcher
+from worker.preemption import watcher
+from worker.preemption.watcher import Metadata, Notice, Watcher
+from worker.tasks.step_timer import CAUTION, SPARE_S, UNKNOWN_TAIL_S, Pace
 
 CLOUDS = ["aws", "gcp", "azure"]
 
@@ -25,13 +25,13 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[CloudStub]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half-second timeouts and quick repetitions."""
-    monkeypatch.setattr(preemption, "TIMEOUT_S", 0.5)
-    monkeypatch.setattr(preemption, "DETECT_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(preemption, "AGAIN_AFTER_S", (0.02,))
-    monkeypatch.setattr(preemption, "DETECT_AGAIN_AFTER_S", (0.05, 0.05))
-    monkeypatch.setattr(preemption, "GCP_WAIT_S", 1)
-    monkeypatch.setattr(preemption, "GCP_PATIENCE_S", 0.5)
-    monkeypatch.setattr(preemption, "POLL_S", 0.05)
+    monkeypatch.setattr(watcher, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(watcher, "DETECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(watcher, "AGAIN_AFTER_S", (0.02,))
+    monkeypatch.setattr(watcher, "DETECT_AGAIN_AFTER_S", (0.05, 0.05))
+    monkeypatch.setattr(watcher, "GCP_WAIT_S", 1)
+    monkeypatch.setattr(watcher, "GCP_PATIENCE_S", 0.5)
+    monkeypatch.setattr(watcher, "POLL_S", 0.05)
 
 
 class Watching:
@@ -93,7 +93,7 @@ def test_a_notice_of_long_ago_is_heard(
     cloud: CloudStub, watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker started on a machine that is already going: it does not wait for a change."""
-    monkeypatch.setattr(preemption, "GCP_WAIT_S", 30)
+    monkeypatch.setattr(watcher, "GCP_WAIT_S", 30)
     cloud.take_away(seconds=-5)
     notice = watch(cloud).notice(seconds=10)
     assert notice.left_s == 0 or cloud.cloud == "gcp"  # GCP gives no time
@@ -202,7 +202,7 @@ def test_no_proxy_is_asked(watch, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_fits_is_told_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first step has the prompts' encoding in it; the tail is decoding and upload."""
     now = 0.0
-    monkeypatch.setattr("worker.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("worker.tasks.step_timer.time.monotonic", lambda: now)
 
     def after(seconds: float) -> None:
         nonlocal now
@@ -229,4 +229,4 @@ def test_sigterm_leaves_what_the_platform_leaves(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     if pod:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert preemption.default_grace() == seconds
+    assert watcher.default_grace() == seconds

@@ -10,9 +10,9 @@ import torch
 
 from common.errors import BadInput
 from tests.worker.engine import REFINED, job, same
-from worker import prompts
-from worker.prompts import PromptEncoder, TextEncoder
-from worker.render import Renderer
+from worker.engine import prompts
+from worker.engine.prompts import PromptEncoder, TextEncoder
+from worker.engine.renderer import Renderer
 
 READABLE = {
     "plain": "a wolf",

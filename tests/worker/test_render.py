@@ -20,9 +20,9 @@ from common.job.job import TINY_BASE, TINY_REFINER, Job, RefinerUse, SchedulerUs
 from common.job.schedulers import SCHEDULER_NAMES, SCHEDULER_TYPES, parse_scheduler
 from common.store.protocol import Store
 from tests.worker.engine import REFINED, file_of, job, put, put_tree, same, tiny_lora, use
-from worker.assets import Assets
-from worker.pipelines import scheduler
-from worker.render import Renderer
+from worker.assets.cache import Assets
+from worker.engine.pipelines import scheduler
+from worker.engine.renderer import Renderer
 
 REPAINTED = {"refiner": RefinerUse(model=TINY_REFINER, strength=0.4)}
 
@@ -238,7 +238,7 @@ def test_prepare_leaves_nothing_to_load(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr("worker.pipelines._from", refuse)
+    monkeypatch.setattr("worker.engine.pipelines._from", refuse)
     monkeypatch.setattr(Assets, "lora", refuse)
     renderer.render(cell)
 

@@ -23,7 +23,7 @@ from common.store.protocol import Store
 from tests.tiny_world.judge import COLOUR_LIMIT, correct, is_glorp, look, verdict
 from tests.tiny_world.wishes import wish
 from tests.worker.engine import job, put, use
-from worker.render import Renderer
+from worker.engine.renderer import Renderer
 from worker.tiny.world.captions import caption
 from worker.tiny.world.scene import PALETTE, STYLES, Scene, combinations, single
 

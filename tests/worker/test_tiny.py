@@ -18,9 +18,9 @@ from common.job.builtin_models import TINY_FOLDER, TINY_LORAS
 from common.job.job import TINY_BASE
 from common.store.protocol import Store
 from tests.worker.engine import REFINED, distance, job, put, same, use
-from worker import tiny
+from worker.assets import tiny_model
 from worker.cli import main
-from worker.render import Renderer
+from worker.engine.renderer import Renderer
 
 ROOT = Path(__file__).parents[2]
 REVISION = ("tiny@3", "a38f750fe8742122")
@@ -77,7 +77,7 @@ def test_its_loras_are_loras(name: str) -> None:
 
 def test_a_build_is_what_is_shipped_in_the_hubs_layout(tmp_path: Path) -> None:
     """Byte for byte, and nothing but the refiner's share of the base comes on top."""
-    tiny.build(tmp_path)
+    tiny_model.build(tmp_path)
     shipped, built = digests(TINY_FOLDER), digests(tmp_path)
     assert shipped.items() <= built.items()
     assert built.keys() - shipped.keys() == {f"refiner/{name}" for name in FROM_THE_BASE}

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from worker import watchdog
-from worker.watchdog import FIRST_LIMIT_S, SLOWEST_TIMES, Watchdog
+from worker.tasks import watchdog
+from worker.tasks.watchdog import FIRST_LIMIT_S, SLOWEST_TIMES, Watchdog
 
 
 @pytest.fixture

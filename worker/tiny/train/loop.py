@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
-from worker.pipelines import quieten
+from worker.engine import quieten
 from worker.tiny.train.muon import Muon
 from worker.tiny.train.progress import Progress
 from worker.tiny.train.whole import whole

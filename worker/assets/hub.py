@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from common.errors import BadInput, HubError
 from common.store import FULL, without_login
-from worker.downloads import Count, Downloads
+from worker.assets.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]
 

@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from worker.exit_codes import LEFT, RESTART, STALLED, UNFIT
 from worker.preemption import Notice
+from worker.supervisor import LEFT, RESTART, STALLED, UNFIT
 from worker.tasks import CellTask
 
 log = logging.getLogger(__name__)

@@ -36,14 +36,14 @@ from common.errors import (
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, png
 from common.store import FULL, Store, object_names
-from worker.blame import Blame, Identity, WornOut
-from worker.downloads import Downloads, Stopped, short_name
-from worker.leases import Lease, LeaseKeeper
-from worker.pace import Pace
-from worker.pause import StorePause
+from worker.assets import Downloads, Stopped, short_name
 from worker.preemption import Notice
-from worker.upload import Uploader
-from worker.watchdog import Watchdog
+from worker.tasks.failure_policy import Blame, Identity, WornOut
+from worker.tasks.leases import Lease, LeaseKeeper
+from worker.tasks.step_timer import Pace
+from worker.tasks.store_outage import StorePause
+from worker.tasks.uploader import Uploader
+from worker.tasks.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Rendered(Protocol):
 
 
 class RendersJobs(Protocol):
-    """What a task needs of `worker.render.Renderer`."""
+    """What a task needs of `worker.engine.renderer.Renderer`."""
 
     def fetch(self, job: Job) -> None: ...
     def prepare(self, job: Job) -> None: ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common.dispatch import Ledger
 from common.errors import CellError
-from worker.leases import Lease
+from worker.tasks.leases import Lease
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@
     <cache>/trees/<sha256>/                 model folders, by the hash of their manifest
     <cache>/tiny@3/                         the tiny SDXL
 
-Models of the hub lie in the hub's own cache (worker.hub). Everything appears whole or not at
+Models of the hub lie in the hub's own cache (worker.assets.hub). Everything appears whole or not at
 all, and is verified before: threads and processes that share a cache never see half a file.
 """
 
@@ -26,16 +26,16 @@ from common.assets import sha256_file
 from common.errors import BadInput, ObjectMissing
 from common.job import TINY_BASE, TINY_REFINER
 from common.store import Store, disk_errors, object_names
-from worker.checkpoints import check_checkpoint, configs_of
-from worker.downloads import Downloads, short_name
-from worker.hub import HubModel, Part, download, download_configs
+from worker.assets.checkpoints import check_checkpoint, configs_of
+from worker.assets.downloads import Downloads, short_name
+from worker.assets.hub import HubModel, Part, download, download_configs
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def _build_tiny(cache_dir: Path) -> Path:
-    from worker.tiny import cached
+    from worker.assets.tiny_model import cached
 
     return cached(cache_dir)
 

@@ -26,10 +26,9 @@ from diffusers import (
 
 from common.errors import BadInput
 from common.job import SCHEDULER_TYPES, Job, SchedulerUse
-from worker.adapters import MACHINE_TROUBLE, Adapters
-from worker.assets import Assets
-from worker.hub import Part
-from worker.prompts import TextEncoder
+from worker.assets import Assets, Part
+from worker.engine.loras import MACHINE_TROUBLE, Adapters
+from worker.engine.prompts import TextEncoder
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 VAES_KEPT = 2

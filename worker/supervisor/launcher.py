@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
-from worker.exit_codes import COME_BACK, UNFIT, UNREACHABLE, USAGE
 from worker.preemption import Notice, Watcher, default_grace
+from worker.supervisor.exit_codes import COME_BACK, UNFIT, UNREACHABLE, USAGE
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from common.assets import read_header
 from common.errors import BadInput, InputFileError
 from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER
-from worker.hub import HubModel, Part
+from worker.assets.hub import HubModel, Part
 
 SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"
 """A weight that every SDXL base has in this layout, and no other model."""

@@ -1,6 +1,6 @@
 """One worker process: a renderer, two timers (heart and dispatcher), and Celery's consumer.
 
-Started by `worker.launch`, one per GPU; `worker.departure` has the ways it ends.
+Started by `worker.supervisor`, one per GPU; `shutdown` has the ways it ends.
 """
 
 from __future__ import annotations
@@ -21,17 +21,13 @@ from common.config import FarmSettings
 from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, celery_app, queue_name
 from common.errors import GridfarmError
 from common.store import open_store
-from worker.assets import Assets
-from worker.blame import Identity
-from worker.departure import Departure
-from worker.downloads import Downloads
-from worker.exit_codes import UNFIT
-from worker.leases import LeaseKeeper
+from worker.assets import Assets, Downloads
 from worker.logs import set_up_logging
-from worker.messages import TRANSPORT
 from worker.preemption import default_grace
-from worker.tasks import CellTask, Leaving, RendersJobs
-from worker.watchdog import Watchdog
+from worker.process.shutdown import Departure
+from worker.process.transport import TRANSPORT
+from worker.supervisor import UNFIT
+from worker.tasks import CellTask, Identity, LeaseKeeper, Leaving, RendersJobs, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +56,7 @@ class ProcessOptions:
 
 
 class Engine(RendersJobs, Protocol):
-    """What a process needs of `worker.render.Renderer`. `device` is torch's name of it."""
+    """What a process needs of `worker.engine.renderer.Renderer`. `device` is torch's name of it."""
 
     device: str
 
@@ -69,7 +65,7 @@ class Engine(RendersJobs, Protocol):
 
 
 def sdxl(options: ProcessOptions, assets: Assets) -> Engine:
-    from worker.render import Renderer
+    from worker.engine import Renderer
 
     return Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
 

@@ -22,9 +22,9 @@ from pydantic import JsonValue
 from common.errors import BadInput, SuspectPicture
 from common.job import Job
 from worker.assets import Assets
-from worker.pipelines import Base, Pipelines, Refiner, quieten, scheduler
-from worker.prompts import PromptEncoder, check_readable
-from worker.stages import Stage, base_stage, refiner_stage
+from worker.engine.pipelines import Base, Pipelines, Refiner, quieten, scheduler
+from worker.engine.prompts import PromptEncoder, check_readable
+from worker.engine.stages import Stage, base_stage, refiner_stage
 
 OnStep = Callable[[int, int], None]
 

@@ -1,0 +1,17 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from worker.assets.cache import Assets
+from worker.assets.downloads import Downloads, Stopped, short_name
+from worker.assets.hub import Part
+from worker.assets.tiny_model import build
+
+__all__ = [
+    "Assets",
+    "Downloads",
+    "Part",
+    "Stopped",
+    "build",
+    "short_name",
+]
