@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from common.store.protocol import Store, open_store
-from tests.servers import Ministack, Valkey, ministack, valkey
+from common.store import Store, open_store
+from tests.support.servers import Ministack, Valkey, ministack, valkey
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 # Several test processes share the cores, and OpenMP's threads spin while they wait.
@@ -41,7 +41,7 @@ def isolated_environment(
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """The run's broker. A test that kills one starts its own with `tests.servers.valkey`."""
+    """The run's broker. A test that kills one starts its own (`tests.support.servers`)."""
     with valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
@@ -58,7 +58,7 @@ def broker(valkey_server: Valkey) -> str:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
-    """The run's S3 server. A test that kills one starts its own with `tests.servers.ministack`."""
+    """The run's S3 server. A test that kills one starts its own (`tests.support.servers`)."""
     with ministack(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

@@ -1,6 +1,6 @@
 """Random seeds that can be had again: each is a hash, so more of them never change the first.
 
-Golden values in tests/common/test_random_seeds.py hold both formulas.
+Golden values in tests/common/batch/test_seeds.py hold both formulas.
 """
 
 from __future__ import annotations

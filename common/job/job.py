@@ -2,7 +2,7 @@
 
 The key is the SHA-256 of the Job's canonical JSON (RFC 8785, JSON Canonicalization Scheme).
 A field that a picture does not use is left out of the JSON, so a feature that comes later
-never changes the key of a picture rendered before. `tests/common/test_job.py` holds golden
+never changes the key of a picture rendered before. `tests/common/job/test_job.py` holds golden
 keys; if one changes, every stored picture is lost to its owner, so raise RENDERER_EPOCH instead.
 """
 

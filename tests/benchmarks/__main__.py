@@ -18,19 +18,16 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from common.batch.document import Batch, RangeAxis
-from common.batch.matrix import Matrix
-from common.dispatch.ledger import Ledger
-from common.job.builtin_models import BUILTIN_MODELS
-from common.store import object_names
+from common.batch import Batch, Matrix, RangeAxis
+from common.dispatch import Ledger
+from common.job import BUILTIN_MODELS
+from common.store import object_names, open_store
 from common.store.folder import FolderStore
-from common.store.protocol import open_store
-from producer.batches.status import Watcher
-from producer.language.reader import load_batch_file
-from producer.language.settings.values import DEFAULTS
-from producer.local.servers import local_broker, local_workers
-from producer.submission.resolve import Resolved, resolve
-from producer.submission.submit import submit
+from producer.batches import Watcher
+from producer.language import load_batch_file
+from producer.language.settings import DEFAULTS
+from producer.local import local_broker, local_workers
+from producer.submission import Resolved, resolve, submit
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
@@ -93,7 +90,7 @@ def rate(written: list[float]) -> float:
 
 
 def load(folder: Path, store: Any) -> Resolved:
-    from producer.submission.hub import Hub
+    from producer.submission import Hub
 
     (folder / "bench.yaml").write_text(BATCH)
     file = load_batch_file(folder / "bench.yaml", base_dir=folder)
@@ -140,8 +137,8 @@ def bare_rate(folder: Path, jobs: Path, *flags: str) -> float:
 
 def encodings(folder: Path) -> None:
     """Prompt encodings computed against unique (prompt, encoder, adapter state)."""
-    from worker.assets.cache import Assets
-    from worker.engine.renderer import Renderer
+    from worker.assets import Assets
+    from worker.engine import Renderer
 
     store = FolderStore(folder / "round-0")
     renderer = Renderer(Assets(store, folder / "cache"), device="cpu", cpu_threads=1)

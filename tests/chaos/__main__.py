@@ -4,8 +4,8 @@
     python -m tests.chaos jobs frozen   some
 
 Everything is real but the GPU: a broker, an S3 server, worker processes, signals. The renderer is
-the stub of tests/stub_worker.py, which sleeps and draws what the job's key says. Exit code 1
-where a figure falls short.
+the stub of tests/support/stub_worker.py, which sleeps and draws what the job's key says. Exit
+code 1 where a figure falls short.
 """
 
 from __future__ import annotations

@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.batch.matrix import Matrix
-from common.dispatch.ledger import LEASE_MS
-from common.dispatch.queues import queue_name
+from common.batch import Matrix
+from common.dispatch import LEASE_MS, queue_name
 from common.store import object_names
 from tests.chaos.figures import Figure
 from tests.chaos.scale import below, command
-from tests.pool import Pool
-from tests.servers import valkey
+from tests.support.pool import Pool
+from tests.support.servers import valkey
 
 STEP_S = 0.1
 STEPS = 10

@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.dispatch.ledger import LEASE_MS, LOST_AFTER_MS, is_set
-from common.dispatch.queues import queue_name
+from common.dispatch import LEASE_MS, is_set, queue_name
+from common.dispatch.ledger import LOST_AFTER_MS
 from tests.chaos.figures import Figure
-from tests.pool import Pool
-from tests.servers import valkey
+from tests.support.pool import Pool
+from tests.support.servers import valkey
 
 RUNS = 21
 AT_ONCE = 7

@@ -20,14 +20,12 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from common.dispatch.dispatcher import Control, write_control
-from common.dispatch.queues import queue_name
-from common.store import object_names
-from common.store.protocol import open_store
+from common.dispatch import Control, queue_name, write_control
+from common.store import object_names, open_store
 from tests.chaos.figures import Figure
 from tests.fuzz import hostile, readers
-from tests.pool import Pool
-from tests.servers import valkey
+from tests.support.pool import Pool
+from tests.support.servers import valkey
 from worker.process.transport import asks_for_a_cell
 
 TIMES = int(os.environ.get("GRIDFARM_FUZZ", "1"))

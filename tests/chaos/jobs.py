@@ -20,18 +20,17 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from common.batch.matrix import Cell, Matrix
-from common.dispatch.dispatcher import read_failures
-from common.dispatch.queues import queue_name
+from common.batch import Cell, Matrix
+from common.dispatch import queue_name, read_failures
 from common.errors import BrokerError, GridfarmError, ObjectMissing
-from common.picture.png import decode_meta
+from common.picture import decode_meta
 from common.store import object_names
 from tests.chaos.figures import Figure
 from tests.chaos.storm import Plan, Storm
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import ministack, valkey
-from tests.stub_worker import stub_picture
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import ministack, valkey
+from tests.support.stub_worker import stub_picture
 
 EXTRA_A_KILL = 3
 SURPRISE = re.compile(r".*(?: raised unexpected| failed; it goes on| was dropped).*")

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.figures import Figure
-from tests.clouds import CloudStub
-from tests.pool import Pool
-from tests.servers import valkey
+from tests.support.clouds import CloudStub
+from tests.support.pool import Pool
+from tests.support.servers import valkey
 
 RUNS = 10
 STEP_S = 0.2

@@ -16,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from common import dispatch
-from common.dispatch.dispatcher import Dispatcher
-from common.dispatch.ledger import Ledger, WorkerReport
-from common.dispatch.queues import TASK_NAME, celery_app, queue_name
-from common.store.protocol import Store, open_store
-from producer.submission.resolve import Resolved
-from producer.submission.submit import submit
+from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, celery_app, queue_name
+from common.store import Store, open_store
+from producer.submission import Resolved, submit
 from tests.chaos.figures import Figure
-from tests.pool import Pool, stub_batch
-from tests.servers import Valkey, valkey
+from tests.support.pool import Pool, stub_batch
+from tests.support.servers import Valkey, valkey
 
 CELLS = 1_000_000
 FILE = f"name: million\nmodel: tiny\nprompts: [x]\nseeds: 0..{CELLS - 1}\n"

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.store import object_names
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import Valkey
-from worker.supervisor.exit_codes import LEFT, UNREACHABLE
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import Valkey
+from worker.supervisor import LEFT
+from worker.supervisor.exit_codes import UNREACHABLE
 
 LOOK_S = 0.2
 PROCESS_STATE = re.compile(r"-(\d+)-[0-9a-f]{4} listens on|worker process ended")

@@ -1,5 +1,6 @@
 """How long a GPU idles between jobs of 250 ms when a request to the store takes 100 ms and one
-to the broker 20 ms. Store and broker are real servers behind a slow network (tests/proxy.py)."""
+to the broker 20 ms. Store and broker are real servers behind a slow network
+(tests/support/proxy.py)."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from common.store.protocol import open_store
+from common.store import open_store
 from tests.chaos.figures import Figure
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import Ministack, Valkey, ministack, valkey
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import Ministack, Valkey, ministack, valkey
 from worker.cli import main
 
 GPU = ["--steps=5", "--ms-per-step=50", "--gpu=l4"]

@@ -18,12 +18,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from common.dispatch.queues import TASK_NAME, queue_name
-from common.job.job import Job
-from common.picture.png import KEYWORD, SIGNATURE, PictureMeta, encode
-from tests.common.batch_files import documents, dumped
-from tests.orders import frozen
-from tests.stub_worker import stub_picture
+from common.dispatch import TASK_NAME, queue_name
+from common.job import Job
+from common.picture import PictureMeta
+from common.picture.png import KEYWORD, SIGNATURE, encode
+from tests.support.batch_files import documents, dumped
+from tests.support.orders import frozen
+from tests.support.stub_worker import stub_picture
 
 LONG = 3_000
 DEEP: Any = json.loads('{"a":[' * 60 + "1" + "]}" * 60)

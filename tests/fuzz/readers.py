@@ -12,29 +12,25 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
-from common.batch.document import Batch
-from common.batch.matrix import Matrix
-from common.dispatch.dispatcher import (
+from common.batch import Batch, Matrix
+from common.dispatch import (
     Control,
     opening,
+    queue_of,
     read_batch,
     read_control,
     read_done,
     read_failures,
 )
-from common.dispatch.queues import queue_of
 from common.errors import BatchFileError, GridfarmError
-from common.picture.png import decode_meta
-from common.store import object_names
-from common.store.protocol import Store
-from producer.batches.listing import overview
-from producer.batches.lookup import batch_ids
+from common.picture import decode_meta
+from common.store import Store, object_names
+from producer.batches import batch_ids, overview
 from producer.cli.main import run
-from producer.language.printer import printed
-from producer.language.reader import load_batch_file
+from producer.language import load_batch_file, printed
+from producer.pictures import Failed, Picture, store_lookup
 from producer.pictures.file_names import cell_paths
-from producer.pictures.outcomes import Failed, Picture, store_lookup
-from producer.submission.resolve import resolve_offline
+from producer.submission import resolve_offline
 
 Ending = Literal["error", "result"]
 ERROR: Ending = "error"

@@ -16,14 +16,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common.dispatch.ledger import Ledger
-from common.dispatch.queues import queue_name
+from common.dispatch import Ledger, queue_name
 from common.errors import BrokerError
 from producer.batches import status
 from producer.cli.main import run
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import Valkey, valkey
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import Valkey, valkey
 from worker.supervisor.exit_codes import UNREACHABLE
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ import pytest
 
 from tests.chaos.jobs import as_figures, storm
 from tests.chaos.storm import Plan
-from tests.pool import Pool
-from tests.servers import valkey
+from tests.support.pool import Pool
+from tests.support.servers import valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

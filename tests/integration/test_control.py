@@ -12,20 +12,27 @@ from typing import Any
 
 import pytest
 
-from common.batch.document import Batch
-from common.batch.matrix import Matrix
+from common.batch import Batch, Matrix
+from common.dispatch import (
+    TASK_NAME,
+    Dispatcher,
+    Ledger,
+    LedgerStatus,
+    WorkerReport,
+    is_set,
+    queue_name,
+    read_control,
+    read_failures,
+    write_control,
+)
 from common.dispatch import ledger as ledger_module
-from common.dispatch.dispatcher import Dispatcher, read_control, read_failures, write_control
-from common.dispatch.ledger import Ledger, LedgerStatus, Opening, WorkerReport, is_set
-from common.dispatch.queues import TASK_NAME, queue_name
-from common.store import object_names
-from common.store.protocol import Store, open_store
-from producer.batches.control import Controller
+from common.dispatch.ledger import Opening
+from common.store import Store, object_names, open_store
+from producer.batches import Controller
 from producer.cli.main import run
-from producer.submission.resolve import Resolved
-from producer.submission.submit import SubmitReport, submit
-from tests.orders import frozen, put_pictures
-from tests.servers import free_port
+from producer.submission import Resolved, SubmitReport, submit
+from tests.support.orders import frozen, put_pictures
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.integration
 

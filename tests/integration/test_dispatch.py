@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from common.batch.document import Axis, Batch, RangeAxis, Value
-from common.batch.matrix import Matrix
-from common.dispatch.dispatcher import Dispatcher, read_control, read_failures
-from common.dispatch.ledger import Ledger, is_set
-from common.dispatch.queues import queue_name, queue_of
+from common.batch import Axis, Batch, Matrix, RangeAxis, Value
+from common.dispatch import (
+    Dispatcher,
+    Ledger,
+    is_set,
+    queue_name,
+    queue_of,
+    read_control,
+    read_failures,
+)
 from common.errors import BrokerUnreachable
-from common.job.builtin_models import BUILTIN_MODELS
-from common.store import object_names
-from common.store.protocol import Store
-from producer.batches.control import Controller
-from producer.batches.status import Watcher
-from producer.language.settings.values import DEFAULTS
-from producer.submission.resolve import Resolved
-from producer.submission.submit import SubmitReport, submit
-from tests.servers import free_port
+from common.job import BUILTIN_MODELS
+from common.store import Store, object_names
+from producer.batches import Controller, Watcher
+from producer.language.settings import DEFAULTS
+from producer.submission import Resolved, SubmitReport, submit
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.integration
 

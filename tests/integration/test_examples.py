@@ -18,13 +18,12 @@ import pytest
 from PIL import Image, ImageStat
 from safetensors.numpy import load_file, save_file
 
-from common.batch.matrix import Matrix
-from common.dispatch.dispatcher import read_batch
-from common.picture.png import decode_meta
-from common.store import object_names
-from common.store.protocol import Store, open_store
+from common.batch import Matrix
+from common.dispatch import read_batch
+from common.picture import decode_meta
+from common.store import Store, object_names, open_store
 from producer.cli.main import run
-from tests.servers import valkey
+from tests.support.servers import valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -143,7 +142,7 @@ def test_checkpoints_found_by_a_pattern_are_an_axis(
 
 def build(folder: Path) -> None:
     """The tiny SDXL's base as a model folder of its own."""
-    from worker.assets.tiny_model import build as build_tiny
+    from worker.assets import build as build_tiny
 
     build_tiny(folder.with_name(f".{folder.name}"))
     (folder.with_name(f".{folder.name}") / "base").rename(folder)

@@ -21,11 +21,10 @@ import redis
 import yaml
 from PIL import Image
 
-from common.batch.matrix import Matrix
-from common.dispatch.dispatcher import read_batch
-from common.store import object_names
-from common.store.protocol import Store, open_store
-from tests.servers import ministack, valkey
+from common.batch import Matrix
+from common.dispatch import read_batch
+from common.store import Store, object_names, open_store
+from tests.support.servers import ministack, valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -230,7 +229,7 @@ def save_misfit_lora(path: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from tests.worker.engine import LAYER
+    from tests.support.engine import LAYER
 
     ones = np.ones((4, 4), dtype=np.float32)
     save_file({f"{LAYER}.lora_A.weight": ones, f"{LAYER}.lora_B.weight": ones}, path)
@@ -241,7 +240,8 @@ def test_the_farms_pictures_are_the_notebooks(farm: Farm) -> None:
     are local folders in the hub's layout, which go up as assets. Bit for bit what plain
     diffusers and compel draw."""
     from tests.worker.test_parity import BURGER, SIZE, WOLF, notebook
-    from worker.assets.tiny_model import build
+
+    from worker.assets import build
 
     build(farm.folder / "tiny")
     file = farm.write(

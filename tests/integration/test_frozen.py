@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.frozen import Run, freezer
-from tests.servers import valkey
+from tests.support.servers import valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

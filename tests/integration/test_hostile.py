@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from common.dispatch.dispatcher import read_failures
-from common.dispatch.ledger import Ledger
-from common.dispatch.queues import queue_name
+from common.dispatch import Ledger, queue_name, read_failures
 from common.errors import BrokerRefused
 from common.store import object_names
 from tests.fuzz.hostile import EVIL_HEADERS, message
-from tests.pool import Pool
+from tests.support.pool import Pool
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from common.dispatch import Ledger, WorkerReport, bitmap, is_set
 from common.dispatch import ledger as ledger_module
-from common.dispatch.ledger import Ledger, Opening, WorkerReport, bitmap, is_set, without_password
+from common.dispatch.ledger import Opening, without_password
 from common.errors import BrokerRefused, BrokerUnreachable
-from tests.servers import free_port, valkey
+from tests.support.servers import free_port, valkey
 
 pytestmark = pytest.mark.integration
 

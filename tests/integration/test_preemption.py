@@ -1,5 +1,6 @@
 """Machines that go, hang or are bad: real worker processes and launchers, a real broker, and a
-renderer that only sleeps (tests/stub_worker.py), so that a step takes as long as is said here."""
+renderer that only sleeps (tests/support/stub_worker.py), so that a step takes as long as is said
+here."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from common.batch.matrix import Matrix
-from common.dispatch.queues import queue_name
-from tests.clouds import CloudStub
-from tests.pool import Pool
-from worker.supervisor.exit_codes import LEFT, STALLED, UNFIT
+from common.batch import Matrix
+from common.dispatch import queue_name
+from tests.support.clouds import CloudStub
+from tests.support.pool import Pool
+from worker.supervisor import LEFT, STALLED, UNFIT
 
 pytestmark = pytest.mark.integration
 

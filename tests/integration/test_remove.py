@@ -9,20 +9,14 @@ from typing import Any
 
 import pytest
 
-from common.batch import matrix
-from common.batch.document import Batch
-from common.batch.matrix import Matrix
-from common.dispatch.dispatcher import Dispatcher
-from common.dispatch.ledger import Ledger
-from common.dispatch.queues import queue_name
+from common.batch import Batch, Matrix, matrix
+from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable
-from common.store import object_names
-from common.store.protocol import Store, open_store
+from common.store import Store, object_names, open_store
 from producer.batches import remove as removing
 from producer.cli.main import run
-from producer.submission.resolve import Resolved
-from producer.submission.submit import submit
-from tests.orders import frozen, pictures_in, put_batch, put_pictures
+from producer.submission import Resolved, submit
+from tests.support.orders import frozen, pictures_in, put_batch, put_pictures
 
 pytestmark = pytest.mark.integration
 

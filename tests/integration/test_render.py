@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common.store.protocol import open_store
-from producer.language.reader import load_batch_file
-from producer.submission.resolve import resolve_offline
-from tests.orders import put_pictures
-from tests.servers import free_port, valkey
+from common.store import open_store
+from producer.language import load_batch_file
+from producer.submission import resolve_offline
+from tests.support.orders import put_pictures
+from tests.support.servers import free_port, valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.control import steer
-from tests.pool import Pool
+from tests.support.pool import Pool
 
 pytestmark = pytest.mark.integration
 

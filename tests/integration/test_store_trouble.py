@@ -1,4 +1,4 @@
-"""An S3 server in trouble (tests/troubled_s3.py) before real workers and the real commands."""
+"""An S3 server in trouble (`tests.support.troubled_s3`) before real workers and real commands."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 from botocore.config import Config
 
 from common.errors import StoreError, StoreUnreachable
-from common.store import s3
-from common.store.protocol import open_store
-from tests.pool import Pool
-from tests.servers import Ministack
-from tests.troubled_s3 import TroubledS3
+from common.store import open_store, s3
+from tests.support.pool import Pool
+from tests.support.servers import Ministack
+from tests.support.troubled_s3 import TroubledS3
 
 pytestmark = pytest.mark.integration
 

@@ -17,11 +17,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from common.batch.document import Axis, Batch, RangeAxis, Value
-from common.batch.matrix import Cell, Matrix
-from common.dispatch.dispatcher import Dispatcher
-from common.dispatch.ledger import Ledger, WorkerReport
-from common.dispatch.queues import queue_name
+from common.batch import Axis, Batch, Cell, Matrix, RangeAxis, Value
+from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
 from common.errors import (
     BadInput,
     HubError,
@@ -31,19 +28,14 @@ from common.errors import (
     StoreUnreachable,
     SuspectPicture,
 )
-from common.job.builtin_models import BUILTIN_MODELS
-from common.job.job import Job
-from common.store import object_names
-from common.store.protocol import Store, open_store
-from producer.language.settings.values import DEFAULTS
-from producer.submission.resolve import Resolved
-from producer.submission.submit import submit
-from worker.preemption.watcher import Notice
+from common.job import BUILTIN_MODELS, Job
+from common.store import Store, object_names, open_store
+from producer.language.settings import DEFAULTS
+from producer.submission import Resolved, submit
+from worker.preemption import Notice
 from worker.process.main import Heart
-from worker.tasks import store_outage
-from worker.tasks.cell_task import CellTask, Leaving
-from worker.tasks.failure_policy import BAD_AFTER, Identity
-from worker.tasks.leases import LeaseKeeper
+from worker.tasks import CellTask, Identity, LeaseKeeper, Leaving, store_outage
+from worker.tasks.failure_policy import BAD_AFTER
 
 pytestmark = pytest.mark.integration
 

@@ -19,15 +19,13 @@ import redis
 import trustme
 from botocore.config import Config
 
-from common.dispatch.ledger import Ledger
-from common.dispatch.queues import celery_app
+from common.dispatch import Ledger, celery_app
 from common.errors import BrokerRefused, BrokerUnreachable, StoreRefused
-from common.store import s3
-from common.store.protocol import open_store
+from common.store import open_store, s3
 from producer.cli.main import run
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import Ministack, Valkey
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import Ministack, Valkey
 from worker.supervisor.exit_codes import UNREACHABLE
 
 pytestmark = pytest.mark.integration

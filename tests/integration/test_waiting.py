@@ -8,11 +8,11 @@ from statistics import median
 
 import pytest
 
-from common.store.protocol import open_store
+from common.store import open_store
 from tests.chaos.waiting import gaps
-from tests.pool import Pool
-from tests.proxy import Proxy
-from tests.servers import Ministack, Valkey
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.servers import Ministack, Valkey
 
 pytestmark = pytest.mark.integration
 

@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 
-from common.batch.document import Batch
-from common.dispatch.ledger import Ledger, WorkerReport
-from common.dispatch.queues import queue_name
+from common.batch import Batch
+from common.dispatch import Ledger, WorkerReport, queue_name
 from common.errors import StoreError, StoreUnreachable
-from common.job.builtin_models import BUILTIN_MODELS
-from common.store.protocol import open_store
-from producer.batches.control import Controller
-from producer.batches.status import PAUSED_FOR_S, Watcher
+from common.job import BUILTIN_MODELS
+from common.store import open_store
+from producer.batches import Controller, Watcher
+from producer.batches.status import PAUSED_FOR_S
 from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
-from producer.language.settings.values import DEFAULTS
-from producer.submission.resolve import Resolved
-from producer.submission.submit import submit
+from producer.language.settings import DEFAULTS
+from producer.submission import Resolved, submit
 from worker.process.main import Every
 
 pytestmark = pytest.mark.integration

@@ -24,8 +24,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from common.batch.document import Batch
-from common.batch.matrix import Cell, Matrix
+from common.batch import Batch, Cell, Matrix
 from common.store import object_names
 from common.store.folder import FolderStore
 from tests.tiny_world.judge import LOOKS, correct, verdict

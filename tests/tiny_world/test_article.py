@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.batch.matrix import Cell, Matrix
-from producer.language.reader import load_batch_file
-from producer.submission.resolve import resolve_offline
+from common.batch import Cell, Matrix
+from producer.language import load_batch_file
+from producer.submission import resolve_offline
 from tests.tiny_world.article import CELLS, FILE, arguments, document, prompts, table
 from tests.tiny_world.wishes import wish
 from worker.tiny.world.scene import held_out

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from common.store.protocol import Store, open_store
+from common.store import Store, open_store
 
 if TYPE_CHECKING:
-    from worker.assets.cache import Assets
-    from worker.engine.renderer import Renderer
+    from worker.assets import Assets
+    from worker.engine import Renderer
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +22,14 @@ def engine_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def assets(engine_store: Store, session_cache: Path) -> Assets:
-    from worker.assets.cache import Assets
+    from worker.assets import Assets
 
     return Assets(engine_store, session_cache)
 
 
 @pytest.fixture
 def fresh_renderer(assets: Assets) -> Callable[[], Renderer]:
-    from worker.engine.renderer import Renderer
+    from worker.engine import Renderer
 
     return lambda: Renderer(assets, device="cpu", cpu_threads=1)
 
@@ -37,7 +37,7 @@ def fresh_renderer(assets: Assets) -> Callable[[], Renderer]:
 @pytest.fixture(scope="session")
 def renderer(assets: Assets) -> Renderer:
     """One for the whole run: whatever the tests before did to it must not show."""
-    from worker.engine.renderer import Renderer
+    from worker.engine import Renderer
 
     return Renderer(assets, device="cpu", cpu_threads=1)
 
@@ -53,6 +53,6 @@ def tiny_folder(session_cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def wrong(engine_store: Store) -> str:
     """The SHA-256 of the tiny model's LoRA `wrong`, an asset of the store."""
-    from tests.worker.engine import WRONG, put
+    from tests.support.engine import WRONG, put
 
     return put(engine_store, WRONG.read_bytes())

@@ -1,7 +1,7 @@
 """A job → its picture. Knows no Celery and no S3.
 
 The pipelines are called as the seed author's notebooks call them, with the same arguments: on
-an equal fingerprint the picture is theirs, bit for bit (tests/worker/test_parity.py).
+an equal fingerprint the picture is theirs, bit for bit (tests/worker/engine/test_parity.py).
 """
 
 from __future__ import annotations

@@ -1,0 +1,270 @@
+"""init, list, open and the words that name a batch, on a store that no broker stands beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from common.batch import Matrix, matrix
+from common.config import FarmSettings
+from common.store import Store, object_names, open_store
+from producer.batches import find_batch, overview, remember
+from producer.cli.main import cli, run
+from producer.cli.stored import ago
+from producer.language import first_batch, load_batch_file
+from tests.support.orders import frozen, put_batch
+from tests.support.servers import free_port
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def gridfarm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str]]:
+    """Run a command with --json; its answer and what it said, when it ends with `code`."""
+
+    def call(*arguments: str, code: int = 0) -> tuple[Any, str]:
+        ended = run([*arguments, "--json"])
+        out, err = capsys.readouterr()
+        assert ended == code, out + err
+        return json.loads(out), err
+
+    return call
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's empty folder, with a store and a cache beside it."""
+    monkeypatch.setenv("GRIDFARM_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("GRIDFARM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def shelf(here: Path) -> Store:
+    return open_store(str(here.parent / "store"))
+
+
+class TestInit:
+    def test_the_file_plans_as_it_is(self, gridfarm: Any, here: Path) -> None:
+        assert gridfarm("init")[0] == {"file": "batch.yaml"}
+        answer, _ = gridfarm("plan", "batch.yaml")
+        assert answer["axes"] == {"prompt": 2, "seed": 3, "variant": 3}
+        assert (answer["jobs"], answer["unresolved"]) == (18, [])
+        assert len((here / "batch.yaml").read_text().splitlines()) <= 35
+
+    def test_a_file_that_is_there_is_not_overwritten(self, gridfarm: Any, here: Path) -> None:
+        (here / "batch.yaml").write_text("mine")
+        answer, _ = gridfarm("init", code=2)
+        assert answer["hint"].endswith("gridfarm init batch-2.yaml")
+        assert (here / "batch.yaml").read_text() == "mine"
+
+    @pytest.mark.usefixtures("here")
+    def test_a_folder_that_is_not_there_is_said(self, gridfarm: Any) -> None:
+        answer, _ = gridfarm("init", "nowhere/a.yaml", code=2)
+        assert "nowhere/a.yaml" in answer["message"]
+
+    @pytest.mark.parametrize(("begin", "cells"), [("axes", 36), ("exclude", 15)])
+    def test_the_lines_to_try_work(self, begin: str, cells: int) -> None:
+        text = first_batch(Path("night.yaml")).replace(f"# {begin}:", f"{begin}:")
+        assert Matrix(load_batch_file(None, text=text, base_dir=Path()).batch).cells == cells
+
+    def test_words_work_as_they_say(self) -> None:
+        text = first_batch(Path("night.yaml")).replace("# words:", "words:")
+        text = text.replace("a wolf in", "a {animal} in")
+        batch = load_batch_file(None, text=text, base_dir=Path()).batch
+        assert "animal" in [axis.name for axis in batch.axes]
+
+    @pytest.mark.usefixtures("here")
+    def test_it_says_what_to_do_next(self) -> None:
+        said = CliRunner().invoke(cli, ["init", "my night.yaml"]).output
+        assert "gridfarm render 'my night.yaml' --model tiny" in said
+
+
+class TestList:
+    def test_the_latest_first_and_twenty_of_them(self, gridfarm: Any, shelf: Store) -> None:
+        for day in range(23):
+            put_batch(shelf, frozen(f"b{day}"), submitted=NOW + day)
+        answer, said = gridfarm("list")
+        names = [row["batch"].partition("-")[0] for row in answer["batches"]]
+        assert names == [f"b{day}" for day in range(22, 2, -1)]
+        assert "3 more" in said
+        assert len(gridfarm("list", "--all")[0]["batches"]) == 23
+
+    def test_counts_come_from_the_store(self, gridfarm: Any, shelf: Store) -> None:
+        """A failure of a cell that was rendered later counts as done."""
+        batch = put_batch(shelf, frozen(), state="rendering", submitted=NOW, done=[0, 1])
+        for i in (1, 2):
+            shelf.put(object_names.failure(batch, i), b"{}")
+        [row] = gridfarm("list")[0]["batches"]
+        assert row == {
+            "batch": batch, "state": "rendering", "jobs": 4, "done": 2, "failed": 1,
+            "submitted": NOW,
+        }  # fmt: skip
+
+    def test_what_is_left_of_a_removed_batch_is_none(self, gridfarm: Any, shelf: Store) -> None:
+        shelf.put(object_names.control("gone-12345678"), b"{}")
+        assert gridfarm("list")[0] == {"batches": []}
+
+    def test_a_document_of_another_version_does_not_hide_the_others(
+        self, gridfarm: Any, shelf: Store
+    ) -> None:
+        put_batch(shelf, frozen())
+        shelf.put(object_names.batch("newer-12345678"), b'{"schema_number": 99}')
+        rows = {row["batch"]: row["jobs"] for row in gridfarm("list")[0]["batches"]}
+        assert (len(rows), rows["newer-12345678"]) == (2, None)
+
+    @pytest.mark.integration
+    def test_no_cell_is_looked_at(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither of a batch that is over nor of a large one, on either store."""
+        put_batch(store, frozen(), done=range(4))
+        put_batch(store, frozen("large", seeds="0..99999999"), state="rendering")
+
+        def looked_at(*_: object) -> None:
+            raise AssertionError("a cell was looked at")
+
+        monkeypatch.setattr(matrix.Matrix, "__getitem__", looked_at)
+        rows, total = overview(store, None, 20)
+        assert total == 2
+        assert sorted((row.jobs, row.done) for row in rows) == [(4, 4), (10**8, 0)]
+
+    @pytest.mark.integration
+    def test_the_ledger_knows_better(self, gridfarm: Any, here: Path, broker: str) -> None:
+        (here / "night.yaml").write_text("model: tiny\nprompts: [a wolf]\n")
+        gridfarm("submit", "night.yaml", "--broker", broker)
+        assert gridfarm("list")[0]["batches"][0]["state"] == "rendering"
+        assert gridfarm("list", "--broker", broker)[0]["batches"][0]["state"] == "queued"
+
+    def test_a_broker_that_is_away_is_said(self, gridfarm: Any, shelf: Store) -> None:
+        put_batch(shelf, frozen())
+        place = f"redis://127.0.0.1:{free_port()}/0"
+        answer, said = gridfarm("list", "--broker", place)
+        assert (len(answer["batches"]), place in said) == (1, True)
+
+    @pytest.mark.usefixtures("here")
+    def test_an_empty_store_says_what_to_do(self) -> None:
+        assert "gridfarm submit" in CliRunner().invoke(cli, ["list"]).output
+
+    def test_the_table_is_aligned(self, shelf: Store) -> None:
+        put_batch(shelf, frozen("a"), submitted=time.time(), done=range(4))
+        put_batch(shelf, frozen("a-long-name"), state="cancelled", submitted=time.time() - 7_300)
+        lines = CliRunner().invoke(cli, ["list"]).output.splitlines()
+        words = zip(lines, ("submitted", "just now", "2 h ago"), strict=True)
+        assert len({line.index(word) for line, word in words}) == 1
+        assert "failed" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "just now"), (59, "just now"), (60, "1 min ago"), (3_599, "59 min ago"),
+     (3_600, "1 h ago"), (86_399, "23 h ago"), (86_400, "1 day ago"), (172_800, "2 days ago"),
+     (14 * 86_400, time.strftime("%Y-%m-%d", time.localtime(NOW)))],
+)  # fmt: skip
+def test_when_something_was(seconds: float, words: str) -> None:
+    assert ago(NOW, NOW + seconds) == words
+
+
+class TestOpen:
+    @pytest.fixture
+    def viewer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The file in which a desktop's viewer writes down what it was given."""
+        program, opened = tmp_path / "bin" / "xdg-open", tmp_path / "opened"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\necho "$1" > {opened}.part; mv {opened}.part {opened}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+        monkeypatch.setenv("DISPLAY", ":0")
+        return opened
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="the viewer is xdg-open")
+    def test_the_grid_is_drawn_and_shown(
+        self, gridfarm: Any, shelf: Store, viewer: Path, here: Path
+    ) -> None:
+        """Also of a batch of which nothing is rendered yet; all axes are on one sheet."""
+        more = "axes: {steps: [1, 2], guidance_scale: [5, 9]}\n"
+        batch = put_batch(shelf, frozen(more=more), state="rendering")
+        answer, said = gridfarm("open", "night")
+        assert answer["batch"] == batch
+        assert answer["grid"] == str(here.parent / "cache" / "grids" / f"{batch}.png")
+        assert Path(answer["grid"]).read_bytes().startswith(b"\x89PNG")
+        deadline = time.monotonic() + 20
+        while not viewer.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert viewer.read_text() == f"{answer['grid']}\n"
+        assert said == ""
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="the viewer is xdg-open")
+    @pytest.mark.parametrize("missing", ["DISPLAY", "PATH"], ids=["no screen", "no viewer"])
+    def test_without_a_screen_or_a_viewer_the_path_is_the_answer(
+        self,
+        gridfarm: Any,
+        shelf: Store,
+        viewer: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        missing: str,
+    ) -> None:
+        put_batch(shelf, frozen())
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        monkeypatch.setenv(missing, "")
+        answer, said = gridfarm("open", "night")
+        assert Path(answer["grid"]).exists()
+        assert "no screen or no viewer" in said
+        assert not viewer.exists()
+
+
+class TestFind:
+    """Which batch a word means."""
+
+    @pytest.fixture
+    def find(self, shelf: Store, here: Path) -> Callable[[str], str]:
+        self.settings = FarmSettings(store=shelf.url, cache=str(here.parent / "cache"))
+        return lambda word: find_batch(word, shelf, self.settings)[0]
+
+    def test_each_form(self, find: Any, shelf: Store, here: Path) -> None:
+        """An id, its beginning, a name as it is written, a batch file, @last."""
+        batch = frozen("Night Wolves")
+        put_batch(shelf, batch)
+        put_batch(shelf, frozen("day"))
+        remember(self.settings, batch.id)
+        text = "name: Night Wolves\nmodel: tiny\nprompts: [a wolf]\nseeds: 0..3\n"
+        (here / "a.yaml").write_text(text)
+        for word in (batch.id, batch.id[:-3], "nigh", "Night Wolves", "a.yaml", "@last"):
+            assert find(word) == batch.id, word
+
+    def test_a_name_is_its_latest_batch(self, find: Any, shelf: Store) -> None:
+        late = frozen(seeds="0..8")
+        put_batch(shelf, late, submitted=2.0)
+        put_batch(shelf, frozen(), submitted=1.0)
+        put_batch(shelf, frozen("night-2"), submitted=3.0)
+        assert find("night") == late.id
+
+    def test_a_beginning_of_several_batches_names_them(self, gridfarm: Any, shelf: Store) -> None:
+        ids = {put_batch(shelf, frozen("north")), put_batch(shelf, frozen("nord"))}
+        answer, _ = gridfarm("status", "nor", code=2)
+        assert answer["error"] == "NotFound"
+        assert all(batch in answer["message"] for batch in ids)
+
+    def test_last_of_a_batch_that_was_removed(
+        self, gridfarm: Any, shelf: Store, here: Path
+    ) -> None:
+        batch = put_batch(shelf, frozen())
+        remember(FarmSettings(cache=str(here.parent / "cache")), batch)
+        gridfarm("rm", "@last", "--yes")
+        answer, _ = gridfarm("status", code=2)
+        assert batch in answer["message"]
+
+    def test_what_is_left_of_a_removed_batch_is_not_found(
+        self, gridfarm: Any, shelf: Store
+    ) -> None:
+        shelf.put(object_names.control("night-12345678"), b"{}")
+        for word in ("night", "night-12345678", "nig"):
+            assert gridfarm("status", word, code=2)[0]["error"] == "NotFound"

@@ -1,0 +1,172 @@
+"""What a worker says of itself while it brings a model, loads it and draws: the person who
+watches sees what goes on, and how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.batch import Batch, RangeAxis
+from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
+from common.job import Job
+from common.store import open_store
+from producer.language.settings import DEFAULTS
+from producer.submission import Resolved, submit
+from tests.support.hub_server import Hub, connected, files_of
+from worker.assets import Assets, Downloads, Stopped
+from worker.assets.downloads import Count
+from worker.engine import Renderer
+from worker.engine.renderer import Rendered
+from worker.process.main import Heart
+from worker.tasks import CellTask, Identity, LeaseKeeper
+
+pytestmark = pytest.mark.integration
+
+MODEL = f"someone/model@{'c' * 40}"
+BATCH = Batch(
+    name="phases",
+    settings=DEFAULTS | {"model": "mine", "prompt": "a wolf", "steps": 2, "size": "64x64",
+                         "dtype": "fp32", "vae": "own"},
+    axes=(RangeAxis(name="seed", first="0", last="1"),),
+    models={"mine": MODEL},
+)  # fmt: skip
+
+Look = Callable[[], None]
+
+
+class SeenDownloads(Downloads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Look = lambda: None
+
+    @contextmanager
+    def follow(self, name: str, total: int) -> Iterator[Count]:
+        with super().follow(name, total) as count:
+
+            def listen(size: int) -> None:
+                count(size)
+                self.look()
+
+            yield listen
+
+
+class SeenRenderer(Renderer):
+    look: Look
+
+    def prepare(self, job: Job) -> None:
+        self.look()
+        super().prepare(job)
+
+    def render(self, job: Job, on_step: Callable[[int, int], None] | None = None) -> Rendered:
+        def step(done: int, total: int) -> None:
+            self.look()
+            if on_step:
+                on_step(done, total)
+
+        return super().render(job, step)
+
+
+@pytest.fixture
+def hub(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with connected({MODEL: files_of(tiny_folder / "base")}, tmp_path / "hub", monkeypatch) as hub:
+        yield hub
+
+
+@pytest.fixture
+def ledger(broker: str) -> Ledger:
+    return Ledger(broker)
+
+
+@pytest.fixture
+def task(hub: Hub, ledger: Ledger, tmp_path: Path, session_cache: Path) -> CellTask:
+    assert hub
+    store = open_store(str(tmp_path / "store"))
+    submit(Resolved(BATCH), store, ledger)
+    downloads = SeenDownloads()
+    renderer = SeenRenderer(
+        Assets(store, session_cache, downloads=downloads), device="cpu", cpu_threads=1
+    )
+    return CellTask(
+        Identity("w1", "m1"),
+        store,
+        ledger,
+        Dispatcher(store, ledger, [queue_name()]),
+        renderer,
+        LeaseKeeper(ledger, "w1"),
+        restart=threading.Event().set,
+        downloads=downloads,
+    )
+
+
+def heart(task: CellTask) -> Heart:
+    return Heart(task, WorkerReport("w1", "m1", (queue_name(),), 1, "cpu x86_64", "starting"))
+
+
+def looking(task: Any, look: Look) -> None:
+    task.downloads.look = task.renderer.look = look
+
+
+def test_downloading_loading_and_rendering_are_told(task: CellTask, ledger: Ledger) -> None:
+    beating, said = heart(task), []
+
+    def look() -> None:
+        beating.beat()
+        report = ledger.workers()[0]
+        said.append((report.state, report.message))
+
+    looking(task, look)
+    task(BATCH.id, 0, 0)
+    status = ledger.status(BATCH.id)
+    assert status and (status.done, status.failed) == (1, 0)
+    assert list(dict.fromkeys(state for state, _ in said)) == [
+        "downloading",
+        "loading",
+        "rendering",
+    ]
+    messages = dict(said)
+    assert messages["downloading"].startswith("someone/model")
+    assert messages["loading"] == "someone/model onto cpu x86_64"
+    assert messages["rendering"] == ""
+    look()
+    assert said[-1] == ("listening", "")
+
+
+def test_what_is_drawn_counts_for_more_than_what_comes(task: CellTask) -> None:
+    """Given a second cell whose model comes while the first is drawn."""
+    said = []
+
+    def look() -> None:
+        with task.downloads.follow("another/model", 2_000_000_000) as count:
+            count(500_000_000)
+            said.append(task.phase)
+
+    looking(task, lambda: None)
+    task.renderer.look = look  # type: ignore[attr-defined]
+    task(BATCH.id, 0, 0)
+    assert said[0] == ("loading", "someone/model")
+    assert set(said[1:]) == {("rendering", "")}
+    with task.downloads.follow("another/model", 2_000_000_000):
+        assert task.phase == ("downloading", "another/model, 0.0 of 2.0 GB")
+
+
+def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Ledger) -> None:
+    """The cell goes back uncharged, for another worker to take."""
+    looking(task, task.hand_back_all)
+    task(BATCH.id, 0, 0)
+    status = ledger.status(BATCH.id)
+    assert status and (status.done, status.failed) == (0, 0)
+    assert ledger.claim(BATCH.id, 0, 0, _key(task), "w2") == "ok"
+    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+    with pytest.raises(Stopped), task.downloads.follow("x", 1) as count:
+        count(1)
+
+
+def _key(task: CellTask) -> str:
+    cell = task.matrix(BATCH.id)[0]
+    assert cell
+    return cell.key

@@ -1,0 +1,236 @@
+"""The launcher with real processes that do nothing but write down what happens to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.supervisor import LEFT, STALLED, UNFIT, Slot, launcher
+from worker.supervisor.exit_codes import COME_BACK, UNREACHABLE, USAGE
+from worker.supervisor.launcher import BACK_OFF_S, GIVE_UP_AFTER, HEALTHY_AFTER_S
+
+CHILD = """
+import os, signal, sys, threading
+log = open(sys.argv[1], "a", buffering=1)
+print("start", os.getpid(), file=log)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda n, _: print("signal", n, file=log))
+if "deaf" in sys.argv:
+    signal.pause(), signal.pause()
+if "code" in sys.argv:
+    sys.exit(int(sys.argv[sys.argv.index("code") + 1]))
+def read():
+    for line in sys.stdin:
+        print("notice", line.strip(), file=log)
+        os._exit(0)
+threading.Thread(target=read, daemon=True).start()
+signal.pause()
+if "twice" in sys.argv:
+    signal.pause()
+"""
+
+LAUNCHER = """
+import json, sys
+from tests.support.clouds import CloudStub
+from worker import launch
+from worker.logs import set_up_logging
+from worker.preemption import Metadata, Watcher
+said = json.loads(sys.argv[1])
+set_up_logging("json")
+launch.BACK_OFF_S, launch.UNFIT_PAUSE_S, launch.LATEST_S = (0.05,), 0.05, 0.5
+slots = [
+    launch.Slot([log, *said["arguments"]], {}, command=("launched_child",)) for log in said["logs"]
+]
+watcher = Watcher("gcp", Metadata(said["url"])) if said["url"] else None
+sys.exit(launch.Launcher(slots, parent=None, watcher=watcher, grace_s=said["grace"]).run())
+"""
+
+
+class Launched:
+    """A launcher process with `count` children; `lines(n)` is what the nth wrote down."""
+
+    def __init__(
+        self, folder: Path, *arguments: str, count: int = 1, url: str = "", grace: float = 30
+    ) -> None:
+        (folder / "launched_child.py").write_text(CHILD)
+        self.logs = [folder / f"child-{n}.log" for n in range(count)]
+        said = {
+            "arguments": arguments, "url": url, "grace": grace,
+            "logs": [str(log) for log in self.logs],
+        }  # fmt: skip
+        self.stderr = folder / "launcher.log"
+        with self.stderr.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LAUNCHER, json.dumps(said)],
+                stderr=out,
+                env=os.environ | {"PYTHONPATH": f"{Path.cwd()}{os.pathsep}{folder}"},
+            )
+
+    def lines(self, n: int = 0) -> list[str]:
+        return self.logs[n].read_text().splitlines() if self.logs[n].exists() else []
+
+    def children(self, n: int = 0) -> list[int]:
+        return [int(line.split()[1]) for line in self.lines(n) if line.startswith("start")]
+
+    def eventually(self, happens: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 30
+        while not happens():
+            assert time.monotonic() < deadline, self.lines()
+            time.sleep(0.02)
+
+    def started(self, times: int = 1) -> None:
+        self.eventually(lambda: all(len(self.children(n)) >= times for n in range(len(self.logs))))
+        time.sleep(0.1)  # until its handlers are set
+
+    def ended(self) -> int:
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    made: list[Launched] = []
+
+    def start(*arguments: str, count: int = 1, url: str = "", grace: float = 30) -> Launched:
+        made.append(Launched(tmp_path, *arguments, count=count, url=url, grace=grace))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_passed_on_to_all_and_the_end_is_clean(launched, number: int) -> None:
+    farm = launched(count=2)
+    farm.started()
+    farm.process.send_signal(number)
+    assert farm.ended() == 0
+    assert [farm.lines(n)[-1] for n in range(2)] == [f"signal {number}"] * 2
+    assert all(len(farm.children(n)) == 1 for n in range(2)), "none was started again"
+
+
+def test_a_second_signal_is_passed_on_too(launched) -> None:
+    farm = launched("twice")
+    farm.started()
+    farm.process.send_signal(signal.SIGTERM)
+    farm.eventually(lambda: "signal 15" in farm.lines())
+    farm.process.send_signal(signal.SIGINT)
+    assert farm.ended() == 0
+    assert farm.lines()[-2:] == ["signal 15", "signal 2"]
+
+
+def test_the_clouds_notice_is_told_to_each(launched) -> None:
+    """Once for the machine; with the seconds that are left, and nothing is started again."""
+    from tests.support.clouds import CloudStub
+
+    with CloudStub("gcp") as cloud:
+        farm = launched(count=2, url=cloud.url)
+        farm.started()
+        cloud.take_away(seconds=30)
+        assert farm.ended() == 0
+    for n in range(2):
+        said = json.loads(farm.lines(n)[-1].removeprefix("notice "))
+        assert said["source"] == "GCP preempts this machine"
+        assert 25 < said["seconds"] <= 30
+        assert len(farm.children(n)) == 1
+
+
+def test_a_killed_process_is_started_again_without_end(launched) -> None:
+    """More often than a broken install would be."""
+    farm = launched()
+    for times in range(1, GIVE_UP_AFTER + 3):
+        farm.started(times)
+        os.kill(farm.children()[-1], signal.SIGKILL)
+    farm.started(GIVE_UP_AFTER + 3)
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "starts", "ends"),
+    [(USAGE, 1, USAGE), (UNREACHABLE, 1, UNREACHABLE), (1, GIVE_UP_AFTER, 1), (UNFIT, 2, 1)],
+    ids=["wrong settings", "no broker at the start", "broken install", "bad machine"],
+)
+def test_what_will_not_live_is_not_started_for_ever(
+    launched, code: int, starts: int, ends: int
+) -> None:
+    farm = launched("code", str(code))
+    assert farm.ended() == ends
+    assert len(farm.children()) == starts
+
+
+def test_one_bad_gpu_leaves_the_others_at_work(launched, tmp_path: Path) -> None:
+    farm = launched(count=2)
+    farm.started()
+    (tmp_path / "launched_child.py").write_text(f"import sys; sys.exit({UNFIT})")
+    os.kill(farm.children(0)[0], signal.SIGKILL)
+    farm.eventually(lambda: "no other is started" in farm.stderr.read_text())
+    assert farm.process.poll() is None
+    os.kill(farm.children(1)[0], 0)
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.ended() == 0
+
+
+def test_a_process_that_does_not_hear_is_killed(launched) -> None:
+    farm = launched("deaf", grace=0.2)
+    farm.started()
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.ended() == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(farm.children()[0], 0)
+
+
+def test_each_line_of_the_json_log_is_an_object(launched) -> None:
+    farm = launched("code", str(UNREACHABLE + 98))
+    farm.ended()
+    lines = [json.loads(line) for line in farm.stderr.read_text().splitlines()]
+    assert lines
+    assert all(set(line) >= {"time", "level", "message"} for line in lines)
+
+
+@pytest.fixture
+def slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slot, list[float]]]:
+    """A slot on a clock of the test's; [0] is the time."""
+    clock = [1000.0]
+    monkeypatch.setattr(launcher.time, "monotonic", lambda: clock[0])
+    return Slot([], {}), clock
+
+
+def die(slot: Slot, clock: list[float], code: int, after: float) -> float:
+    slot.started = clock[0]
+    clock[0] += after
+    slot.died(code)
+    return slot.start_at - clock[0]
+
+
+@pytest.mark.parametrize("code", [-9, LEFT, STALLED, 1])
+def test_the_pause_grows_and_is_forgotten(slot, code: int) -> None:
+    pauses = [die(*slot, code, after=1) for _ in range(len(BACK_OFF_S) + 1)]
+    assert pauses == [*BACK_OFF_S, BACK_OFF_S[-1]]
+    assert die(*slot, code, after=HEALTHY_AFTER_S + 1) == BACK_OFF_S[0]
+
+
+@pytest.mark.parametrize("code", [*COME_BACK, LEFT, -9])
+def test_only_an_unknown_end_soon_after_the_start_is_a_broken_install(slot, code: int) -> None:
+    die(*slot, 1, after=1), die(*slot, 1, after=1)
+    assert slot[0].broken == 2
+    die(*slot, code, after=1)
+    assert slot[0].broken == 0
+
+
+def test_a_machine_that_was_mended_may_fail_again(slot) -> None:
+    """Unfit once an hour is restarted; twice within one is not."""
+    for _ in range(3):
+        die(*slot, UNFIT, after=launcher.UNFIT_AGAIN_WITHIN_S + 1)
+        assert not slot[0].out
+    die(*slot, UNFIT, after=60)
+    assert slot[0].out
