@@ -25,7 +25,7 @@ from common.store import object_names, open_store
 from common.store.folder import FolderStore
 from producer.batches import Watcher
 from producer.language import load_batch_file
-from producer.language.settings import DEFAULTS
+from producer.language.settings.catalogue import DEFAULTS
 from producer.local import local_broker, local_workers
 from producer.submission import Resolved, resolve, submit
 

@@ -21,7 +21,7 @@ from common.errors import BrokerUnreachable
 from common.job import BUILTIN_MODELS
 from common.store import Store, object_names
 from producer.batches import Controller, Watcher
-from producer.language.settings import DEFAULTS
+from producer.language.settings.catalogue import DEFAULTS
 from producer.submission import Resolved, SubmitReport, submit
 from tests.support.servers import free_port
 

@@ -30,7 +30,7 @@ from common.errors import (
 )
 from common.job import BUILTIN_MODELS, Job
 from common.store import Store, object_names, open_store
-from producer.language.settings import DEFAULTS
+from producer.language.settings.catalogue import DEFAULTS
 from producer.submission import Resolved, submit
 from worker.preemption import Notice
 from worker.process.main import Heart

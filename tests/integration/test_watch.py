@@ -16,7 +16,7 @@ from producer.batches import Controller, Watcher
 from producer.batches.status import PAUSED_FOR_S
 from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
-from producer.language.settings import DEFAULTS
+from producer.language.settings.catalogue import DEFAULTS
 from producer.submission import Resolved, submit
 from worker.process.main import Every
 

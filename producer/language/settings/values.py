@@ -1,18 +1,15 @@
-"""The catalogue of settings: what each takes, and how it is written as plain JSON.
+"""What a setting can be: readers of single values, from the file's tree to plain JSON.
 
-A reader turns one written value into plain JSON or raises Mistake. A new setting is a new row
-of SETTINGS; everything that lists, checks or suggests settings reads that table.
+A reader turns one written value into plain JSON or raises Mistake.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import JsonValue
 
@@ -20,46 +17,11 @@ from common.batch import MAX_FILLED, names_in
 from common.errors import Problem
 from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
 from common.text import closest, meant
+from producer.language.settings.mistakes import Mistake, read_each
 from producer.language.settings.training_sizes import TRAINING_SIZES
 from producer.language.yaml import Entries, Items, Node, Scalar, shown, to_json
 
 MAX_SEED = 2**64 - 1
-MAX_PROBLEMS = 100
-"""Nobody reads more at once; a file with more is not read to its end."""
-
-
-class Mistake(Exception):
-    """One or several problems, with paths relative to where the value stands."""
-
-    def __init__(self, message: str, hint: str = "", *, path: str = "") -> None:
-        super().__init__(message)
-        self.problems = [Problem(path, message, hint)]
-
-    @classmethod
-    def of(cls, problems: list[Problem]) -> Mistake:
-        mistake = cls(problems[0].message)
-        mistake.problems = problems
-        return mistake
-
-
-class EnoughMistakes(Exception):
-    """There are MAX_PROBLEMS."""
-
-
-@contextmanager
-def noting(problems: list[Problem], path: str) -> Iterator[None]:
-    """Record a Mistake raised inside, with `path` in front, and go on behind the block.
-
-    Raises EnoughMistakes.
-    """
-    try:
-        yield
-    except Mistake as mistake:
-        for problem in mistake.problems:
-            place = ".".join(filter(None, (path, problem.path)))
-            problems.append(Problem(place, problem.message, problem.hint))
-        if len(problems) >= MAX_PROBLEMS:
-            raise EnoughMistakes from None
 
 
 @dataclass(frozen=True)
@@ -85,18 +47,6 @@ class Form:
 
     def __call__(self, node: Node, scope: Scope) -> JsonValue:
         return self.check(node, scope)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """`read` checks a value, `about` says what it is. An axis of a `numeric` setting can be a
-    range, of a `text` one a list of texts from a file, of a `file` one files. `owns` says
-    whether a mapping is this setting's own value; otherwise it is a bundle of settings."""
-
-    read: Form
-    about: str
-    kind: Literal["", "numeric", "text", "file"] = ""
-    owns: Callable[[Entries], bool] = lambda _entries: False
 
 
 def _text(node: Node, _scope: Scope) -> str:
@@ -144,7 +94,7 @@ def _negative_prompt(node: Node, scope: Scope) -> str | None:
     return None if is_null(node) else _prompt(node, scope)
 
 
-def _number(low: float, high: float, *, above: bool = False) -> Form:
+def number(low: float, high: float, *, above: bool = False) -> Form:
     """A finite number from `low` to `high`, without `low` itself if `above`."""
     bounds = f"a number {'above' if above else 'from'} {low:g} to {high:g}"
 
@@ -160,7 +110,7 @@ def _number(low: float, high: float, *, above: bool = False) -> Form:
     return Form(read, {"type": "number", least: low, "maximum": high})
 
 
-def _whole(low: int, high: int) -> Form:
+def whole(low: int, high: int) -> Form:
     schema = {"type": "integer", "minimum": low, "maximum": high}
     return Form(lambda node, _scope: read_whole(node, low, high), schema)
 
@@ -209,7 +159,7 @@ def _seed(node: Node, _scope: Scope) -> str:
     return str(read_whole(node, 0, MAX_SEED))
 
 
-def _choice(*names: str) -> Form:
+def choice(*names: str) -> Form:
     def read(node: Node, scope: Scope) -> str:
         text = _text(node, scope)
         if text not in names:
@@ -293,7 +243,7 @@ def _check_path(text: str) -> None:
         raise Mistake(f"has {len(text):,} characters, too many for a path", "check its quotes")
 
 
-def _model(*builtins: str) -> Form:
+def model(*builtins: str) -> Form:
     schema = {"anyOf": [{"enum": [*builtins]}, {"type": "string"}]}
     return Form(lambda node, _scope: source(node, builtins), schema)
 
@@ -320,8 +270,8 @@ def _lora(name: str, value: Node, scope: Scope) -> JsonValue:
     if isinstance(value, Items):
         raise Mistake(f"must be one strength, not {value}", f"write an axis: loras.{name}: […]")
     if not isinstance(value, Entries):
-        return _SCALE(value, scope)
-    return _group(value.values, scope, {"unet": _SCALE, "text_encoder": _SCALE})
+        return SCALE(value, scope)
+    return _group(value.values, scope, {"unet": SCALE, "text_encoder": SCALE})
 
 
 def _group(
@@ -341,21 +291,6 @@ def _mapping_of(**forms: Form) -> dict[str, Any]:
     """The schema of a mapping of fixed names, or of none of them."""
     properties = {name: form.schema for name, form in forms.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def read_each(
-    written: Mapping[str, Node], read: Callable[[str, Node], JsonValue]
-) -> dict[str, JsonValue]:
-    """Every entry read; raises one Mistake with the problems of all."""
-    problems: list[Problem] = []
-    values: dict[str, JsonValue] = {}
-    with suppress(EnoughMistakes):
-        for name, value in written.items():
-            with noting(problems, name):
-                values[name] = read(name, value)
-    if problems:
-        raise Mistake.of(problems)
-    return values
 
 
 def mapping(node: Node, form: str) -> Mapping[str, Node]:
@@ -386,169 +321,30 @@ MAX_TOLD = 16_384
 MAX_PATH, MAX_PATH_PART = 4_000, 255
 """Where Linux ends: characters of a path, bytes of a name in it."""
 
-_SCALE = _number(-1000, 1000)
-_SCORE = _number(0, 100)
-_STEPS = _whole(1, 1000)
-_GUIDANCE = _number(0, 100)
-_CUT = _whole(0, MAX_TOLD)
+SCALE = number(-1000, 1000)
+SCORE = number(0, 100)
+STEPS = whole(1, 1000)
+GUIDANCE = number(0, 100)
+_CUT = whole(0, MAX_TOLD)
 
 TEXT: Mapping[str, Any] = {"type": ["string", "number", "boolean"]}
 """The schema of a text: `1999` and `true` are texts too where one is meant."""
 
-_PROMPT = Form(_prompt, TEXT)
-_NEGATIVE_PROMPT = Form(_negative_prompt, {"type": [*TEXT["type"], "null"]})
+PROMPT = Form(_prompt, TEXT)
+NEGATIVE_PROMPT = Form(_negative_prompt, {"type": [*TEXT["type"], "null"]})
 _PIXELS = {"type": "string", "pattern": f"^{_SIZE.pattern}$"}
-_TOLD_SIZE = Form(_told_size, _PIXELS)
+TOLD_SIZE = Form(_told_size, _PIXELS)
 _TRAINED = [f"{width}x{height}" for width, height in TRAINING_SIZES]
-_STRENGTH = {"anyOf": [_SCALE.schema, _mapping_of(unet=_SCALE, text_encoder=_SCALE)]}
+_STRENGTH = {"anyOf": [SCALE.schema, _mapping_of(unet=SCALE, text_encoder=SCALE)]}
 
-SETTINGS: Mapping[str, Setting] = MappingProxyType(
-    {
-        "model": Setting(
-            _model(builtin_models.SDXL, builtin_models.TINY),
-            "The base: sdxl, tiny, a hub id (owner/name@revision), a folder or a .safetensors file",
-            "file",
-        ),
-        "prompt": Setting(
-            _PROMPT, "What to draw; (words)++ weigh more, {animal} is a word", "text"
-        ),
-        "prompt_2": Setting(_PROMPT, "What SDXL's second text encoder reads instead", "text"),
-        "negative_prompt": Setting(
-            _NEGATIVE_PROMPT, 'What not to draw; null is none, "" an empty text', "text"
-        ),
-        "negative_prompt_2": Setting(
-            _PROMPT, "The negative prompt that the second text encoder reads instead", "text"
-        ),
-        "seed": Setting(
-            Form(_seed, _whole(0, MAX_SEED).schema),
-            "The number that the noise is drawn from, 0 to 2⁶⁴ − 1",
-            "numeric",
-        ),
-        "noise": Setting(
-            _choice("cpu", "cuda"), "Where the noise is drawn: cuda as in most notebooks"
-        ),
-        "steps": Setting(_STEPS, "Denoising steps, 1 to 1000", "numeric"),
-        "guidance_scale": Setting(
-            _GUIDANCE, "How strongly to follow the prompt (CFG), 0 to 100", "numeric"
-        ),
-        "high_noise_frac": Setting(
-            _number(0, 1, above=True),
-            "The part of the steps that the base draws before the refiner; 1 is no refiner",
-            "numeric",
-        ),
-        "size": Setting(
-            Form(_size, {"anyOf": [{"enum": _TRAINED}, _PIXELS]}),
-            "WIDTHxHEIGHT of the picture in pixels, multiples of 8; 1024x1024, for tiny 128x128",
-        ),
-        "original_size": Setting(
-            _TOLD_SIZE, "WxH that SDXL is told the original had; else the size"
-        ),
-        "target_size": Setting(_TOLD_SIZE, "WxH that SDXL is told to aim at; else the size"),
-        "crop": Setting(
-            Form(_crop, {"anyOf": [_mapping_of(top=_CUT, left=_CUT), {"type": "null"}]}),
-            "Pixels that SDXL is told were cut off: {top: 0, left: 256}",
-            owns=lambda entries: entries.values.keys() <= {"top", "left"},
-        ),
-        "scheduler": Setting(
-            Form(_scheduler, SCHEDULER_SCHEMA),
-            "The sampler: dpm++ 2m karras, {name: euler, …}; default is the model's own",
-            owns=lambda entries: "name" in entries.values,
-        ),
-        "loras": Setting(
-            Form(_loras, {"type": ["object", "null"], "additionalProperties": _STRENGTH}),
-            "LoRAs by their names in lora_files, and their strengths: {style: 0.8}",
-            "file",
-            owns=lambda _entries: True,
-        ),
-        "lora_scale": Setting(_SCALE, "Multiplies the strength of every LoRA", "numeric"),
-        "vae": Setting(
-            _model(builtin_models.FP16_FIX, builtin_models.OWN_VAE),
-            "The VAE: fp16-fix, own (the model's), a hub id, a folder or a file",
-            "file",
-        ),
-        "dtype": Setting(
-            _choice("fp16", "fp32", "bf16"), "The precision of the weights; fp16, for tiny fp32"
-        ),
-        "long_prompts": Setting(
-            _choice("truncate", "chunk"), "truncate cuts prompts at 75 tokens, chunk reads all"
-        ),
-        "refiner.model": Setting(
-            _model(builtin_models.SDXL_REFINER, builtin_models.TINY_REFINER_NAME),
-            "The refiner: sdxl-refiner, a hub id, a folder or a .safetensors file",
-            "file",
-        ),
-        "refiner.steps": Setting(
-            _STEPS, "The steps of a whole run, of which it does its part", "numeric"
-        ),
-        "refiner.guidance_scale": Setting(
-            _GUIDANCE, "How strongly the refiner follows the prompt", "numeric"
-        ),
-        "refiner.strength": Setting(
-            _number(0, 1, above=True),
-            "Repaint the base's finished picture this strongly, at high_noise_frac 1",
-            "numeric",
-        ),
-        "refiner.aesthetic_score": Setting(
-            _SCORE, "How beautiful the picture is to be; else 6", "numeric"
-        ),
-        "refiner.negative_aesthetic_score": Setting(
-            _SCORE, "The score that the refiner moves away from; else 2.5", "numeric"
-        ),
-        "refiner.prompt": Setting(_PROMPT, "What the refiner reads instead of the prompt", "text"),
-        "refiner.negative_prompt": Setting(
-            _NEGATIVE_PROMPT, "What the refiner reads instead of the negative prompt", "text"
-        ),
-    }
-)
-"""By their flat names; `refiner: {steps: 10}` is another spelling of `refiner.steps: 10`."""
-
-WORD = Setting(Form(_word, TEXT), "What this word, written {word} in a prompt, stands for", "text")
+SEED = Form(_seed, whole(0, MAX_SEED).schema)
+SIZE = Form(_size, {"anyOf": [{"enum": _TRAINED}, _PIXELS]})
+CROP = Form(_crop, {"anyOf": [_mapping_of(top=_CUT, left=_CUT), {"type": "null"}]})
+SCHEDULER = Form(_scheduler, SCHEDULER_SCHEMA)
+LORAS = Form(_loras, {"type": ["object", "null"], "additionalProperties": _STRENGTH})
+WORD_TEXT = Form(_word, TEXT)
 
 
-def find_setting(name: str) -> Setting | None:
-    """The setting of that flat name: one of SETTINGS, one LoRA's strength, or a word."""
-    group, _, inner = name.partition(".")
-    if group == "loras" and inner:
-        return Setting(
-            Form(lambda node, scope: _lora(inner, node, scope), _STRENGTH),
-            "The strength of this LoRA: 0.8, or {unet: 1, text_encoder: 0}",
-            "numeric",
-            owns=lambda entries: entries.values.keys() <= {"unet", "text_encoder"},
-        )
-    return WORD if group == "words" and inner else SETTINGS.get(name)
-
-
-DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
-    {
-        "model": builtin_models.SDXL,
-        "negative_prompt": None,
-        "seed": "0",
-        "noise": "cpu",
-        "steps": 50,
-        "guidance_scale": 5.0,
-        "high_noise_frac": 1.0,
-        "lora_scale": 1.0,
-        "long_prompts": "truncate",
-    }
-)
-"""The defaults that depend on nothing; size, dtype, vae and refiner depend on the model."""
-
-
-def as_text(value: JsonValue) -> str:
-    """A setting's value as a label: `13`, `none`, `empty`, `wrong 0.5`, `euler trailing`."""
-    if value is None or value == {}:
-        return "none"
-    if value == "":
-        return "empty"
-    if isinstance(value, dict):
-        return " + ".join(_named(name, inner) for name, inner in value.items())
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _named(name: str, value: JsonValue) -> str:
-    if name == "name":
-        return as_text(value)
-    if isinstance(value, dict):
-        inner = " ".join(f"{part} {as_text(number)}" for part, number in value.items())
-        return f"{name} ({inner})"
-    return f"{name} {as_text(value)}"
+def strength_of(lora: str) -> Form:
+    """One LoRA's strength, by its name in `lora_files`."""
+    return Form(lambda node, scope: _lora(lora, node, scope), _STRENGTH)

@@ -11,7 +11,7 @@ from common.errors import UsageError
 from common.picture import PictureMeta, decode_meta
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
-from producer.language.settings import DEFAULTS
+from producer.language.settings.catalogue import DEFAULTS
 from producer.pictures import fetch
 from producer.pictures.fetch import FetchReport
 

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.language.settings import note_on_size
-from producer.language.settings.training_sizes import TRAINING_SIZES, Size, nearest_training_size
+from producer.language.settings.training_sizes import (
+    TRAINING_SIZES,
+    Size,
+    nearest_training_size,
+    note_on_size,
+)
 
 HEIGHT_BY_WIDTH_RATIOS = (
     "0.25 0.26 0.27 0.28 0.32 0.33 0.35 0.4 0.42 0.48 0.5 0.52 0.57 0.6 0.68 0.72 0.78 0.82 0.88 "
