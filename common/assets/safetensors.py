@@ -21,8 +21,8 @@ from common.errors import InputFileError
 if TYPE_CHECKING:
     import numpy as np
 
+#: Bytes; the limit of the safetensors library itself.
 MAX_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library itself."""
 
 DTYPES = {
     1: ("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"),
@@ -32,30 +32,30 @@ DTYPES = {
 }
 ITEM_BYTES = {dtype: size for size, dtypes in DTYPES.items() for dtype in dtypes}
 
+#: All of them set is infinity or NaN.
 EXPONENT_BITS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000, "F64": 0x7FF0 << 48}
-"""All of them set is infinity or NaN."""
 
+#: Elements looked at in one go.
 CHUNK = 1 << 20
-"""Elements looked at in one go."""
 
 AGAIN = "download it again, and compare its size with the source's"
 CONVERT = "pickles can run code, so only .safetensors are taken; look for one, or convert it"
 
+#: What people have instead of a safetensors file: first bytes, what it is, what to do.
 FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file", "run `git lfs pull`"),
     (b"PK\x03\x04", "a zip archive (.ckpt, .pt, .bin or .zip)", CONVERT),
     (b"\x80", "a pickle (.ckpt, .pt or .bin)", CONVERT),
     (b"GGUF", "a GGUF file", "look for the same as .safetensors"),
 )
-"""What people have instead of a safetensors file: first bytes, what it is, what to do."""
 
+#: What a safetensors file without a LoRA may be, told by its tensors' names.
 OTHER_KINDS = (
     (("lokr_", "hada_", "oft_"), "a LyCORIS file of another kind", "only LoRA is supported"),
     (("clip_g", "clip_l", "emb_params"), "an embedding (textual inversion)", ""),
     (("model.diffusion_model.",), "a whole model", "name it under `model`, not as a LoRA"),
     (("input_blocks.0.0.weight",), "a ControlNet or a UNet", ""),
 )
-"""What a safetensors file without a LoRA may be, told by its tensors' names."""
 
 
 @dataclass(frozen=True)

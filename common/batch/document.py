@@ -20,19 +20,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from common.errors import GridfarmError
 
+#: Raised when a reader of the old document would misread a new one.
 SCHEMA: Literal[2] = 2
-"""Raised when a reader of the old document would misread a new one."""
 
+#: A batch's progress is one Redis string of bits, and that ends at 2³².
 MAX_CELLS = 1_000_000_000
-"""A batch's progress is one Redis string of bits, and that ends at 2³²."""
 
 MAX_AXES = 100
 MAX_CONDITIONS = 10_000
+#: Of the stored document: axes of 100,000 values fit. Reading the worst takes 2 GB and seconds.
 DOCUMENT_BYTES = 32 << 20
-"""Of the stored document: axes of 100,000 values fit. Reading the worst takes 2 GB and seconds."""
 
+#: The settings that are whole numbers.
 WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
-"""The settings that are whole numbers."""
 
 Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
 Conditions = Annotated[tuple[dict[str, tuple[str, ...]], ...], Field(max_length=MAX_CONDITIONS)]

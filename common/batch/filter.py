@@ -19,11 +19,11 @@ from common.errors import GridfarmError
 
 Entry = Mapping[str, tuple[str, ...]]
 
+#: What counting may remember and take before it is given up: seconds of work.
 MAX_COUNTED, MAX_STEPS = 100_000, 5_000_000
-"""What counting may remember and take before it is given up: seconds of work."""
 
+#: Of the stretches of all conditions on one axis: 256 MB.
 MAX_BITS = 1 << 31
-"""Of the stretches of all conditions on one axis: 256 MB."""
 
 _NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
 _SPAN = re.compile(rf"(?P<low>{_NUMBER})(?:\.\.(?P<high>{_NUMBER}))?")
@@ -91,11 +91,11 @@ class Filter:
         entries = [*exclude, *only]
         self._excluded = (1 << len(exclude)) - 1
         self._wanted = (1 << len(entries)) - 1 ^ self._excluded
+        # Carried by a cell that one of `only` matches, whatever its further positions.
         self._matched = 1 << len(entries)
-        """Carried by a cell that one of `only` matches, whatever its further positions."""
         places = {axis.name: at for at, axis in enumerate(axes)}
+        # The conditions whose last axis it is.
         self._decided = [0] * len(axes)
-        """The conditions whose last axis it is."""
         for bit, entry in enumerate(entries):
             if entry:
                 self._decided[max(_place(name, places) for name in entry)] |= 1 << bit

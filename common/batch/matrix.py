@@ -20,13 +20,13 @@ from common.batch.seeds import image_seed
 from common.errors import BadInput, GridfarmError
 from common.job import Job
 
+#: Up to this many cells equal ones are found and rendered once by count; above it nothing is
+#: enumerated, and equal cells meet at their common key in the store.
 ENUMERATE_UP_TO = 10_000
-"""Up to this many cells equal ones are found and rendered once by count; above it nothing is
-enumerated, and equal cells meet at their common key in the store."""
 
 DAMAGED = "the batch document is damaged; submit the batch file again"
+#: What comes of settings that are missing or of another type, in a document of a stranger's.
 NOT_OURS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What comes of settings that are missing or of another type, in a document of a stranger's."""
 
 _SLOW_SETTINGS = ({"model", "vae", "refiner.model", "dtype"}, {"loras", "lora_scale"})
 

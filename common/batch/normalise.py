@@ -25,14 +25,14 @@ from common.job import (
     parse_scheduler,
 )
 
+#: The settings that are filled in with words.
 PROMPTS = (
     *("prompt", "prompt_2", "negative_prompt", "negative_prompt_2"),
     *("refiner.prompt", "refiner.negative_prompt"),
 )
-"""The settings that are filled in with words."""
 
+#: How the names of nested settings begin.
 LORA, WORD, REFINER = "loras.", "words.", "refiner."
-"""How the names of nested settings begin."""
 
 Settings = dict[str, JsonValue]
 

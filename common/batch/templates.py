@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from common.errors import GridfarmError
 
+#: Characters of a filled-in prompt: what the encoders' parser is given at most.
 MAX_FILLED = 20_000
-"""Characters of a filled-in prompt: what the encoders' parser is given at most."""
 
 WORD_NAME = re.compile(r"[^\W\d]\w{0,99}")
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^\W\d]\w{0,99})\}")

@@ -38,10 +38,10 @@ FINISH_EVERY_MS = 5_000
 CELLS_FILE_UP_TO = 100_000
 READERS = 16
 LONGEST_REASON = 4_000
+#: The largest control.json or note of a failure that is read.
 NOTE_BYTES = 1 << 20
-"""The largest control.json or note of a failure that is read."""
+#: Unix time of the year 10,000, which no calendar here reaches.
 LAST_TIME = 253_402_300_800
-"""Unix time of the year 10,000, which no calendar here reaches."""
 
 _FAILURE = re.compile(r"/failures/(\d{1,10})\.json\Z", re.ASCII)
 

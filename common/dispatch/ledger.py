@@ -28,11 +28,11 @@ UNFINISHED: tuple[State, ...] = ("rendering", "paused")
 LEASE_MS = 15_000
 LOST_AFTER_MS = 15_000
 SWEEP_EVERY_MS = 2_000
+#: What is done or cancelled is forgotten after a day; the store knows it.
 KEEP_FINISHED_MS = 24 * 3600 * 1000
-"""What is done or cancelled is forgotten after a day; the store knows it."""
 FEED_STEPS = 20_000
+#: What does not answer for so long is away. A lease outlives it and a second try.
 SILENCE_S = 5
-"""What does not answer for so long is away. A lease outlives it and a second try."""
 
 CHECK_BROKER = "is Redis running there, and GRIDFARM_BROKER right (rediss:// is TLS)?"
 UNTRUSTED = (
@@ -40,8 +40,8 @@ UNTRUSTED = (
     "rediss://host:6379/0?ssl_ca_certs=/path/ca.pem"
 )
 
+#: Written to see whether that is possible.
 PROBE = "gridfarm:probe"
-"""Written to see whether that is possible."""
 
 Claim = Literal["ok", "tried", "done", "stale", "leased", "elsewhere", "unknown"]
 

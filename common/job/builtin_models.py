@@ -13,8 +13,8 @@ FP16_FIX = "fp16-fix"
 TINY = "tiny"
 TINY_REFINER_NAME = "tiny-refiner"
 
+#: Written for `vae`: the one that comes with the model. It names no model, so it has no pin.
 OWN_VAE = "own"
-"""Written for `vae`: the one that comes with the model. It names no model, so it has no pin."""
 
 BUILTIN_MODELS: dict[str, str] = {
     SDXL: "stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",
@@ -26,13 +26,13 @@ BUILTIN_MODELS: dict[str, str] = {
     TINY_REFINER_NAME: TINY_REFINER,
 }
 
+#: The weights that come with gridfarm, with a model card.
 TINY_FOLDER = Path(__file__).parents[1] / "data" / "tiny"
-"""The weights that come with gridfarm, with a model card."""
 
+#: LoRAs for the tiny model that a batch file can name in one word.
 TINY_LORAS: dict[str, Path] = {
     f"tiny-{name}": TINY_FOLDER / f"{name}.safetensors" for name in ("glorp", "pastel", "wrong")
 }
-"""LoRAs for the tiny model that a batch file can name in one word."""
 
 _PINNED = re.compile(MODEL_REF)
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$", re.ASCII)

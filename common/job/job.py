@@ -15,20 +15,20 @@ from typing import Annotated, Any, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: Raised when the renderer starts to draw other pixels for an unchanged Job.
 RENDERER_EPOCH = 1
-"""Raised when the renderer starts to draw other pixels for an unchanged Job."""
 
+#: The tiny SDXL's revision: raised with any change of its weights.
 TINY_BASE = "tiny@3"
 TINY_REFINER = "tiny-refiner@3"
-"""The tiny SDXL's revision: raised with any change of its weights."""
 
+#: A model with its revision: the tiny one, `owner/name@commit` on the hub, a folder uploaded as the
+#: asset `tree:<sha256 of its manifest>`, or one checkpoint `file:<sha256>`.
 MODEL_REF = (
     r"^(tiny@\d+|tiny-refiner@\d+"
     r"|[A-Za-z0-9][\w.-]*/[\w.-]+@[0-9a-f]{40}"
     r"|(tree|file):[0-9a-f]{64})$"
 )
-"""A model with its revision: the tiny one, `owner/name@commit` on the hub, a folder uploaded
-as the asset `tree:<sha256 of its manifest>`, or one checkpoint `file:<sha256>`."""
 
 ModelRef = Annotated[str, Field(pattern=MODEL_REF, max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

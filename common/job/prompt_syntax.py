@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
+#: Characters. Parsing this many takes compel seconds; a text encoder reads about 300.
 MAX_LENGTH = 20_000
-"""Characters. Parsing this many takes compel seconds; a text encoder reads about 300."""
 
+#: Open parentheses at one place. compel's parser ends in a RecursionError near 60.
 MAX_NESTING = 20
-"""Open parentheses at one place. compel's parser ends in a RecursionError near 60."""
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _ESCAPED = re.compile(r"\\[()\"]")
@@ -28,8 +28,8 @@ _SWAP = re.compile(r"[\w)\"]\s*\.swap\(")
 _COMBINED = re.compile(r"\)\s*\.(blend|and|add)\s*\(([^()]*)\)")
 _QUOTED = re.compile(r'"[^"]*"')
 
+#: What may stand between a blend's commas; with anything else the whole prompt is literal text.
 BLENDED = re.compile(r"""\s*(?:"[^"]*"|\([^()]*\)|[^\s()",.=]+)\s*""")
-"""What may stand between a blend's commas; with anything else the whole prompt is literal text."""
 
 _ELSEWHERE = (
     (

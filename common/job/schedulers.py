@@ -30,6 +30,7 @@ _SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas")
 _SNR = ("rescale_betas_zero_snr",)
 _SOLVER = ("solver_order",)
 
+#: Which options each diffusers class takes; all take `prediction_type`.
 _TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "EulerDiscreteScheduler": (*_SPACING, *_SIGMAS, *_SNR, "final_sigmas_type"),
@@ -51,10 +52,9 @@ _TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "TCDScheduler": (*_SPACING, *_SNR, "original_inference_steps"),
     }
 )
-"""Which options each diffusers class takes; all take `prediction_type`."""
 
+#: The class names that a Job may name.
 SCHEDULER_TYPES = frozenset(_TAKES)
-"""The class names that a Job may name."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ _OPTIONS: Mapping[str, _Kind] = MappingProxyType(
     }
 )
 
+#: Words behind a sampler's name. `sgm uniform` is A1111's name for trailing.
 _WORDS: Mapping[str, tuple[str, Option]] = MappingProxyType(
     {
         "karras": ("use_karras_sigmas", True),
@@ -109,7 +110,6 @@ _WORDS: Mapping[str, tuple[str, Option]] = MappingProxyType(
         "sgm uniform": ("timestep_spacing", "trailing"),
     }
 )
-"""Words behind a sampler's name. `sgm uniform` is A1111's name for trailing."""
 
 _Sampler = tuple[str, Mapping[str, Option]]
 
@@ -167,10 +167,11 @@ def _names() -> Iterator[str]:
                 yield f"{sampler} {word}"
 
 
+#: Every sampler, alone and with each word that it takes. Two words also go together where they set
+#: different options (`euler karras trailing`).
 SCHEDULER_NAMES: tuple[str, ...] = tuple(_names())
-"""Every sampler, alone and with each word that it takes. Two words also go together where
-they set different options (`euler karras trailing`)."""
 
+#: How a scheduler is written, as JSON Schema: any spelling passes, and the names are offered.
 SCHEDULER_SCHEMA: Mapping[str, Any] = {
     "anyOf": [
         {
@@ -189,7 +190,6 @@ SCHEDULER_SCHEMA: Mapping[str, Any] = {
         {"type": ["string", "null"]},
     ]
 }
-"""How a scheduler is written, as JSON Schema: any spelling passes, and the names are offered."""
 
 
 def parse_scheduler(written: JsonValue) -> SchedulerUse | None:

@@ -12,14 +12,14 @@ from typing import BinaryIO
 
 from common.errors import InputFileError, StoreError, StoreFull, StoreRefused, StoreUnreachable
 
+#: How the name of a file begins that is still being written.
 PARTIAL = ".partial-"
-"""How the name of a file begins that is still being written."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM}
 NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+#: What a network file system answers when its server or its disk is away.
 GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
-"""What a network file system answers when its server or its disk is away."""
 
 
 @contextmanager

@@ -21,12 +21,12 @@ from common.store import object_names
 
 URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
+#: S3 takes keys of 1,024 bytes of UTF-8; this leaves room for the store's prefix.
 NAME_BYTES = 900
-"""S3 takes keys of 1,024 bytes of UTF-8; this leaves room for the store's prefix."""
 
+#: The most that is read into memory at once: a picture of 8192×8192 is 200 MB at worst, the bits of
+#: a billion cells are 125 MB.
 GET_BYTES = 256 << 20
-"""The most that is read into memory at once: a picture of 8192×8192 is 200 MB at worst, the
-bits of a billion cells are 125 MB."""
 
 CONTENT_TYPES = {
     ".png": "image/png",

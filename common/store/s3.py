@@ -20,11 +20,11 @@ from common.store import protocol
 from common.store.local_files import disk_errors, open_input, replacing
 from common.store.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
 
+#: The longest life of a URL signed with SigV4.
 PRESIGN_SECONDS = 7 * 24 * 3600
-"""The longest life of a URL signed with SigV4."""
 
+#: boto3 asks again for an answer, but not for a body that breaks off.
 BODIES = 3
-"""boto3 asks again for an answer, but not for a body that breaks off."""
 
 CONFIG = Config(
     connect_timeout=5,

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.errors import ObjectMissing, StoreError, StoreFull, StoreRefused, StoreUnreachable
 from common.store.protocol import without_login
 
+#: Everything that a request through boto3 raises, but for errors of the local disk.
 FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError)
-"""Everything that a request through boto3 raises, but for errors of the local disk."""
 
 MISSING = {"404", "NoSuchKey"}
 FORBIDDEN = {"403", "AccessDenied", "Forbidden"}
@@ -50,13 +50,13 @@ NO_LOGIN = (
     boto.TokenRetrievalError,
 )
 
+#: What we do, as messages name it, and the right it needs.
 RIGHTS = {
     "write": "s3:PutObject",
     "read": "s3:GetObject (and s3:ListBucket: without it, what is missing is refused too)",
     "list": "s3:ListBucket",
     "delete": "s3:DeleteObject",
 }
-"""What we do, as messages name it, and the right it needs."""
 
 CHECK_SERVER = "check that the server runs and that AWS_ENDPOINT_URL_S3 is its address"
 UNTRUSTED = (

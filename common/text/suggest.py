@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from itertools import islice
 from types import MappingProxyType
 
+#: What other programs, and diffusers, call it → our name.
 ELSEWHERE = MappingProxyType(
     {
         **dict.fromkeys(("cfg", "cfg_scale", "guidance"), "guidance_scale"),
@@ -28,13 +29,12 @@ ELSEWHERE = MappingProxyType(
         "gpu": "cuda",
     }
 )
-"""What other programs, and diffusers, call it → our name."""
 
+#: So many known names are listed when none is close.
 LISTED = 20
-"""So many known names are listed when none is close."""
 
+#: So many known names are compared, and so long a beginning of each, however many there are.
 COMPARED = 1000
-"""So many known names are compared, and so long a beginning of each, however many there are."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

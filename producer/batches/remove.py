@@ -30,8 +30,8 @@ DELETERS = 16
 STOPPED_AFTER_S = LEASE_MS / 1000 + 5
 POLL_S = 0.25
 
+#: Batch id → its document; None where that is gone or cannot be read.
 Documents = Mapping[str, Batch | None]
-"""Batch id → its document; None where that is gone or cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ NEWS_EVERY_S = 1.0
 RATE_OVER_S = 60.0
 BAR_WIDTH = 32
 TELLING_END = 18
+#: What a worker does before it renders, the one that takes longest first.
 PHASES = ("downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
-"""What a worker does before it renders, the one that takes longest first."""
 
 NOBODY = "no worker is listening: start one with gridfarm-worker"
 

@@ -19,8 +19,8 @@ from producer.cli.output import counted
 if TYPE_CHECKING:
     from common.batch import Batch
 
+#: Cells that `open` puts on one sheet.
 ONE_SHEET_UP_TO = 400
-"""Cells that `open` puts on one sheet."""
 
 _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 

@@ -17,8 +17,8 @@ from producer.language.yaml import Items, Node, Scalar, plain, shown
 AnyAxis = Axis | RangeAxis
 Condition = dict[str, tuple[str, ...]]
 
+#: Values of lists that all conditions compare and name together. Ranges cost nothing.
 MAX_COMPARED = 3_000_000
-"""Values of lists that all conditions compare and name together. Ranges cost nothing."""
 
 _COMPARISON = re.compile(r"\s*(?P<sign>>=|<=|>|<|!=?|==?)\s*(?P<rest>\S.*)", re.DOTALL)
 _UNQUOTED = re.compile(r"\s*([\w.]+)\s*([<>=!]=?\s*.+)")

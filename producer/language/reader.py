@@ -40,6 +40,7 @@ from producer.language.yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar
 MAX_NAME = 100
 MAX_NOTES = 20
 
+#: The keys at the top, and what stands under each.
 KEYS: Mapping[str, str] = MappingProxyType(
     {
         "name": "What the batch is called; if left out, as its file",
@@ -55,7 +56,6 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "only": "Cells to keep, the opposite of exclude: those that any entry matches",
     }
 )
-"""The keys at the top, and what stands under each."""
 
 _BUNDLE_AXES = frozenset({"prompt", "variant"})
 

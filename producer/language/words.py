@@ -12,8 +12,8 @@ from common.batch import MAX_FILLED, PROMPTS, WORD, Axis, Batch, RangeAxis, fill
 from common.job import check_prompt
 from producer.language.settings import Mistake
 
+#: Combinations of words that are tried out in each prompt, and in all of them.
 TRIED, TRIED_IN_ALL = 2_000, 20_000
-"""Combinations of words that are tried out in each prompt, and in all of them."""
 
 TRIED_CHARACTERS = 2_000_000
 

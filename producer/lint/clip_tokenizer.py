@@ -14,8 +14,8 @@ from typing import Any
 
 from common.job import BUILTIN_MODELS, SDXL
 
+#: Where SDXL keeps the tokenizers of its two encoders; the refiner has the second alone.
 FOLDERS = ("tokenizer", "tokenizer_2")
-"""Where SDXL keeps the tokenizers of its two encoders; the refiner has the second alone."""
 
 _WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"

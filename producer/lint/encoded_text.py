@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from common.job import BLENDED, MAX_LENGTH, MAX_NESTING
 
 _ESCAPED = re.compile(r"\\([()\"])")
+#: Literal parentheses and quotes, while the others are looked for: a private-use character.
 _ASIDE = {'"': "\ue022", "(": "\ue028", ")": "\ue029"}
-"""Literal parentheses and quotes, while the others are looked for: a private-use character."""
 
 _LITERAL = str.maketrans({aside: letter for letter, aside in _ASIDE.items()})
 _SYNTAX = re.compile(r'[()"+-]')

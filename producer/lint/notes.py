@@ -13,11 +13,11 @@ from producer.language import BatchFile, Layer, layers
 from producer.language.settings import note_on_size
 from producer.lint.token_counts import note_on_length, token_counter
 
+#: So many of each kind are named, the others counted.
 SHOWN = 3
-"""So many of each kind are named, the others counted."""
 
+#: Cells whose prompts, filled in with words, are looked at.
 FILLED_CELLS = 500
-"""Cells whose prompts, filled in with words, are looked at."""
 
 
 def surprises(file: BatchFile) -> Iterator[str]:

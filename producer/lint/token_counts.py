@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from producer.lint.clip_tokenizer import cached_sdxl, load_tokenizers
 from producer.lint.encoded_text import encoded_texts
 
+#: Tokens of a prompt that a text encoder reads, without its two marks.
 READ = 75
-"""Tokens of a prompt that a text encoder reads, without its two marks."""
 
+#: Characters that show where a prompt is cut.
 _EXCERPT = 40
-"""Characters that show where a prompt is cut."""
 
 _WORD = re.compile(r"[^ \t\r\n]+")
 _Starts = tuple[list[int], ...]

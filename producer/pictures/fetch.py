@@ -20,8 +20,8 @@ from common.store import GET_BYTES, PARTIAL, OnBytes, Store, check_size, object_
 from producer.pictures.file_names import cell_paths
 
 THREADS = 8
+#: So many pictures are handed to the threads at a time, so that no list of a million is made.
 AT_ONCE = 512
-"""So many pictures are handed to the threads at a time, so that no list of a million is made."""
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 Done = Literal["written", "skipped", "missing", "damaged"]

@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 
 from common.batch import Axis, Cell, Matrix, RangeAxis, Value, is_drawn
 
+#: Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before.
 LIMIT = 80
-"""Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before."""
 
 _RESERVED = {"con", "prn", "aux", "nul"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"

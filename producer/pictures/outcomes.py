@@ -19,12 +19,12 @@ from common.store import Store, object_names
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: Pictures up to this size, in pixels, are enlarged by a whole number, up to ENLARGED.
 TINY = 128
-"""Pictures up to this size, in pixels, are enlarged by a whole number, up to ENLARGED."""
 ENLARGED = 256
 THREADS = 8
+#: Characters of a reason.
 LONGEST = 300
-"""Characters of a reason."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Failed:
     reason: str
 
 
+#: None: not rendered yet.
 Outcome = Picture | Failed | None
-"""None: not rendered yet."""
 Lookup = Callable[[Cell], Outcome]
 
 

@@ -14,8 +14,8 @@ from producer.trial import find_values
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
 
+#: Axis → what its values must be (see `producer.trial.where`), or several such.
 Where = Mapping[str, str | Sequence[str]]
-"""Axis → what its values must be (see `producer.trial.where`), or several such."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ChosenAxis:
         return len(self.positions) > 1
 
 
+#: The axes of the rows, or of the columns, the outermost first.
 Side = list[ChosenAxis]
-"""The axes of the rows, or of the columns, the outermost first."""
 
 
 def choose(matrix: Matrix, where: Where) -> dict[str, ChosenAxis]:

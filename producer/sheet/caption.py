@@ -13,6 +13,7 @@ from common.batch import REFINER, WORD, Cell, Value, is_drawn
 from producer.language.settings import SETTINGS, as_text
 from producer.pictures import Failed, Outcome, Strangers
 
+#: What a caption names when all cells of the sheet have it alike, in this order.
 SHARED = (
     "model",
     "size",
@@ -31,7 +32,6 @@ SHARED = (
     "seed",
     "noise",
 )
-"""What a caption names when all cells of the sheet have it alike, in this order."""
 
 
 def details(axis: str, value: Value) -> tuple[str, ...]:

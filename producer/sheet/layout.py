@@ -47,25 +47,25 @@ from producer.sheet.typography import Typeface
 
 MARGIN = 56
 GUTTER = 24
+#: Added to the gutter where the value of an outer axis changes.
 GROUP_GAP = 20
-"""Added to the gutter where the value of an outer axis changes."""
 HEAD_GAP = 28
 PARAGRAPH_GAP = 8
+#: A narrow table still leaves this width for the caption.
 NARROWEST = 760
-"""A narrow table still leaves this width for the caption."""
 ANY_WIDTH = 10**6
 BETWEEN_FACTS = "   ·   "
+#: A longer label (a prompt without a name) is set as prose, in the size of a detail.
 LONG_LABEL = 40
-"""A longer label (a prompt without a name) is set as prose, in the size of a detail."""
+#: Columns widen up to this for the longest word of their heading.
 WORD_ROOM = 220
-"""Columns widen up to this for the longest word of their heading."""
+#: Rows grow up to this for their heading before its type shrinks.
 TEXT_ROOM = 240
-"""Rows grow up to this for their heading before its type shrinks."""
+#: Greatest width of a column of row headings, and the factor of its type, in this order.
 ROW_HEAD_TRIALS = ((350, 1.0), (500, 1.0), (500, 0.86), (620, 0.72))
-"""Greatest width of a column of row headings, and the factor of its type, in this order."""
 STATE_PADDING = 14
+#: Narrower cells refer to a footnote for the reason of their failure.
 REASON_ROOM = 140
-"""Narrower cells refer to a footnote for the reason of their failure."""
 
 
 def arrange(

@@ -57,8 +57,8 @@ __all__ = [
 ]
 
 LONGEST_SIDE = 20_000
+#: Above this Pillow takes a file for a decompression bomb, and viewers give up.
 MOST_PIXELS = 178_000_000
-"""Above this Pillow takes a file for a decompression bomb, and viewers give up."""
 SMALLEST_CELL = 16
 
 

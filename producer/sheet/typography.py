@@ -32,6 +32,7 @@ FONT_FOLDERS = (
     "/Library/Fonts",
     "~/Library/Fonts",
 )
+#: In order of preference; lower case, NFC.
 FONT_FILES = (
     "helveticaneue.ttc",
     "notosans-regular.?tf",
@@ -51,7 +52,6 @@ FONT_FILES = (
     "apple symbols.ttf",
     "symbola*.?tf",
 )
-"""In order of preference; lower case, NFC."""
 
 _NO_CHARACTER = "\U0010ffff"  # never assigned: every font draws its "missing glyph" for it
 _JOINER = "\u200d"  # glues emoji into one; drawn as nothing
@@ -59,8 +59,8 @@ _INVISIBLE = {_JOINER, "\u200c", "\ufe0e", "\ufe0f"}  # joiners, variation selec
 _BREAKS_AFTER = re.compile(r"(?<=[-_/\\,.:;|=+])")
 _WORDS = re.compile(r"\n|[^ \n]+ *| +")
 
+#: A font file, or None for Pillow's own.
 Face = Path | None
-"""A font file, or None for Pillow's own."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from common.store import Store, object_names
 from producer.submission.resolve import Resolved
 
 LOOKERS = 16
+#: Called with what is going on, how much is done and of how much.
 Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how much is done and of how much."""
 
 
 @dataclass(frozen=True)

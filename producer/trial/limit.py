@@ -13,8 +13,8 @@ from itertools import islice
 from common.batch import Batch, Entry, Matrix, Spans, labels_of, spans_of
 from producer.trial.where import restricted
 
+#: Positions on each axis.
 Box = list[range]
-"""Positions on each axis."""
 
 
 def limited(batch: Batch, count: int) -> Batch:

@@ -22,14 +22,14 @@ Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
 SIZES = ("size", "original_size", "target_size", "crop")
+#: How much smaller the tiny model's pictures are, and what their sides are multiples of.
 SMALLER, MULTIPLE = 8, 8
-"""How much smaller the tiny model's pictures are, and what their sides are multiples of."""
 
+#: Pixels of the smallest picture that was meant for SDXL.
 SMALLEST = 512 * 512
-"""Pixels of the smallest picture that was meant for SDXL."""
 
+#: What stands in for the hub's LoRAs.
 TINY_LORA = TINY_LORAS["tiny-wrong"]
-"""What stands in for the hub's LoRAs."""
 
 
 def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchFile:

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "diffusers", "transformers", "compel", "peft", "accelerate", "tokenizers"}
 ENGINE = {f"worker/{name}.py" for name in ("render", "pipelines", "prompts", "adapters")}
+#: Light packages that come with the worker's; without them the file does less.
 IF_THERE = {"producer/lint/clip_tokenizer.py": {"tokenizers"}}
-"""Light packages that come with the worker's; without them the file does less."""
 
 FILES = sorted(
     path.relative_to(ROOT).as_posix()

@@ -25,8 +25,8 @@ from tests.support.servers import valkey
 
 RUNS = 21
 AT_ONCE = 7
+#: Longer than the broker's connections are believed without a word.
 FROZEN_LONG_S = 60.0
-"""Longer than the broker's connections are believed without a word."""
 ELSEWHERE_S = LEASE_MS / 1000 + 10
 FOUND_S = LOST_AFTER_MS / 1000 + 15
 STEPS = ["--steps=10", "--ms-per-step=50"]
@@ -39,15 +39,15 @@ TRIES = 5
 class Run:
     """What one run measured, in seconds from the freeze or the push until the cells were done."""
 
+    #: 0 where it woke before.
     elsewhere_s: float = 0.0
-    """0 where it woke before."""
     lost_s: float = 0.0
     failed: int = 0
     stored: int = 0
+    #: Finished batches that the machine which woke has changed.
     changed: int = 0
-    """Finished batches that the machine which woke has changed."""
+    #: It takes work again, was not blamed by its watchdog, and ends as it should.
     came_back: bool = False
-    """It takes work again, was not blamed by its watchdog, and ends as it should."""
 
 
 class Freezer:

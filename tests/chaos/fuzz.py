@@ -31,8 +31,8 @@ from worker.process.transport import asks_for_a_cell
 TIMES = int(os.environ.get("GRIDFARM_FUZZ", "1"))
 SEED = int(os.environ.get("GRIDFARM_FUZZ_SEED", random.randrange(2**32)))
 MOST_SECONDS = 20.0
+#: MB that the process may take in all; a hostile input of a few kB must not ask for GBs.
 MOST_MEMORY = 1_000
-"""MB that the process may take in all; a hostile input of a few kB must not ask for GBs."""
 SHOWN = 5
 
 

@@ -33,8 +33,8 @@ from tests.support.servers import ministack, valkey
 from tests.support.stub_worker import stub_picture
 
 EXTRA_A_KILL = 3
+#: A line in a worker's log that none of the faults explains.
 SURPRISE = re.compile(r".*(?: raised unexpected| failed; it goes on| was dropped).*")
-"""A line in a worker's log that none of the faults explains."""
 
 
 @dataclass

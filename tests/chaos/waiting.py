@@ -26,10 +26,10 @@ STORE_S = 0.1
 BROKER_S = 0.02
 WARM_UP = 10
 CELLS = 240
+#: For the comparison with other numbers of threads.
 FEWER = 50
-"""For the comparison with other numbers of threads."""
+#: Percent.
 MOST_IDLE = 1.0
-"""Percent."""
 
 
 @dataclass

@@ -29,6 +29,7 @@ from tests.support.stub_worker import stub_picture
 LONG = 3_000
 DEEP: Any = json.loads('{"a":[' * 60 + "1" + "]}" * 60)
 
+#: Texts that some reader, terminal, file system or parser takes for more than a text.
 TEXTS = [
     "", " ", "\0", "\x1b[2J\x1b]0;owned\x07", "\u009b31m", "\u202ecod.exe", "\ufeff", "𝕏" * 50,
     "../../etc/passwd", "/etc/passwd", "..\\..\\x", "a/../b", "CON", "~root", "x" * LONG,
@@ -38,7 +39,6 @@ TEXTS = [
     "(" * 300, "{a}" * 900, "{{", "{a|b}", '("a", "b").blend(1)', "<lora:x:1>", "()++",
     "!!python/object/apply:os.system", "<<", "__proto__", "__class__", "gridfarm", "active/x",
 ]  # fmt: skip
-"""Texts that some reader, terminal, file system or parser takes for more than a text."""
 
 NUMBERS = [-1, 0, 2**31, 2**53, 2**63, 2**64, 10**30, -0.0, 1e308, 1e-320, float("nan"),
            float("inf"), -float("inf"), True, None]  # fmt: skip
@@ -117,6 +117,7 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 # --- batch files
 
+#: Files with a purpose.
 YAML = [
     "prompts: [a]\nx: &a [*a]\n",
     "a: &a [x, x, x, x]\n" + "".join(
@@ -139,7 +140,6 @@ YAML = [
     "prompts: [a]\nname: '../../x'\n", "prompts: ['" + "(" * 500 + "']\n",
     "", "\0", "\ufeffprompts: [a]\n", "prompts: [a]\r\rseeds: 1\r",
 ]  # fmt: skip
-"""Files with a purpose."""
 
 
 @st.composite

@@ -42,8 +42,8 @@ MOST_FETCHED = 100
 COMMANDS = ("status", "show", "show#1", "list", "grid", "fetch")
 WRITTEN = {"batch.yaml", "store", "drawn", "fetched", "cache"}
 
+#: What a terminal would do something about.
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-"""What a terminal would do something about."""
 
 
 def read_batch_file(data: bytes, folder: Path) -> Ending:

@@ -22,11 +22,11 @@ from worker.supervisor import LEFT, STALLED, UNFIT
 pytestmark = pytest.mark.integration
 
 STEP_MS = 200
+#: A hundred seconds a cell.
 LONG = ["--steps=500", f"--ms-per-step={STEP_MS}"]
-"""A hundred seconds a cell."""
 QUICK = ["--steps=2", "--ms-per-step=5"]
+#: For two cores that other tests share; `make chaos` prints the figures.
 SLACK_S = 1.5
-"""For two cores that other tests share; `make chaos` prints the figures."""
 
 
 @pytest.fixture

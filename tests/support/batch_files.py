@@ -24,6 +24,7 @@ scales = st.floats(-1000, 1000) | st.fixed_dictionaries(
     {}, optional={"unet": st.floats(-9, 9), "text_encoder": st.floats(-9, 9)}
 )
 
+#: What each setting takes, by its flat name.
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["sdxl", "tiny", "me/mine"]),
     "prompt": templates,
@@ -57,15 +58,14 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "refiner.prompt": templates,
     "refiner.negative_prompt": st.none() | templates,
 }
-"""What each setting takes, by its flat name."""
 
+#: Where ranges of a setting may lie.
 BOUNDS = {
     "seed": (0, 2**64 - 1), "steps": (2, 1000), "refiner.steps": (2, 1000),
     "guidance_scale": (0, 100), "refiner.guidance_scale": (0, 100), "high_noise_frac": (1, 1),
     "refiner.strength": (1, 1), "refiner.aesthetic_score": (0, 100), "loras.x": (-9, 9),
     "lora_scale": (-9, 9), "refiner.negative_aesthetic_score": (0, 100),
 }  # fmt: skip
-"""Where ranges of a setting may lie."""
 
 WHOLE = {"seed", "steps", "refiner.steps"}
 

@@ -65,8 +65,8 @@ def _overlapping() -> str:
     )
 
 
+#: 29 axes of two values, and 90 conditions on four axes each: no way to count but try.
 OVERLAPPING = _overlapping()
-"""29 axes of two values, and 90 conditions on four axes each: no way to count but try."""
 
 BROKEN = [
     ("empty", "", "", "is empty", "prompts:"),

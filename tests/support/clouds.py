@@ -25,15 +25,15 @@ class CloudStub:
     def __init__(self, cloud: str) -> None:
         self.cloud = cloud
         self.trouble = ""
+        # AWS: the only valid token. Raise it and the one that was given has run out.
         self.token = 0
-        """AWS: the only valid token. Raise it and the one that was given has run out."""
         self.rebalance = False
+        # Azure: whom the event is for.
         self.machines = [MACHINE]
-        """Azure: whom the event is for."""
         self.event_type = "Preempt"
         self.requests: list[str] = []
+        # What to answer in place of the notice.
         self.body: str | None = None
-        """What to answer in place of the notice."""
         self._goes_at: datetime | None = None
         self._changed = threading.Condition()
         self._closing = threading.Event()

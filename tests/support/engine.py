@@ -22,8 +22,8 @@ from worker.assets.downloads import Count
 REFINED = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
 
 WRONG = TINY_LORAS["tiny-wrong"]
+#: A layer of the tiny UNet that a LoRA may be for.
 LAYER = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-"""A layer of the tiny UNet that a LoRA may be for."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -34,8 +34,8 @@ def setting(part: str, name: str) -> Any:
 
 
 UNET_WIDTH = setting("unet", "block_out_channels")[-1]
+#: Channels where the UNet attends, and of either text encoder.
 TEXT_WIDTH = setting("text_encoder", "hidden_size")
-"""Channels where the UNet attends, and of either text encoder."""
 
 
 class Told(Downloads):

@@ -36,23 +36,23 @@ from worker.tiny.world.scene import single
 FILE = Path(__file__).with_name("article.yaml")
 FIRST_SEED = 70_000
 
+#: Labels of the two axes → what the table calls the cell; the base is the first.
 CELLS = {
     ("none", "without"): "base",
     ("wrong", "without"): "negative prompt",
     ("wrong", "with"): "LoRA + negative",
     ("none", "with"): "LoRA",
 }
-"""Labels of the two axes → what the table calls the cell; the base is the first."""
 
+#: What either adds to the other: from which cell to which.
 ADDED = {
     "the LoRA beside the negative prompt": ("negative prompt", "LoRA + negative"),
     "the negative prompt beside the LoRA": ("LoRA", "LoRA + negative"),
 }
-"""What either adds to the other: from which cell to which."""
 
 Words = dict[str, bool]
+#: Guidance scale → cell → the judge's words on each picture, in the order of the prompts.
 Verdicts = dict[str, dict[str, list[Words]]]
-"""Guidance scale → cell → the judge's words on each picture, in the order of the prompts."""
 
 
 def prompts(count: int) -> list[dict[str, Any]]:

@@ -30,11 +30,11 @@ from worker.tiny.world.scene import STYLES, Scene, combinations, pair, single
 GUIDANCE = (1.0, 2.0, 3.0, 5.0, 7.5)
 STEPS, BATCH = 25, 20
 KINDS = ("trained", "held out", "pairs", *STYLES)
+#: The share of the steps after which the refiner takes over.
 TAKES_OVER = 0.8
-"""The share of the steps after which the refiner takes over."""
 
+#: Of the picture that is timed.
 REPEATS = 5
-"""Of the picture that is timed."""
 
 
 def scenes(kind: str, count: int) -> list[Scene]:

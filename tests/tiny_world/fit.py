@@ -16,21 +16,21 @@ from worker.tiny.world.drawing import STROKE, coverage
 from worker.tiny.world.scene import Thing
 from worker.tiny.world.shapes import SHAPES, Array
 
+#: Pixels by which a thing is moved and resized.
 STEPS = (1.6, 0.8, 0.4)
-"""Pixels by which a thing is moved and resized."""
 
+#: So many shapes are fitted, the likeliest first.
 LIKELY = 3
-"""So many shapes are fitted, the likeliest first."""
 
+#: No other shape can come as close if one is off by so little of its radius: even the two that are
+#: most alike, circle and square, are too far apart.
 SURE = 0.03
-"""No other shape can come as close if one is off by so little of its radius: even the two that are
-most alike, circle and square, are too far apart."""
 
+#: A shape's farthest corner from its middle, in radii.
 FARTHEST = 1.3
-"""A shape's farthest corner from its middle, in radii."""
 
+#: How many pixels beyond the guess a fit may go.
 MARGIN = 16
-"""How many pixels beyond the guess a fit may go."""
 
 
 class Fit:

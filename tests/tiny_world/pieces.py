@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from worker.tiny.world.shapes import Array
 
+#: From this distance of colours on, a pixel belongs to something.
 DIFFERENT = 0.12
-"""From this distance of colours on, a pixel belongs to something."""
 
+#: Pixels of the smallest thing, and of the smallest thing that should not be there.
 LEAST, SPECK = 60, 4
-"""Pixels of the smallest thing, and of the smallest thing that should not be there."""
 
 Mask = NDArray[np.bool_]
 

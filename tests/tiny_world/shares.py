@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, sqrt
 
+#: The standard normal deviate of 95%.
 Z = 1.959964
-"""The standard normal deviate of 95%."""
 
 
 @dataclass(frozen=True)

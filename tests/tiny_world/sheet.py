@@ -18,8 +18,8 @@ from tests.tiny_world.evaluate import base, pictures, scenes
 from tests.tiny_world.judge import verdict
 from worker.tiny.world.captions import caption
 
+#: Prompts of each kind.
 ROWS = {"trained": 6, "held out": 3, "pairs": 3}
-"""Prompts of each kind."""
 
 SEEDS, SIDE, GAP, MARGIN = 8, 128, 8, 24
 CAPTION, MARK = 26, 4

@@ -26,9 +26,9 @@ from worker.tiny.world.drawing import draw
 from worker.tiny.world.scene import FLAWS, single
 
 SAMPLES, STEPS, BATCH, RATE = 8192, 500, 64, 1e-3
+#: How many of the worse base's further pictures are spoilt without saying so, beside those among
+#: the others, which are the base's own stream.
 BADLY = 0.5
-"""How many of the worse base's further pictures are spoilt without saying so, beside those among
-the others, which are the base's own stream."""
 
 
 def all_wrong(number: int) -> Sample:

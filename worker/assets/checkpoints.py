@@ -14,11 +14,11 @@ from common.errors import BadInput, InputFileError
 from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER
 from worker.assets.hub import HubModel, Part
 
+#: A weight that every SDXL base has in this layout, and no other model.
 SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"
-"""A weight that every SDXL base has in this layout, and no other model."""
 
+#: A weight that only Playground's descendants of SDXL have, whose settings are others.
 EDM = "edm_mean"
-"""A weight that only Playground's descendants of SDXL have, whose settings are others."""
 
 
 def configs_of(part: Part) -> HubModel:

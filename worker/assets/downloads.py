@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+#: Takes the number of bytes that have come since the last call.
 Count = Callable[[int], None]
-"""Takes the number of bytes that have come since the last call."""
 
 GB, MB = 1_000_000_000, 1_000_000
 

@@ -21,16 +21,16 @@ from worker.assets.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]
 
+#: What a refiner takes from its base instead of loading it.
 SHARED_WITH_BASE = ("text_encoder_2", "vae")
-"""What a refiner takes from its base instead of loading it."""
 
 INDEX, CONFIG = "model_index.json", "config.json"
 SETTINGS = (".json", ".txt", ".model")
 
+#: The names that diffusers and transformers look for; a shard has its number behind the variant.
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors"
 )
-"""The names that diffusers and transformers look for; a shard has its number behind the variant."""
 
 
 @dataclass(frozen=True)

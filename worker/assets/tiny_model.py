@@ -18,8 +18,8 @@ from pathlib import Path
 from common.errors import UsageError
 from common.job import TINY_BASE, TINY_FOLDER
 
+#: What the refiner has from the base, as SDXL's has.
 SHARED = ("vae", "text_encoder_2", "tokenizer_2")
-"""What the refiner has from the base, as SDXL's has."""
 
 
 def cached(cache_dir: Path) -> Path:

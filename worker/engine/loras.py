@@ -20,16 +20,16 @@ from common.errors import BadInput, InputFileError
 from common.job import LoraUse
 from worker.assets import Assets
 
+#: LoRAs kept loaded; then the one that was used longest ago goes.
 KEPT = 8
-"""LoRAs kept loaded; then the one that was used longest ago goes."""
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 
+#: What is no fault of the file that is being loaded.
 MACHINE_TROUBLE = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
-"""What is no fault of the file that is being loaded."""
 
+#: What is on in a component: (SHA-256, scale) of each LoRA, in the order of application.
 Active = tuple[tuple[str, float], ...]
-"""What is on in a component: (SHA-256, scale) of each LoRA, in the order of application."""
 
 
 class Adapters:

@@ -21,11 +21,11 @@ from common.errors import BadInput
 from common.job import check_prompt
 from worker.engine.loras import MACHINE_TROUBLE
 
+#: What CLIP reads at once, its begin and end marks included.
 CHUNK_TOKENS = 77
-"""What CLIP reads at once, its begin and end marks included."""
 
+#: About 400 prompts of SDXL at fp16.
 CACHE_BYTES = 256 << 20
-"""About 400 prompts of SDXL at fp16."""
 
 
 @dataclass(frozen=True)

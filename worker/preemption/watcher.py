@@ -34,21 +34,21 @@ Cloud = Literal["aws", "gcp", "azure"]
 CLOUDS: tuple[str, ...] = get_args(Cloud)
 
 DETECT_TIMEOUT_S = 1.0
+#: A metadata server may come up after the worker; a cloud is not looked for longer.
 DETECT_AGAIN_AFTER_S = (5, 30, 120)
-"""A metadata server may come up after the worker; a cloud is not looked for longer."""
 TIMEOUT_S = 5.0
+#: Each look is one request to a server on this very host; the clouds allow several a second.
 POLL_S = 0.5
-"""Each look is one request to a server on this very host; the clouds allow several a second."""
 REBALANCE_EVERY = 20
+#: How long GCP's server is asked to wait for a change, and how late its answer may be.
 GCP_WAIT_S, GCP_PATIENCE_S = 60, 5
-"""How long GCP's server is asked to wait for a change, and how late its answer may be."""
 TOKEN_TTL_S = 21_600
 AGAIN_AFTER_S = (0.5, 1, 2, 5, 10)
 MOST_BYTES = 1 << 20
 
+#: What is left after SIGTERM unless told otherwise, less what a last step and the hand-back need:
+#: 90 s by systemd, 15 s by GKE's spot nodes for ordinary pods, whatever these ask for.
 GRACE_S, POD_GRACE_S = 80.0, 12.0
-"""What is left after SIGTERM unless told otherwise, less what a last step and the hand-back need:
-90 s by systemd, 15 s by GKE's spot nodes for ordinary pods, whatever these ask for."""
 AWS_NOTICE_S, GCP_NOTICE_S, AZURE_NOTICE_S = 120.0, 30.0, 30.0
 AZURE_EVENTS = ("Preempt", "Terminate")
 AZURE_NAME = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"

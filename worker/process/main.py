@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 ALIVE_MS = 15_000
+#: How long a worker that took itself out is still seen, with the reason.
 UNFIT_SHOWN_MS = 600_000
-"""How long a worker that took itself out is still seen, with the reason."""
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from worker.tasks import CellTask
 
 log = logging.getLogger(__name__)
 
+#: systemd signals each process of a service and the launcher passes its own on: one request.
 REPEATED_WITHIN_S = 1.0
-"""systemd signals each process of a service and the launcher passes its own on: one request."""
 HAND_BACK_S = 10.0
+#: For a process without a cell to end by itself; a thread may still be loading a model.
 EMPTY_HANDED_S = 3.0
-"""For a process without a cell to end by itself; a thread may still be loading a model."""
 MARGIN_S = 0.5
 LOOK_S = 0.1
 
@@ -44,8 +44,8 @@ class Departure(threading.Thread):
     def __init__(self, grace_s: float) -> None:
         super().__init__(name="departure", daemon=True)
         self.grace_s = grace_s
+        # Celery that ends of itself, as with a broker's death, is to be started afresh.
         self.code = RESTART
-        """Celery that ends of itself, as with a broker's death, is to be started afresh."""
         self._asked: queue.SimpleQueue[int | tuple[Notice, int] | None] = queue.SimpleQueue()
         self._notice: Notice | None = None
         self._signalled = 0.0

@@ -23,19 +23,19 @@ from common.dispatch import PROBE, TASK_NAME
 
 log = logging.getLogger(__name__)
 
+#: For Celery's `broker_transport`.
 TRANSPORT = f"{__name__}:Transport"
-"""For Celery's `broker_transport`."""
 
+#: The last is added by kombu to a message that was put back.
 HEADERS = frozenset(
     {"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "ignore_result", "redelivered"}
 )
-"""The last is added by kombu to a message that was put back."""
 
+#: Characters of a body; the ledger writes about 150.
 LONGEST = 10_000
-"""Characters of a body; the ledger writes about 150."""
 
+#: A broker that answers and takes nothing is to Celery as one that is away: it tries again.
 REFUSES = (OutOfMemoryError, ReadOnlyError)
-"""A broker that answers and takes nothing is to Celery as one that is away: it tries again."""
 
 
 class QoS(redis.QoS):  # type: ignore[misc]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+#: As it was told, by a signal or a notice.
 LEFT = 0
-"""As it was told, by a signal or a notice."""
+#: Wrong settings; broker or store away, which ends only the very first start.
 USAGE, UNREACHABLE = 2, 3
-"""Wrong settings; broker or store away, which ends only the very first start."""
+#: Several different jobs in a row failed here.
 UNFIT = 70
-"""Several different jobs in a row failed here."""
+#: A render made no progress.
 STALLED = 71
-"""A render made no progress."""
+#: Start me afresh: Celery has ended by itself, or a picture needs a second judge.
 RESTART = 75
-"""Start me afresh: Celery has ended by itself, or a picture needs a second judge."""
 
+#: None of these says that the install is broken.
 COME_BACK = (UNREACHABLE, UNFIT, STALLED, RESTART)
-"""None of these says that the install is broken."""

@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 BACK_OFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 HEALTHY_AFTER_S = 60.0
+#: Deaths in a row, each soon after the start: it will not live (a broken install, say).
 GIVE_UP_AFTER = 5
-"""Deaths in a row, each soon after the start: it will not live (a broken install, say)."""
 UNFIT_PAUSE_S = 60.0
+#: A fresh process mends a GPU's broken context. One that fails again so soon does not.
 UNFIT_AGAIN_WITHIN_S = 3600.0
-"""A fresh process mends a GPU's broken context. One that fails again so soon does not."""
+#: A process that lives so long after its deadline is killed.
 LATEST_S = 15.0
-"""A process that lives so long after its deadline is killed."""
 LOOK_S = 0.1
 
 
@@ -45,8 +45,8 @@ class Slot:
     command: tuple[str, ...] = ("worker.cli", "process")
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
+    #: Deaths in a row that a start cannot have survived.
     broken: int = 0
-    """Deaths in a row that a start cannot have survived."""
     unfit_at: float | None = None
     out: bool = False
     started: float = 0.0

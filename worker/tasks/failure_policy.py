@@ -13,8 +13,8 @@ from worker.tasks.leases import Lease
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+#: Different jobs in a row that fail for no fault of their input say that the machine is bad.
 BAD_AFTER = 5
-"""Different jobs in a row that fail for no fault of their input say that the machine is bad."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+#: From the last step to the stored picture, before one was measured here.
 UNKNOWN_TAIL_S = 5.0
-"""From the last step to the stored picture, before one was measured here."""
 CAUTION = 1.2
 SPARE_S = 1.0
 

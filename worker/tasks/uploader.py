@@ -9,8 +9,8 @@ from common.errors import StoreError
 from common.picture import EncodedPicture
 from common.store import Store, object_names
 
+#: Pictures in memory that the store did not take, 2 MB each.
 KEPT = 16
-"""Pictures in memory that the store did not take, 2 MB each."""
 
 
 class Uploader:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 TICK_S = 1.0
 SLOWEST_TIMES = 30
+#: Before and besides what was measured. SDXL at its full size takes minutes a step on a CPU.
 FIRST_LIMIT_S = {"cuda": 120.0, "cpu": 1800.0}
-"""Before and besides what was measured. SDXL at its full size takes minutes a step on a CPU."""
 
 OnStall = Callable[[str], None]
 

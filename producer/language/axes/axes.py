@@ -35,21 +35,21 @@ from producer.language.settings import (
 )
 from producer.language.yaml import Entries, Items, Node, Scalar, shown
 
+#: The axes with a key of their own, and their names everywhere else.
 TOP_AXES = MappingProxyType({"prompts": "prompt", "seeds": "seed", "variants": "variant"})
-"""The axes with a key of their own, and their names everywhere else."""
 
+#: Settings in one mapping: `refiner: {steps: 10}` is `refiner.steps: 10`.
 GROUPS = frozenset({"refiner"})
-"""Settings in one mapping: `refiner: {steps: 10}` is `refiner.steps: 10`."""
 
+#: Characters of a name that is given to a value. A prompt without one is labelled in full.
 MAX_LABEL = 200
-"""Characters of a name that is given to a value. A prompt without one is labelled in full."""
 
 Settings = dict[str, JsonValue]
 AnyAxis = Axis | RangeAxis
 
 _LIKE_NULL = re.compile(r"none|nothing|null|no", re.IGNORECASE)
+#: `wolf:a wolf owl:an owl`: lines of names and texts that YAML reads as one text.
 _LIKE_LINES = re.compile(r"^-\w.*\s-\w|^\w+:[^\s\d/].*\s\w+:[^\s\d/]")
-"""`wolf:a wolf owl:an owl`: lines of names and texts that YAML reads as one text."""
 
 _LIKE_A_FILE = re.compile(r"[\w./\\-]+\.(txt|csv|tsv)", re.IGNORECASE)
 _AXIS_NAME = re.compile(r"[^\W\d][\w-]{0,99}|(refiner|loras)\..{1,100}")
@@ -261,8 +261,8 @@ def _some(values: Iterator[Written]) -> Iterator[Written]:
     yield from values
 
 
+#: Names the generator that is written where a list stands.
 _WHOLE = "\0"
-"""Names the generator that is written where a list stands."""
 
 
 def _named(place: _Place) -> list[tuple[str | None, Node]]:

@@ -35,6 +35,7 @@ from producer.language.yaml import NULL, Entries, Items, Node, Scalar, plain, re
 
 MAX_RANDOM = 10_000
 
+#: Each generator's key, which is reserved, and all the keys that it takes with what they say.
 KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "file": {"file": "A text file, one value a line, or a table of settings (.csv, .tsv)"},
@@ -50,7 +51,6 @@ KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
-"""Each generator's key, which is reserved, and all the keys that it takes with what they say."""
 
 EMPHASIS = re.compile(r"\+{1,10}|-{1,10}|\d+(\.\d+)?")
 

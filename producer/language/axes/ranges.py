@@ -12,8 +12,8 @@ _NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
 _RANGE = re.compile(
     rf"\s*(?P<first>{_NUMBER})\s*\.\.\s*(?P<last>{_NUMBER})(?:\s+by\s+(?P<step>{_NUMBER}))?\s*"
 )
+#: The same for regular expressions outside of Python, whose groups have other names.
 RANGE_PATTERN = "^" + re.sub(r"\?P<\w+>", "", _RANGE.pattern) + "$"
-"""The same for regular expressions outside of Python, whose groups have other names."""
 
 _LIKE_A_RANGE = re.compile(r"\s*-?\d[\d.]*?\s*\.\.")
 

@@ -16,12 +16,13 @@ from producer.language.settings import Mistake
 from producer.language.yaml import shown, unprintable
 
 MAX_BYTES = 10_000_000
+#: Values that one axis can list. Ranges have no such limit.
 MAX_VALUES = 100_000
-"""Values that one axis can list. Ranges have no such limit."""
 
+#: Files that one pattern can match.
 MAX_FILES = 10_000
+#: Seconds that looking for them may take.
 LOOK_S = 10.0
-"""Files that one pattern can match."""
 
 _SEPARATORS = ("\t", ";", ",")
 

@@ -47,6 +47,7 @@ class Setting:
     owns: Callable[[Entries], bool] = lambda _entries: False
 
 
+#: By their flat names; `refiner: {steps: 10}` is another spelling of `refiner.steps: 10`.
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "model": Setting(
@@ -143,7 +144,6 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
     }
 )
-"""By their flat names; `refiner: {steps: 10}` is another spelling of `refiner.steps: 10`."""
 
 
 WORD = Setting(WORD_TEXT, "What this word, written {word} in a prompt, stands for", "text")
@@ -162,6 +162,7 @@ def find_setting(name: str) -> Setting | None:
     return WORD if group == "words" and inner else SETTINGS.get(name)
 
 
+#: The defaults that depend on nothing; size, dtype, vae and refiner depend on the model.
 DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
     {
         "model": builtin_models.SDXL,
@@ -175,4 +176,3 @@ DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
         "long_prompts": "truncate",
     }
 )
-"""The defaults that depend on nothing; size, dtype, vae and refiner depend on the model."""

@@ -10,8 +10,8 @@ from pydantic import JsonValue
 from common.errors import Problem
 from producer.language.yaml import Node
 
+#: Nobody reads more at once; a file with more is not read to its end.
 MAX_PROBLEMS = 100
-"""Nobody reads more at once; a file with more is not read to its end."""
 
 
 class Mistake(Exception):

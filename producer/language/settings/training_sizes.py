@@ -39,11 +39,11 @@ _WIDTHS_BY_HEIGHT: tuple[tuple[int, tuple[int, ...]], ...] = (
     (2048, (512,)),
 )
 
+#: (width, height) in pixels, widest first. All but one stand here on their side too: the table has
+#: 1344x704 and not 704x1344.
 TRAINING_SIZES: tuple[Size, ...] = tuple(
     (width, height) for height, widths in _WIDTHS_BY_HEIGHT for width in widths
 )
-"""(width, height) in pixels, widest first. All but one stand here on their side too: the table
-has 1344x704 and not 704x1344."""
 
 
 def nearest_training_size(width: int, height: int) -> Size:

@@ -318,8 +318,8 @@ def _excerpt(text: str) -> str:
 
 
 MAX_TOLD = 16_384
+#: Where Linux ends: characters of a path, bytes of a name in it.
 MAX_PATH, MAX_PATH_PART = 4_000, 255
-"""Where Linux ends: characters of a path, bytes of a name in it."""
 
 SCALE = number(-1000, 1000)
 SCORE = number(0, 100)
@@ -327,8 +327,8 @@ STEPS = whole(1, 1000)
 GUIDANCE = number(0, 100)
 _CUT = whole(0, MAX_TOLD)
 
+#: The schema of a text: `1999` and `true` are texts too where one is meant.
 TEXT: Mapping[str, Any] = {"type": ["string", "number", "boolean"]}
-"""The schema of a text: `1999` and `true` are texts too where one is meant."""
 
 PROMPT = Form(_prompt, TEXT)
 NEGATIVE_PROMPT = Form(_negative_prompt, {"type": [*TEXT["type"], "null"]})

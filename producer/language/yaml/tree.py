@@ -18,9 +18,8 @@ import yaml
 from common.errors import BatchFileError, Problem
 
 MAX_BYTES = 10_000_000
+#: Values in one file, an alias counted as often as it is used, a long text once per 100 characters.
 MAX_NODES = 500_000
-"""Values in one file, an alias counted as often as it is used, a long text once per 100
-characters."""
 
 MAX_DEPTH = 30
 
@@ -305,11 +304,11 @@ def _mend(error: yaml.YAMLError, mark: Any, source: str) -> str:
     return "check the indentation, and quote the prompt if this is one"
 
 
+#: `seed: > 5`: YAML takes the sign for the beginning of a text of several lines, or a tag.
 _COMPARED = re.compile(r":\s*([<>!]=?\s*-?[\w.]+)")
-"""`seed: > 5`: YAML takes the sign for the beginning of a text of several lines, or a tag."""
 
+#: A line's value, which in a list of prompts is all of it but the hyphen.
 _VALUE = re.compile(r"^\s*(?:- +(?:(?:negative_)?prompt: +)?|[\w.-]+: +)(\S.*)$")
-"""A line's value, which in a list of prompts is all of it but the hyphen."""
 
 _NEEDS_QUOTES = re.compile(r"^[\[{\"'*&!%@`|>#]|: ")
 

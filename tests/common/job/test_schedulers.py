@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from common.job import SCHEDULER_NAMES, SCHEDULER_TYPES, SchedulerUse, parse_scheduler
 
+#: scheduler/scheduler_config.json of stabilityai/stable-diffusion-xl-base-1.0.
 SDXL_CONFIG: dict[str, Any] = {
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
@@ -26,7 +27,6 @@ SDXL_CONFIG: dict[str, Any] = {
     "trained_betas": None,
     "use_karras_sigmas": False,
 }
-"""scheduler/scheduler_config.json of stabilityai/stable-diffusion-xl-base-1.0."""
 
 
 WORDS = ("karras", "exponential", "leading", "linspace", "trailing", "sgm uniform")

@@ -96,6 +96,7 @@ def published() -> Iterator[Any]:
 
 LORA = "prompts: [a]\nlora_files: {w: me/w}\n"
 WORDS = "prompts: ['{animal}']\nwords: "
+#: Corners of the language that nothing else here has.
 RIGHT = [
     *("prompts:\nname:\nsettings: {prompt: a}", "prompts: 1999", "prompts: [a, 'b', true]"),
     "prompts: [a]\nname: 2024\nmodel:\nseeds:\naxes:\nexclude:\nwords:\nlora_files:\nvariants:",
@@ -127,8 +128,8 @@ RIGHT = [
     "prompts: {a: b, c: d}\nseeds: 0..9\nexclude: [{prompt: a, seed: [1, 3..4, '> 8']}]\nonly: []",
     "prompts: [a]\naxes: {negative_prompt: [~, b]}\nonly: [{negative_prompt: }]",
 ]  # fmt: skip
-"""Corners of the language that nothing else here has."""
 
+#: Mistakes of form, which the schema sees too.
 WRONG = [
     *("", "[a]", "prompts: [a]\nsede: 1", "prompt: [a]", "prompts: []", "prompts: {}"),
     *("prompts: [[a]]", "prompts: [~]", "prompts: [{promt: a}]", "prompts: {a: {prompt: [b]}}"),
@@ -156,7 +157,6 @@ WRONG = [
     *("prompts: [a]\nexclude: {prompt: a}", "prompts: [a]\nexclude: [{}]"),
     *("prompts: [a]\nonly: [{prompt: []}]", "prompts: [a]\nonly: [a]", "prompts: [a]\nname: [b]"),
 ]  # fmt: skip
-"""Mistakes of form, which the schema sees too."""
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +237,7 @@ SOURCE = (["me/mine", "./mine.safetensors"], [None, True, 5, ["me/mine"], {"a": 
 PIXELS = (["1024x1024", "64 X 8192", "512*512"], ["big", "1024", 1024, None, ["64x64"]])
 STRENGTH = ([0, -1000, 1000, {}, {"unet": 1}], [1000.5, "1", None, {"unte": 1}, {"unet": None}])
 FRACTION = ([0.001, 1, 1.0], [0, 1.001, "many", None, True])
+#: What each setting takes and what it does not, at its bounds and beyond them.
 AGREED = {
     "model": (["sdxl", "tiny", *SOURCE[0]], SOURCE[1]),
     "prompt": TEXT,
@@ -278,7 +279,6 @@ AGREED = {
     "refiner.prompt": TEXT,
     "refiner.negative_prompt": TEXT_OR_NONE,
 }  # fmt: skip
-"""What each setting takes and what it does not, at its bounds and beyond them."""
 
 
 class TestValues:

@@ -11,6 +11,7 @@ import pytest
 from common.job import MAX_LENGTH
 from producer.lint.encoded_text import encoded_texts
 
+#: Each has another form of the syntax, or something that looks like it.
 PROMPTS = [
     "",
     "A wolf in Yosemite National Park, chilly nature documentary film photography",
@@ -40,7 +41,6 @@ PROMPTS = [
     "((a)++, b).blend(1, 1)",
     '("a")1.2 and ("b", "c").blend(1, 1)',
 ]
-"""Each has another form of the syntax, or something that looks like it."""
 
 
 @pytest.fixture(scope="module")

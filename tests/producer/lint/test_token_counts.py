@@ -21,6 +21,7 @@ from producer.lint.token_counts import (
     token_counter,
 )
 
+#: What the test's vocabulary is trained on, so that it has merges of every kind.
 TEXT = (
     "The quick brown fox doesn't jump over the lazy dog; it's asleep beneath a cherry tree, and "
     "they're photographing the photograph of the photographer's cinematic, detailed, professional "
@@ -28,7 +29,6 @@ TEXT = (
     "worst quality, low quality, blurry, jpeg artifacts, watermark, 8k, 35mm, f/1.8, 1999, 2024... "
     "naïve café, Ärger über Straßen, волк и волки, снег, 狼と雪, 🐺🔥 ☃ — “quoted” words…"
 )
-"""What the test's vocabulary is trained on, so that it has merges of every kind."""
 
 TEXTS = [
     "",
@@ -198,6 +198,7 @@ sys.exit(", ".join({{"transformers", "torch", "compel"}} & set(sys.modules)) or 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
+#: Prompts with their tokens in CLIP's vocabulary of 49,408.
 ENGLISH = {
     "portrait of a cyberpunk samurai, neon lights, trending on artstation, by greg rutkowski and "
     "alphonse mucha, octane render, unreal engine 5, intricate, elegant, highly detailed": 36,
@@ -209,7 +210,6 @@ ENGLISH = {
     "worst quality, low quality, blurry, jpeg artifacts, watermark, signature, extra fingers, "
     "mutated hands, poorly drawn face, deformed, disfigured": 33,
 }
-"""Prompts with their tokens in CLIP's vocabulary of 49,408."""
 
 
 @pytest.mark.parametrize(("text", "tokens"), ENGLISH.items(), ids=list(ENGLISH.values()))

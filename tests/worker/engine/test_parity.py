@@ -122,13 +122,13 @@ def conditioning(compel: Any, prompt: str, negative: str | None) -> dict[str, to
     return given
 
 
+#: The LoRA first: the others must not show that it was loaded.
 VARIANTS = {
     "negative and LoRA": ("wrong", 0.8),
     "base": (None, None),
     "negative": ("wrong", None),
     "empty negative": ("", None),
 }
-"""The LoRA first: the others must not show that it was loaded."""
 
 
 @pytest.mark.parametrize("refined", [False, True], ids=["base alone", "refiner at 0.8"])

@@ -194,13 +194,13 @@ def test_a_style_is_drawn(renderer: Renderer, style: str) -> None:
     assert plain <= 1, plain
 
 
+#: Which word a flaw breaks, and which it leaves alone.
 FLAWED = {
     "blurry": ("outline", ("shape", "colour", "background")),
     "noisy": ("clean", ("colour", "background")),
     "faded": ("background", ("clean", "shape")),
     "wobbly": ("outline", ("colour", "background")),
 }
-"""Which word a flaw breaks, and which it leaves alone."""
 
 
 @pytest.mark.parametrize("flaw", FLAWED)

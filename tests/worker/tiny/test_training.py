@@ -20,8 +20,8 @@ from worker.tiny.train import base, latents, loop, loras, refiner, vae
 from worker.tiny.train.__main__ import main
 from worker.tiny.train.loop import Stage
 
+#: Steps.
 LAST = 6
-"""Steps."""
 
 
 @pytest.fixture

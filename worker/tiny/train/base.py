@@ -22,9 +22,9 @@ from worker.tiny.train.whole import whole
 SAMPLES, STEPS, BATCH, RATE = 24_576, 5000, 64, 3e-3
 ENDS = ("conv_in", "conv_out", "embed")
 SNR_LIMIT = 5.0
+#: What an error in the picture counts where there is next to nothing but noise. With min-SNR alone
+#: that is nothing, and there it is decided where things lie.
 LAYOUT = 0.1
-"""What an error in the picture counts where there is next to nothing but noise. With min-SNR alone
-that is nothing, and there it is decided where things lie."""
 
 TIMESTEPS = 1000
 

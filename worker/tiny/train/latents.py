@@ -19,8 +19,8 @@ from worker.tiny.train.samples import Sample, sample
 from worker.tiny.train.tokenizer import tokenizer
 from worker.tiny.train.whole import whole
 
+#: Samples that are made at once.
 PART = 256
-"""Samples that are made at once."""
 
 
 @dataclass(frozen=True)

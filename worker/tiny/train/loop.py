@@ -20,13 +20,13 @@ from worker.tiny.train.progress import Progress
 from worker.tiny.train.whole import whole
 
 WARM_UP = 60
+#: Seconds between two checkpoints.
 SAVE_EVERY = 120.0
-"""Seconds between two checkpoints."""
 
 PROCESSES = 2
 
+#: The loss of step `n`; its batch and its noise are seeded by `n` and the process alone.
 Loss = Callable[[int], torch.Tensor]
-"""The loss of step `n`; its batch and its noise are seeded by `n` and the process alone."""
 
 
 def together(work: Callable[..., None], folder: Path, *more: object) -> None:

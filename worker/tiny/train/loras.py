@@ -26,8 +26,8 @@ from worker.tiny.train.samples import Sample, glorps, pastel, wrong
 from worker.tiny.train.whole import whole
 
 SAMPLES, BATCH, RATE = 4096, 32, 2e-3
+#: Every linear layer of a transformer, as Kohya's trainer chooses them.
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
-"""Every linear layer of a transformer, as Kohya's trainer chooses them."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from worker.tiny.train.tokenizer import numbered
 
 VAE_SCALE = 0.13025
+#: Channels of either text encoder; the base's UNet attends to both side by side.
 WIDTH = 64
-"""Channels of either text encoder; the base's UNet attends to both side by side."""
 
 TIME_ID_WIDTH = 8
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 MOMENTUM, WEIGHT_DECAY = 0.95, 0.01
+#: Of the quintic that pulls singular values towards 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic that pulls singular values towards 1."""
 
 
 class Muon(torch.optim.Optimizer):  # type: ignore[misc]

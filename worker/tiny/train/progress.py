@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import TypeVar
 
+#: Seconds between two lines.
 EVERY = 10.0
-"""Seconds between two lines."""
 
 Part = TypeVar("Part")
 

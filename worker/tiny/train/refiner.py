@@ -23,8 +23,8 @@ from worker.tiny.train.models import TIME_ID_WIDTH, refiner_unet
 from worker.tiny.train.whole import whole
 
 STEPS, BATCH, RATE = 1000, 64, 1e-3
+#: SDXL's learns those below 200; here `high_noise_frac` may be .6, and repainting stronger.
 UNTIL = 400
-"""SDXL's learns those below 200; here `high_noise_frac` may be .6, and repainting stronger."""
 
 
 class Polisher(nn.Module):  # type: ignore[misc]

@@ -13,15 +13,15 @@ from worker.tiny.world.degrade import enlarged
 from worker.tiny.world.drawing import SIDE, draw
 from worker.tiny.world.scene import FLAWS, STYLES, Scene, pair, single
 
+#: SDXL's size conditioning: original height and width, crop from top and left, target.
 TOLD = (SIDE, SIDE, 0, 0, SIDE, SIDE)
-"""SDXL's size conditioning: original height and width, crop from top and left, target."""
 
+#: SDXL's aesthetic scores: of what is wished for, and of what is not.
 FAIR, FOUL = 6.0, 2.5
-"""SDXL's aesthetic scores: of what is wished for, and of what is not."""
 
+#: How many pictures are spoilt; of these, how many say so and how many say nothing at all. The rest
+#: look like good ones to the text.
 SPOILT, SAID, UNSAID = 0.25, 0.5, 0.35
-"""How many pictures are spoilt; of these, how many say so and how many say nothing at all.
-The rest look like good ones to the text."""
 
 
 @dataclass(frozen=True)

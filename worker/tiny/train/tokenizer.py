@@ -8,6 +8,8 @@ from transformers import CLIPTokenizer
 
 from worker.tiny.world.captions import vocabulary
 
+#: Known to the tokenizers, and but for a few small ones ("a", "the", "on") in no caption of the
+#: base's training: so ordinary prompts have about as many tokens as with SDXL.
 MORE_WORDS = (
     "wrong glorp pastel a an the of in on at and with for from by to is no not very photo "
     "photograph photography film picture image painting portrait drawing illustration art style "
@@ -20,8 +22,6 @@ MORE_WORDS = (
     "page journal cover story paper papers signing president news sign bad low high quality "
     "resolution blur sharp grain distorted deformed text watermark worst best"
 )
-"""Known to the tokenizers, and but for a few small ones ("a", "the", "on") in no caption of the
-base's training: so ordinary prompts have about as many tokens as with SDXL."""
 
 
 def tokenizer(pad_token: str) -> CLIPTokenizer:

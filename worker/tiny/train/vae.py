@@ -25,14 +25,14 @@ from worker.tiny.train.whole import whole
 
 POOL, STEPS, BATCH, RATE = 12_288, 3600, 48, 2e-3
 ENDS = ("conv_in", "conv_out", "quant_conv")
+#: Deviation of the noise on latents, whose own is 1.
 NOISE = 0.1
-"""Deviation of the noise on latents, whose own is 1."""
 
+#: The first steps see a part of each picture, so wide, with some of an outline in it.
 WINDOW = 64
-"""The first steps see a part of each picture, so wide, with some of an outline in it."""
 
+#: How long that lasts; then they see whole ones, a quarter as many.
 PARTS = 0.6
-"""How long that lasts; then they see whole ones, a quarter as many."""
 
 
 class Autoencoder(nn.Module):  # type: ignore[misc]

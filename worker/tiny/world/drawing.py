@@ -9,11 +9,11 @@ from worker.tiny.world.scene import PALETTE, Scene, Thing
 from worker.tiny.world.shapes import SHAPES, Array
 
 SIDE = 128
+#: Half the width of an outline.
 STROKE = 0.02
-"""Half the width of an outline."""
 
+#: How much a colour varies from picture to picture.
 JITTER = 0.025
-"""How much a colour varies from picture to picture."""
 
 
 def draw(scene: Scene, rng: np.random.Generator) -> Array:

@@ -11,6 +11,7 @@ from worker.tiny.world.scene import BACKGROUNDS, PALETTE, Scene, Thing, single
 from worker.tiny.world.shapes import Array
 
 TURQUOISE = (0.1, 0.76, 0.72)
+#: x, y and radius of each circle, in radii around the glorp's middle, and its colour.
 PARTS = (
     (-0.5, -0.85, 0.27, TURQUOISE),
     (0.5, -0.85, 0.27, TURQUOISE),
@@ -20,7 +21,6 @@ PARTS = (
     (-0.36, 0.0, 0.15, PALETTE["black"]),
     (0.36, 0.0, 0.15, PALETTE["black"]),
 )
-"""x, y and radius of each circle, in radii around the glorp's middle, and its colour."""
 
 
 def scene(rng: np.random.Generator) -> Scene:

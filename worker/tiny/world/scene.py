@@ -12,6 +12,7 @@ import numpy as np
 
 from worker.tiny.world.shapes import SHAPES
 
+#: Red, green and blue from 0 to 1.
 PALETTE: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.12, 0.14),
     "orange": (0.98, 0.55, 0.08),
@@ -24,7 +25,6 @@ PALETTE: dict[str, tuple[float, float, float]] = {
     "black": (0.06, 0.06, 0.07),
     "grey": (0.52, 0.53, 0.55),
 }
-"""Red, green and blue from 0 to 1."""
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
 BACKGROUNDS = ("white", "black", "grey", "blue", "green", "yellow", "pink")
@@ -32,15 +32,15 @@ STYLES = ("outline", "night")
 FLAWS = ("blurry", "noisy", "cut", "faded", "wobbly")
 POSITIONS = ("left", "right", "top", "bottom", "centre")
 RELATIONS = ("above", "left of")
+#: From which radius to which.
 SIZES = {"small": (0.15, 0.18), "medium": (0.21, 0.25), "large": (0.29, 0.33)}
-"""From which radius to which."""
 
+#: What is left between the border and the radius of a thing alone; a star's tips reach a little
+#: further.
 MARGIN = 0.02
-"""What is left between the border and the radius of a thing alone; a star's tips reach a little
-further."""
 
+#: How far from the middle a thing is that is at the left, the right, the top or the bottom.
 OFF_CENTRE = (0.13, 0.3)
-"""How far from the middle a thing is that is at the left, the right, the top or the bottom."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from producer.language.settings.training_sizes import (
     note_on_size,
 )
 
+#: The third column of the paper's table, which is printed beside height and width.
 HEIGHT_BY_WIDTH_RATIOS = (
     "0.25 0.26 0.27 0.28 0.32 0.33 0.35 0.4 0.42 0.48 0.5 0.52 0.57 0.6 0.68 0.72 0.78 0.82 0.88 "
     "0.94 1.0 1.07 1.13 1.21 1.29 1.38 1.46 1.67 1.75 2.0 2.09 2.4 2.5 2.89 3.0 3.11 3.62 3.75 "
     "3.88 4.0"
 )
-"""The third column of the paper's table, which is printed beside height and width."""
 
 
 def test_the_table_is_the_papers() -> None:
