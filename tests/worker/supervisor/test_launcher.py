@@ -40,7 +40,7 @@ if "twice" in sys.argv:
 LAUNCHER = """
 import json, sys
 from tests.support.clouds import CloudStub
-from worker import launch
+from worker.supervisor import launcher as launch
 from worker.logs import set_up_logging
 from worker.preemption import Metadata, Watcher
 said = json.loads(sys.argv[1])
