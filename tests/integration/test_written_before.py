@@ -53,7 +53,7 @@ def _put(client: Any, key: str, kind: str, value: Any) -> None:
     elif kind == "set":
         client.sadd(key, *map(_bytes, value))
     elif kind == "zset":
-        client.zadd(key, {member: score for member, score in value})
+        client.zadd(key, dict(value))
     else:
         client.rpush(key, *map(_bytes, value))
 
