@@ -285,7 +285,7 @@ def test_who_holds_a_cell_no_more_charges_nothing(ledger: Ledger) -> None:
 
 POISON = """
 import os, sys
-from common.ledger import Ledger
+from common.dispatch import Ledger
 with Ledger(sys.argv[1]).charging("b-1", 0, "m1", "w1") as charge:
     charge()
     os._exit(137)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ from common.text import escaped
 from producer.cli.pictures import _as_file
 from producer.language import load_batch_file, printed
 from producer.language.axes import tables
-from producer.pictures import Failed, Picture, store_lookup
-from producer.pictures import fetch as fetching
+from producer.pictures import Failed, Picture, fetch, store_lookup
 from producer.submission.hub import HubName, recorded_commit
 from tests.fuzz import hostile, readers
 from tests.support.orders import frozen
@@ -203,8 +203,8 @@ def test_fetch_takes_no_other_picture(
     right = hostile.picture_of(cells[0].job)
     for cell, png in zip(cells, (right, right, b"GIF89a", right + b" " * 10_000), strict=True):
         stored.put(object_names.picture(cell.key), png)
-    monkeypatch.setattr(fetching, "GET_BYTES", len(right))
-    report = fetching.fetch(matrix, stored, tmp_path / "out")
+    monkeypatch.setattr(import_module("producer.pictures.fetch"), "GET_BYTES", len(right))
+    report = fetch(matrix, stored, tmp_path / "out")
     assert (len(report.written), len(report.damaged)) == (1, 3)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [*report.written]
 
