@@ -46,9 +46,8 @@ from worker.supervisor import launcher
 said = json.loads(sys.argv[1])
 set_up_logging("json")
 launcher.BACK_OFF_S, launcher.UNFIT_PAUSE_S, launcher.LATEST_S = (0.05,), 0.05, 0.5
-slots = [
-    launcher.Slot([log, *said["arguments"]], {}, command=("launched_child",)) for log in said["logs"]
-]
+child = ("launched_child",)
+slots = [launcher.Slot([log, *said["arguments"]], {}, command=child) for log in said["logs"]]
 watcher = Watcher("gcp", Metadata(said["url"])) if said["url"] else None
 sys.exit(launcher.Launcher(slots, parent=None, watcher=watcher, grace_s=said["grace"]).run())
 """
