@@ -23,6 +23,9 @@ REMOVING = import_module("producer.batches.remove")
 
 pytestmark = pytest.mark.integration
 
+#: The module: its package has a function of the same name.
+removing = import_module("producer.batches.remove")
+
 
 @pytest.fixture
 def rm(store: Store, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:

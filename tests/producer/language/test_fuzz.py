@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,7 @@ def test_fetch_takes_no_other_picture(
     right = hostile.picture_of(cells[0].job)
     for cell, png in zip(cells, (right, right, b"GIF89a", right + b" " * 10_000), strict=True):
         stored.put(object_names.picture(cell.key), png)
-    monkeypatch.setattr(sys.modules["producer.pictures.fetch"], "GET_BYTES", len(right))
+    monkeypatch.setattr(import_module("producer.pictures.fetch"), "GET_BYTES", len(right))
     report = fetch(matrix, stored, tmp_path / "out")
     assert (len(report.written), len(report.damaged)) == (1, 3)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [*report.written]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -174,8 +174,9 @@ def test_a_large_matrix_is_fetched_cell_by_cell(
     folder_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given more cells than are enumerated, nothing is grouped and all is fetched."""
-    monkeypatch.setattr(sys.modules["producer.pictures.fetch"], "ENUMERATE_UP_TO", 2)
-    monkeypatch.setattr(sys.modules["producer.pictures.fetch"], "AT_ONCE", 2)
+    fetching = import_module("producer.pictures.fetch")
+    monkeypatch.setattr(fetching, "ENUMERATE_UP_TO", 2)
+    monkeypatch.setattr(fetching, "AT_ONCE", 2)
     cells = matrix("wolf", "cat", "fox", variants=("a", "b"))
     render(cells, folder_store)
     assert counts(fetch(cells, folder_store, tmp_path / "out")) == (6, 0, 0)

@@ -40,17 +40,16 @@ if "twice" in sys.argv:
 LAUNCHER = """
 import json, sys
 from tests.support.clouds import CloudStub
-from worker.supervisor import launcher as launch
 from worker.logs import set_up_logging
 from worker.preemption import Metadata, Watcher
+from worker.supervisor import launcher
 said = json.loads(sys.argv[1])
 set_up_logging("json")
-launch.BACK_OFF_S, launch.UNFIT_PAUSE_S, launch.LATEST_S = (0.05,), 0.05, 0.5
-slots = [
-    launch.Slot([log, *said["arguments"]], {}, command=("launched_child",)) for log in said["logs"]
-]
+launcher.BACK_OFF_S, launcher.UNFIT_PAUSE_S, launcher.LATEST_S = (0.05,), 0.05, 0.5
+child = ("launched_child",)
+slots = [launcher.Slot([log, *said["arguments"]], {}, command=child) for log in said["logs"]]
 watcher = Watcher("gcp", Metadata(said["url"])) if said["url"] else None
-sys.exit(launch.Launcher(slots, parent=None, watcher=watcher, grace_s=said["grace"]).run())
+sys.exit(launcher.Launcher(slots, parent=None, watcher=watcher, grace_s=said["grace"]).run())
 """
 
 
