@@ -17,7 +17,7 @@ from common.batch import Matrix
 from common.dispatch import queue_name
 from tests.support.clouds import CloudStub
 from tests.support.pool import Pool
-from worker.supervisor import LEFT, STALLED, UNFIT
+from worker.supervisor import LEFT, QUARANTINED, STALLED
 
 pytestmark = pytest.mark.integration
 
@@ -157,9 +157,9 @@ def test_a_bad_machine_takes_itself_out(pool: Pool) -> None:
     assert "5 different jobs in a row failed on bad" in seen[0].message
 
 
-def test_an_unfit_process_ends_with_its_own_code(pool: Pool) -> None:
+def test_a_quarantined_process_ends_with_its_own_code(pool: Pool) -> None:
     pool.submit(8)
-    assert pool.start("bad", "--fail-all", *QUICK).wait(30) == UNFIT
+    assert pool.start("bad", "--fail-all", *QUICK).wait(30) == QUARANTINED
 
 
 def test_the_json_log_has_a_line_for_each_job(pool: Pool) -> None:

@@ -18,7 +18,6 @@ from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
 from producer.language.settings.catalogue import DEFAULTS
 from producer.submission import Resolved, submit
-from worker.process.main import Every
 
 pytestmark = pytest.mark.integration
 
@@ -95,20 +94,3 @@ def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
     where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker]
     assert run(["watch", BATCH.id, *where]) == 0
     assert f"gridfarm resume {BATCH.id}" in capsys.readouterr().out
-
-
-def test_a_timer_goes_on_after_an_error() -> None:
-    """Expected or not, what goes wrong in a worker's timer does not end it."""
-    errors = iter([StoreUnreachable("503"), ValueError("a bug")])
-    done: list[str] = []
-
-    def work() -> None:
-        for error in errors:
-            raise error
-        done.append("worked")
-        timer.close()
-
-    timer = Every("test", work)
-    timer.start()
-    timer.join(30)
-    assert done == ["worked"]

@@ -9,43 +9,41 @@ from __future__ import annotations
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers.utils.peft_utils import set_adapter_layers, set_weights_and_activate_adapters
 
 from common.assets import TensorEntry, check_lora_file, read_header
 from common.errors import BadInput, InputFileError
 from common.job import LoraUse
-from worker.assets import Assets
+from worker.engine.errors import MACHINE_TROUBLE
 
 #: LoRAs kept loaded; then the one that was used longest ago goes.
 KEPT = 8
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 
-#: What is no fault of the file that is being loaded.
-MACHINE_TROUBLE = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
-
 #: What is on in a component: (SHA-256, scale) of each LoRA, in the order of application.
 Active = tuple[tuple[str, float], ...]
 
 
-class Adapters:
-    """The LoRAs of `pipe`, a StableDiffusionXLPipeline. Not safe for several threads."""
+class Loras:
+    """The LoRAs of `pipe`, a StableDiffusionXLPipeline; `find` gives the file of one by its
+    SHA-256. Not safe for several threads."""
 
-    def __init__(self, pipe: Any, assets: Assets) -> None:
+    def __init__(self, pipe: Any, find: Callable[[str], Path]) -> None:
         self._pipe = pipe
-        self._assets = assets
+        self._find = find
         self._loaded: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._active: dict[str, Active | None] = dict.fromkeys(COMPONENTS, ())
 
     def use(self, loras: Sequence[LoraUse]) -> None:
         """Switch these on, in the order of their hashes, and all others off.
 
-        Raises BadInput for a file that is no LoRA or does not fit this model; then the
-        pipeline is as if it had never been loaded.
+        Raises BadInput for a file that is no LoRA or does not fit this model, and what `find`
+        raises; then the pipeline is as if it had never been loaded.
         """
         ordered = sorted(loras, key=lambda lora: lora.sha256)
         for lora in ordered:
@@ -84,7 +82,7 @@ class Adapters:
         if sha256 in self._loaded:
             self._loaded.move_to_end(sha256)
             return
-        path = self._assets.lora(sha256)
+        path = self._find(sha256)
         name = f"LoRA {sha256[:12]}"
         try:
             check_lora_file(path, name=name)
