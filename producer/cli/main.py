@@ -9,7 +9,13 @@ import sys
 import click
 
 from common.errors import GridfarmError
-from producer.cli import batches, control, machine, pictures, plan, start, stored
+from producer.cli.commands import grid as pictures
+from producer.cli.commands import init as start
+from producer.cli.commands import plan
+from producer.cli.commands import render as machine
+from producer.cli.commands import retry as control
+from producer.cli.commands import rm as stored
+from producer.cli.commands import submit as batches
 from producer.cli.output import print_error
 
 INTERRUPTED = 130

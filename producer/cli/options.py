@@ -13,7 +13,7 @@ import click
 
 from common.config import FarmSettings, load_settings
 from common.errors import BrokerError
-from producer.cli import complete
+from producer.cli import completion as complete
 from producer.cli.output import Output
 
 if TYPE_CHECKING:

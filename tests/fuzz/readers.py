@@ -150,7 +150,7 @@ def read_small_document(data: bytes, store: Store) -> Ending:
     except GridfarmError as error:
         _check_message(error)
         return ERROR
-    from producer.cli.stored import ago
+    from producer.cli.commands.rm import ago
 
     ago(control.submitted, 1e9)
     assert Control.from_bytes(control.to_bytes()) == control

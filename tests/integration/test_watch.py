@@ -14,8 +14,8 @@ from common.job import BUILTIN_MODELS
 from common.store import open_store
 from producer.batches import Controller, Watcher
 from producer.batches.status import PAUSED_FOR_S
-from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
+from producer.cli.progress_display import NOBODY, describe
 from producer.language.settings.catalogue import DEFAULTS
 from producer.submission import Resolved, submit
 from worker.process.main import Every

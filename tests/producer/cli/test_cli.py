@@ -18,7 +18,7 @@ from common.config import load_settings
 from common.dispatch import read_failures
 from common.job import TINY_LORAS
 from common.store import object_names, open_store
-from producer.cli.machine import _forget_failures
+from producer.cli.commands.render import _forget_failures
 from producer.cli.main import cli, run
 from producer.cli.options import Farm
 from producer.cli.output import Output

@@ -16,8 +16,8 @@ from common.batch import Matrix, matrix
 from common.config import FarmSettings
 from common.store import Store, object_names, open_store
 from producer.batches import find_batch, overview, remember
+from producer.cli.commands.rm import ago
 from producer.cli.main import cli, run
-from producer.cli.stored import ago
 from producer.language import first_batch, load_batch_file
 from tests.support.orders import frozen, put_batch
 from tests.support.servers import free_port

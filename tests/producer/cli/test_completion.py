@@ -14,7 +14,7 @@ import pytest
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from common.store import open_store
-from producer.cli import complete
+from producer.cli import completion as complete
 from producer.cli.main import cli
 from tests.support.orders import frozen, put_batch
 from tests.support.servers import free_port

@@ -24,7 +24,7 @@ from common.dispatch import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
 from common.store import Store, object_names, open_store
 from common.text import escaped
-from producer.cli.pictures import _as_file
+from producer.cli.commands.grid import _as_file
 from producer.language import load_batch_file, printed
 from producer.language.axes import tables
 from producer.pictures import Failed, Picture, store_lookup

@@ -16,7 +16,7 @@ from producer.cli.options import (
     priority_option,
 )
 from producer.cli.output import counted
-from producer.cli.trial import Trial, read_trial, trial_command
+from producer.cli.trial_options import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch
@@ -126,7 +126,7 @@ def watch(farm: Farm, batch: str) -> int:
 def follow(farm: Farm, batch_id: str, document: Batch) -> int:
     """Show a batch's progress to its end; the exit code."""
     from producer.batches import Watcher
-    from producer.cli.live import show_progress
+    from producer.cli.progress_display import show_progress
 
     watcher = Watcher(batch_id, document, farm.store, farm.ledger)
     try:

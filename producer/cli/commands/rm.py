@@ -11,7 +11,7 @@ import click
 
 from common.errors import GridfarmError, NotFound, StoreError, UsageError
 from common.text import escaped
-from producer.cli.complete import batches as complete_batches
+from producer.cli.completion import batches as complete_batches
 from producer.cli.options import Farm, farm_command
 from producer.cli.output import counted
 

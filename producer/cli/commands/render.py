@@ -20,7 +20,7 @@ from producer.cli.options import (
     local_command,
 )
 from producer.cli.output import counted
-from producer.cli.trial import Trial, read_trial, trial_command
+from producer.cli.trial_options import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Batch, Matrix
@@ -74,7 +74,7 @@ def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -
     except KeyboardInterrupt:
         farm.out.say("interrupted: running cells were handed back; the same command goes on")
         raise
-    from producer.cli.batches import FAILED_CELLS
+    from producer.cli.commands.submit import FAILED_CELLS
 
     _show_result(farm, resolved.batch, seen, folder)
     return FAILED_CELLS if seen.failed else 0
@@ -102,7 +102,7 @@ def _render(
             _forget_failures(farm, resolved.batch.id)
             report = submit(resolved, farm.store, farm.ledger, progress)
         remember(farm.settings, report.batch)
-        from producer.cli.batches import submit_text
+        from producer.cli.commands.submit import submit_text
 
         farm.out.say(submit_text(report))
         if report.queued == 0:
@@ -129,7 +129,7 @@ def _look(farm: Farm, batch_id: str, document: Batch) -> Status:
 
 def _work(farm: Farm, batch_id: str, document: Batch, folder: Path, workers: int | None) -> Status:
     from producer.batches import Watcher
-    from producer.cli.live import show_progress
+    from producer.cli.progress_display import show_progress
     from producer.local import local_workers
 
     settings = farm.settings
@@ -151,7 +151,7 @@ def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[
 
 def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
     from common.batch import Matrix
-    from producer.cli.batches import status_json, status_text
+    from producer.cli.commands.submit import status_json, status_text
     from producer.pictures import fetch
 
     matrix = Matrix(document)
@@ -169,7 +169,7 @@ def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> Non
 
 def _sheets(farm: Farm, matrix: Matrix, batch_id: str, folder: Path) -> list[Path]:
     """None if they would be too large: every picture is there, so that is no failure."""
-    from producer.cli.pictures import all_rows, write_grid
+    from producer.cli.commands.grid import all_rows, write_grid
     from producer.sheet import SheetTooLarge
 
     try:

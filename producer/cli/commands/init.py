@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from common.errors import UsageError
-from producer.cli.complete import batch_files
+from producer.cli.completion import batch_files
 from producer.cli.options import Farm, local_command
 
 

@@ -99,7 +99,7 @@ def phase_of(worker: WorkerReport) -> str:
 
 
 def _print_json(statuses: Iterable[Status]) -> Status:
-    from producer.cli.batches import status_json
+    from producer.cli.commands.submit import status_json
 
     before: dict[str, Any] = {}
     for status in statuses:

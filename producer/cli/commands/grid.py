@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import GridfarmError, NotFound, ObjectMissing
-from producer.cli import complete
+from producer.cli import completion as complete
 from producer.cli.options import Farm, batch_argument, farm_command, where_option
 from producer.cli.output import counted
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from common.errors import UsageError
-from producer.cli import complete
+from producer.cli import completion as complete
 from producer.cli.options import Farm, where_option
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import click
 from common.errors import StoreError
 from producer.cli.options import Farm, farm_command
 from producer.cli.output import counted, in_bytes
-from producer.cli.trial import Trial, read_trial, trial_command
+from producer.cli.trial_options import Trial, read_trial, trial_command
 
 if TYPE_CHECKING:
     from common.batch import Axis, Cell, Matrix, RangeAxis

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli import complete
-from producer.cli.batches import status_json, status_text
+from producer.cli import completion as complete
+from producer.cli.commands.submit import status_json, status_text
 from producer.cli.options import Farm, farm_command, priority_number, priority_option
 from producer.cli.output import counted
 
