@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from common.errors import UsageError
-from producer.cli import completion as complete
-from producer.cli.options import Farm, where_option
-
-if TYPE_CHECKING:
-    from producer.language import BatchFile
+from producer.batch_argument import as_yaml
+from producer.cli import completion
+from producer.cli.options import where_option
+from producer.language import BatchFile, load_batch_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,7 +23,7 @@ NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
-class Trial:
+class BatchOptions:
     """What a person typed of a batch: a file, or prompts, and what is changed for a trial."""
 
     file: str | None
@@ -36,11 +34,50 @@ class Trial:
     limit: int | None
     model: str | None
 
+    @property
+    def trial(self) -> dict[str, Any]:
+        """The changes, as `Farm` takes them."""
+        return {
+            "set": self.settings,
+            "where": self.where,
+            "limit": self.limit,
+            "model": self.model,
+        }
 
-def trial_command(command: Command) -> Command:
-    """A command on a batch file; it is called with a Trial as `trial`."""
+    def read(self) -> BatchFile:
+        """What is written, unchanged. Raises UsageError for an unclear command line,
+        BatchFileError, and InputFileError."""
+        if self.prompts:
+            return self._of_prompts()
+        if self.seeds:
+            hint = "or write --set seed=4, --where seed=4"
+            raise UsageError("--seeds goes with --prompt", hint=hint)
+        if self.file is None:
+            raise UsageError(
+                "FILE is missing",
+                hint="name a batch file, - for standard input, or write --prompt; "
+                "gridfarm init writes a first one",
+            )
+        if self.file == "-":
+            text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+            return load_batch_file(None, text=text, base_dir=Path.cwd())
+        return load_batch_file(Path(self.file), base_dir=Path(self.file).parent)
 
-    @click.argument("file", metavar="[FILE]", required=False, shell_complete=complete.batch_files)
+    def _of_prompts(self) -> BatchFile:
+        if self.file:
+            raise UsageError("FILE and --prompt are both given", hint="keep one of the two")
+        name = " ".join(self.prompts[0].split())[:NAME_LENGTH].strip() or "prompt"
+        text = as_yaml({"name": name, "prompts": self.prompts})
+        if self.seeds:  # as they are typed: 4 is a number, 1..4 a range, 3,5,8 a list
+            seeds = f"[{self.seeds}]" if "," in self.seeds else self.seeds
+            text = f'{text[:-1]}, "seeds": {seeds} }}'
+        return load_batch_file(Path("the command line"), text=text, base_dir=Path.cwd())
+
+
+def batch_options(command: Command) -> Command:
+    """A command on a batch file; it is called with BatchOptions as `options`."""
+
+    @click.argument("file", metavar="[FILE]", required=False, shell_complete=completion.batch_files)
     @click.option(
         "--prompt",
         "prompts",
@@ -68,59 +105,7 @@ def trial_command(command: Command) -> Command:
     @wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         names = ("file", "prompts", "seeds", "settings", "where", "limit", "model")
-        trial = Trial(**{name: options.pop(name) for name in names})
-        return command(*arguments, trial=trial, **options)
+        typed = BatchOptions(**{name: options.pop(name) for name in names})
+        return command(*arguments, options=typed, **options)
 
-    return wrapped  # type: ignore[return-value]  # fmt: skip
-
-
-def read_trial(farm: Farm, trial: Trial) -> BatchFile:
-    """The batch that a person means, its notes said aloud. Raises what is wrong with it."""
-    from producer.lint import surprises
-    from producer.trial import limited, only_where, with_model, with_settings
-
-    say = farm.out.say
-    loaded = with_settings(_written(trial), trial.settings, say)
-    if trial.model:
-        loaded = with_model(loaded, trial.model, say, farm.settings.cache_dir)
-    batch = only_where(loaded.batch, trial.where) if trial.where else loaded.batch
-    if trial.limit:
-        batch = limited(batch, trial.limit)
-    loaded = replace(loaded, batch=batch)
-    for note in (*loaded.notes, *surprises(loaded)):
-        say(f"note: {note}")
-    return loaded
-
-
-def _written(trial: Trial) -> BatchFile:
-    from producer.language import load_batch_file
-
-    if trial.prompts:
-        return _of_prompts(trial)
-    if trial.seeds:
-        raise UsageError("--seeds goes with --prompt", hint="or write --set seed=4, --where seed=4")
-    if trial.file is None:
-        raise UsageError(
-            "FILE is missing",
-            hint="name a batch file, - for standard input, or write --prompt; "
-            "gridfarm init writes a first one",
-        )
-    if trial.file == "-":
-        data = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        return load_batch_file(None, text=data, base_dir=Path.cwd())
-    return load_batch_file(Path(trial.file), base_dir=Path(trial.file).parent)
-
-
-def _of_prompts(trial: Trial) -> BatchFile:
-    """JSON is YAML too, and quotes whatever a prompt may hold."""
-    from producer.language import load_batch_file
-
-    if trial.file:
-        raise UsageError("FILE and --prompt are both given", hint="keep one of the two")
-    name = " ".join(trial.prompts[0].split())[:NAME_LENGTH].strip() or "prompt"
-    document: dict[str, Any] = {"name": name, "prompts": list(trial.prompts)}
-    text = json.dumps(document)
-    if trial.seeds:
-        seeds = f"[{trial.seeds}]" if "," in trial.seeds else trial.seeds
-        text = f'{text[:-1]}, "seeds": {seeds} }}'
-    return load_batch_file(Path("the command line"), text=text, base_dir=Path.cwd())
+    return wrapped  # type: ignore[return-value]

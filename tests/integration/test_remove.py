@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+import producer.batches.remove as removing
 from common.batch import Batch, Matrix, matrix
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable
 from common.store import Store, object_names, open_store
-from producer.batches import remove as removing
 from producer.cli.main import run
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen, pictures_in, put_batch, put_pictures

@@ -1,38 +1,28 @@
-"""render and doctor: this machine as a farm, and what works on it."""
+"""render: a batch on this machine."""
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from common.errors import UsageError
-from producer.cli.options import (
-    Farm,
-    farm_command,
-    local_command,
-)
-from producer.cli.output import counted
-from producer.cli.trial_options import Trial, read_trial, trial_command
-
-if TYPE_CHECKING:
-    from common.batch import Batch, Matrix
-    from producer.batches import Status
-    from producer.local import LocalWorkers
-    from producer.submission import Resolved
-
-NOTHING_WORKS = 3
+from common.batch import Matrix
+from producer.cli.options import json_command
+from producer.cli.output import Output
+from producer.cli.progress_display import FAILED_CELLS, show_progress
+from producer.cli.status_text import status_json, status_text
+from producer.cli.trial_options import BatchOptions, batch_options
+from producer.farm import Farm
+from producer.local import RenderReport, need_worker_packages
+from producer.wording import counted
 
 
 @click.command()
-@trial_command
+@batch_options
 @click.option(
     "--out",
     "folder",
@@ -46,8 +36,8 @@ NOTHING_WORKS = 3
     type=click.IntRange(1, 64),
     help="Worker processes; default one per GPU.",
 )
-@local_command
-def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -> int:
+@json_command
+def render(out: Output, options: BatchOptions, folder: Path | None, workers: int | None) -> int:
     """Render FILE on this machine.
 
     FILE is a batch file, or - for standard input; --prompt renders without one. A broker,
@@ -63,124 +53,29 @@ def render(farm: Farm, trial: Trial, folder: Path | None, workers: int | None) -
     Ends with 4 when cells failed. Ctrl-C hands running cells back and ends with 130; the same
     command goes on.
     """
-    from common.batch import slug
-
-    _need_worker_packages()
-    batch_file = read_trial(farm, trial)
-    folder = folder or Path("gridfarm-out") / slug(batch_file.batch.name)
-    farm.settings = replace(farm.settings, store=str((folder / "store").absolute()))
-    try:
-        resolved, seen = _render(farm, batch_file, folder, workers)
-    except KeyboardInterrupt:
-        farm.out.say("interrupted: running cells were handed back; the same command goes on")
-        raise
-    from producer.cli.commands.submit import FAILED_CELLS
-
-    _show_result(farm, resolved.batch, seen, folder)
-    return FAILED_CELLS if seen.failed else 0
-
-
-def _need_worker_packages() -> None:
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("diffusers") is None:
-        raise UsageError(
-            "this is a producer-only install: it has no torch to render with",
-            hint="pip install 'gridfarm[local]', or gridfarm submit to a farm",
-        )
-
-
-def _render(
-    farm: Farm, batch_file: Any, folder: Path, workers: int | None
-) -> tuple[Resolved, Status]:
-    from producer.batches import remember
-    from producer.local import local_broker
-    from producer.submission import Hub, resolve, submit
-
-    with local_broker() as broker:
-        farm.settings = replace(farm.settings, broker=broker)
-        with farm.out.progress() as progress:
-            resolved = resolve(batch_file, Hub(farm.store, farm.out.say))
-            _forget_failures(farm, resolved.batch.id)
-            report = submit(resolved, farm.store, farm.ledger, progress)
-        remember(farm.settings, report.batch)
-        from producer.cli.commands.submit import submit_text
-
-        farm.out.say(submit_text(report))
-        if report.queued == 0:
-            return resolved, _look(farm, report.batch, resolved.batch)
-        return resolved, _work(farm, report.batch, resolved.batch, folder, workers)
-
-
-def _forget_failures(farm: Farm, batch_id: str) -> None:
-    """What failed is tried again: on a person's own machine they gave the command to that end."""
-    from common.store import object_names
-
-    failed = list(farm.store.list(object_names.failures(batch_id)))
-    if failed:
-        farm.out.say(f"{len(failed):,} failed before and are tried again")
-    for name in failed:
-        farm.store.delete(name)
-
-
-def _look(farm: Farm, batch_id: str, document: Batch) -> Status:
-    from producer.batches import Watcher
-
-    return Watcher(batch_id, document, farm.store, None).status()
-
-
-def _work(farm: Farm, batch_id: str, document: Batch, folder: Path, workers: int | None) -> Status:
-    from producer.batches import Watcher
-    from producer.cli.progress_display import show_progress
-    from producer.local import local_workers
-
-    settings = farm.settings
-    log = folder / "workers.log"
-    with local_workers(
-        settings.broker, settings.store, log, workers=workers, cache=str(settings.cache_dir)
-    ) as local:
-        watcher = Watcher(batch_id, document, farm.store, farm.ledger)
-        statuses = _while_alive(watcher.follow(), local)
-        return show_progress(statuses, farm.out, nobody="starting workers")
-
-
-def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[Status]:
-    for status in statuses:
-        yield status
-        if not status.over:
-            workers.check()
-
-
-def _show_result(farm: Farm, document: Batch, seen: Status, folder: Path) -> None:
-    from common.batch import Matrix
-    from producer.cli.commands.submit import status_json, status_text
-    from producer.pictures import fetch
-
-    matrix = Matrix(document)
-    fetch(matrix, farm.store, folder / "images")
-    sheets = _sheets(farm, matrix, seen.batch, folder)
-    data = status_json(seen) | {"out": str(folder), "grid": str(sheets[0]) if sheets else None}
-    if farm.out.as_json:
-        farm.out.result(data, "")
-        return
-    text = (
-        status_text(seen) if seen.failed else f"{counted(seen.done, 'picture')} in {folder}/images"
+    need_worker_packages()
+    report = Farm(say=out.say, progress=out.progress).render(
+        options.read(),
+        out=folder,
+        workers=workers,
+        watch=partial(show_progress, out=out, nobody="starting workers"),
+        **options.trial,
     )
-    farm.out.result(data, "\n".join([text, *_next_steps(matrix, sheets, folder)]))
+    _show_result(report, out)
+    return FAILED_CELLS if report.status.failed else 0
 
 
-def _sheets(farm: Farm, matrix: Matrix, batch_id: str, folder: Path) -> list[Path]:
-    """None if they would be too large: every picture is there, so that is no failure."""
-    from producer.cli.commands.grid import all_rows, write_grid
-    from producer.sheet import SheetTooLarge
-
-    try:
-        return write_grid(farm, matrix, batch_id, folder / "grid.png", rows=all_rows(matrix))
-    except SheetTooLarge as too_large:
-        farm.out.say(f"no grid is drawn: {too_large.message}")
-        return []
+def _show_result(report: RenderReport, out: Output) -> None:
+    status, grid = report.status, str(report.sheets[0]) if report.sheets else None
+    data = status_json(status) | {"out": str(report.folder), "grid": grid}
+    pictures = f"{counted(status.done, 'picture')} in {report.images}"
+    text = status_text(status) if status.failed else pictures
+    out.result(data, "\n".join([text, *_next_steps(report)]))
 
 
-def _next_steps(matrix: Matrix, sheets: list[Path], folder: Path) -> list[str]:
-    images = sorted((folder / "images").rglob("*.png"))
+def _next_steps(report: RenderReport) -> list[str]:
+    matrix, sheets, folder = report.matrix, report.sheets, report.folder
+    images = sorted(report.images.rglob("*.png"))
     varying = [axis.name for axis in matrix.axes if len(axis) > 1]
     lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)] if sheets else []
     lines += ["", "Try next:"]
@@ -210,30 +105,3 @@ def _as_called() -> str:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
-
-
-@click.command()
-@farm_command
-def doctor(farm: Farm) -> int:
-    """Say what works here and what does not.
-
-    Broker, store, workers, GPU, packages, and what to do about each that is not well.
-
-    \b
-      gridfarm doctor
-      gridfarm doctor --broker redis://broker:6379/0 --store s3://bucket/renders
-
-    Ends with 3 when a configured broker or store does not answer.
-    """
-    from producer.doctor import examine
-
-    checks = examine(farm.settings)
-    ok = all(check.ok for check in checks)
-    data = {"ok": ok, "checks": [check.__dict__ for check in checks]}
-    farm.out.result(data, "\n".join(_check_line(check) for check in checks))
-    return 0 if ok else NOTHING_WORKS
-
-
-def _check_line(check: Any) -> str:
-    mark = click.style("ok  ", fg="green") if check.ok else click.style("BAD ", fg="red")
-    return f"{mark} {check.name:<9} {check.message}"
