@@ -1,0 +1,33 @@
+"""The person's side of gridfarm: batch files in; orders, pictures and sheets out.
+
+    from producer import Farm
+
+    language    what a batch file may say          trial, lint    tried smaller; looked through
+    submission  planned, pinned, ordered           batches        steered, listed, removed
+    pictures    looked up, fetched, explained      sheet          drawn as labelled grids
+    local       this machine as a farm             farm           all of it, for scripts
+    cli         `gridfarm`, a thin skin of `Farm`
+
+`Farm` is loaded when it is asked for, so that `gridfarm --help` pays for click alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from producer.farm import Farm
+
+__all__ = ["Farm"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from producer import farm
+
+        return getattr(farm, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

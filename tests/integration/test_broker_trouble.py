@@ -137,7 +137,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
         pool.start("idle", *QUICK, broker=broker)
         first = pool.batch
         far = Ledger(broker)
-        watcher = status.Watcher(pool.batch.id, pool.batch, pool.store, far)
+        watcher = status.StatusWatcher(pool.batch.id, pool.batch, pool.store, far)
         statuses = watcher.follow()
         next(statuses)
         pool.submit(1, name="before")  # from then on Celery is connected, too

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import producer.batches.remove as removing
 from common.batch import Batch, Matrix, matrix
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable

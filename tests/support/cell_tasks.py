@@ -13,7 +13,7 @@ from common.batch import Batch, Cell, Matrix, RangeAxis
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.job import BUILTIN_MODELS, Job
 from common.store import Store
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from worker.assets import Downloads
 from worker.tasks import (
     CellTask,

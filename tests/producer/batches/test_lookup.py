@@ -14,7 +14,7 @@ from common.job import BUILTIN_MODELS
 from common.store import object_names, open_store
 from producer.batches import remember, store_for
 from producer.cli.main import run
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 
 BATCH = Batch(
     name="wolves",

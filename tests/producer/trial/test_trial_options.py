@@ -21,7 +21,7 @@ from common.errors import UsageError
 from common.job import BUILTIN_MODELS, Crop, Size
 from producer.cli.main import cli
 from producer.language import BatchFile, load_batch_file
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.lint import equal_cells, surprises
 from producer.trial import find_values, limited, only_where, parse_where, with_model, with_settings
 

@@ -14,7 +14,7 @@ from common.batch import Batch, RangeAxis
 from common.dispatch import Ledger, WorkerReport, queue_name
 from common.job import Job
 from common.store import open_store
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, submit
 from tests.support.cell_tasks import cell_task
 from tests.support.hub_server import Hub, connected, files_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.preemption.notice import default_grace
+from worker.preemption import default_grace
 
 
 @pytest.mark.parametrize(("pod", "seconds"), [(True, 12), (False, 80)])

@@ -8,18 +8,16 @@ import textwrap
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from common.errors import StoreError
-from producer.cli.options import Farm, farm_command
-from producer.cli.output import counted, in_bytes
-from producer.cli.trial import Trial, read_trial, trial_command
-
-if TYPE_CHECKING:
-    from common.batch import Axis, Cell, Matrix, RangeAxis
-    from common.store import Store
+from common.batch import REFINER, WORD, Axis, Cell, Matrix, RangeAxis, complete
+from producer.cli import BatchOptions, Output, batch_options, farm_command
+from producer.farm import Farm
+from producer.language.settings import SETTINGS, as_text
+from producer.submission import Plan
+from producer.wording import counted, in_bytes
 
 FIRST_CELLS = 5
 SHOWN_LABELS = 72
@@ -29,12 +27,12 @@ SHOWN_WIDTH = 96
 
 
 @click.command()
-@trial_command
+@batch_options
 @click.option(
     "--exact", is_flag=True, help="Count equal cells and stored pictures of any number of cells."
 )
 @farm_command
-def plan(farm: Farm, trial: Trial, exact: bool) -> None:
+def plan(farm: Farm, out: Output, options: BatchOptions, exact: bool) -> None:
     """Show what FILE would render.
 
     Axes, overrides, the first cells, how many pictures and how much disk; all mistakes of the
@@ -46,87 +44,23 @@ def plan(farm: Farm, trial: Trial, exact: bool) -> None:
       gridfarm plan batch.yaml --where prompt=wolf --limit 4
       gridfarm plan --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
     """
-    from common.batch import Matrix
-    from producer.lint import equal_cells
-    from producer.submission import resolve_offline
-
-    batch_file = read_trial(farm, trial)
-    store = _store_if_reachable(farm)
-    batch = resolve_offline(batch_file, store)
-    matrix = Matrix(batch)
-    for note in equal_cells(matrix):
-        farm.out.say(f"note: {note}")
-    jobs, stored = matrix.jobs, _stored(matrix, store)
-    if exact:
-        jobs, stored = _counted_exactly(farm, matrix, store)
-    data = {
-        "batch": batch.id if stored is not None else None,
-        "cells": matrix.cells,
-        "jobs": jobs,
-        "new": None if stored is None else jobs - stored,
-        "stored": stored,
-        "axes": {axis.name: axis.__len__() for axis in batch.axes},
-        "unresolved": [batch_file.lora_sources.get(name, name) for name in batch.unresolved],
-        "bytes": jobs * _bytes_a_picture(matrix),
-    }
-    farm.out.result(data, "\n".join(_plan_lines(matrix, data, store, exact)))
+    planned = farm.plan(options.read(), exact=exact, **options.trial)
+    out.result(planned.to_json(), "\n".join(_lines(planned, exact)))
 
 
-def _store_if_reachable(farm: Farm) -> Store | None:
-    if not farm.settings.store:
-        return None
-    try:
-        farm.store.exists("active")
-    except StoreError as error:
-        farm.out.say(f"planning without the store: {error.message}")
-        return None
-    return farm.store
-
-
-def _stored(matrix: Matrix, store: Store | None) -> int | None:
-    from producer.submission import look_up
-
-    if store is None or matrix.batch.unresolved:
-        return None
-    return look_up(matrix, matrix.batch.id, store).count
-
-
-def _counted_exactly(farm: Farm, matrix: Matrix, store: Store | None) -> tuple[int, int | None]:
-    """Every cell's key is made, and looked up where there is a store."""
-    from producer.submission import stored_keys
-
-    with farm.out.progress() as progress:
-        keys: set[str] = set()
-        for cell in matrix:
-            keys.add(cell.key)
-            if cell.i % 1000 == 0:
-                progress("counting different pictures", cell.i, len(matrix))
-        if store is None or matrix.batch.unresolved:
-            return len(keys), None
-        return len(keys), len(stored_keys(keys, store, progress))
-
-
-def _bytes_a_picture(matrix: Matrix) -> int:
-    """A PNG of a photograph has about 1.6 bytes a pixel (SDXL's at 1024x1024: 1.3 to 1.9 MB);
-    beside it are a thumbnail and a sidecar. The first cells stand for all."""
-    some = [cell.job.width * cell.job.height for cell in islice(matrix, 100)]
-    return round(1.6 * sum(some) / max(1, len(some))) + 30_000
-
-
-def _plan_lines(
-    matrix: Matrix, data: dict[str, Any], store: Store | None, exact: bool
-) -> Iterator[str]:
-    yield f"{matrix.batch.name}: {_cells_and_jobs(matrix, data['jobs'], exact)}"
+def _lines(plan: Plan, exact: bool) -> Iterator[str]:
+    matrix = plan.matrix
+    yield f"{matrix.batch.name}: {_cells_and_jobs(matrix, plan.jobs, exact)}"
     yield from _axis_lines(matrix)
     yield from _part("in every cell", _common_settings(matrix))
     yield from _part("overrides", _overrides(matrix))
     yield from _part("first cells", _first_cells(matrix))
     yield from _first_prompt(matrix)
-    if data["unresolved"]:
-        yield from ("", f"looked up at submit: {', '.join(data['unresolved'])}")
-    yield from ("", _disk(data, store))
-    if data["stored"] is not None:
-        yield f"{data['stored']:,} stored already, {data['new']:,} to render ({data['batch']})"
+    if plan.unresolved:
+        yield from ("", f"looked up at submit: {', '.join(plan.unresolved)}")
+    yield from ("", _disk(plan.bytes, plan.store))
+    if plan.stored is not None:
+        yield f"{plan.stored:,} stored already, {plan.new:,} to render ({plan.batch})"
 
 
 def _part(title: str, lines: list[str]) -> list[str]:
@@ -172,9 +106,6 @@ def _short(text: str, width: int = 40) -> str:
 
 def _common_settings(matrix: Matrix) -> list[str]:
     """What all cells have in common, model-dependent defaults included."""
-    from common.batch import REFINER, complete
-    from producer.language.settings import SETTINGS, as_text
-
     varying = {name for axis in matrix.axes for name in axis.setting_names()}
     settings = complete(matrix.batch.settings)
     refines = "high_noise_frac" in varying or settings["high_noise_frac"] != 1
@@ -204,9 +135,6 @@ def _overrides(matrix: Matrix) -> list[str]:
 
 
 def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
-    from common.batch import WORD
-    from producer.language.settings import as_text
-
     own = {axis, WORD + axis}
     return [f"{name} {as_text(value)}" for name, value in settings.items() if name not in own]
 
@@ -245,11 +173,12 @@ def _first_prompt(matrix: Matrix) -> Iterator[str]:
         )  # fmt: skip
 
 
-def _disk(data: dict[str, Any], store: Store | None) -> str:
-    size = f"about {in_bytes(data['bytes'])} of pictures"
-    folder = Path(store.url) if store and "://" not in store.url else None
+def _disk(size: int, store: str) -> str:
+    """How much is written, and whether a folder has room for it."""
+    text = f"about {in_bytes(size)} of pictures"
+    folder = Path(store) if store and "://" not in store else None
     if folder is None or not folder.exists():
-        return size
+        return text
     free = shutil.disk_usage(folder).free
-    enough = "" if free > data["bytes"] else ", which is not enough"
-    return f"{size}; {folder} has {in_bytes(free)} free{enough}"
+    enough = "" if free > size else ", which is not enough"
+    return f"{text}; {folder} has {in_bytes(free)} free{enough}"

@@ -11,18 +11,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from common.config import FarmSettings
-    from common.store import Store
+from common.config import FarmSettings, load_settings
+from common.store import open_store
+from producer.batch_argument import ENDINGS
+from producer.batches import LAST, batch_ids, store_for
+from producer.farm import Farm
 
 PATIENCE_S = 1.5
-ENDINGS = (".yaml", ".yml")
-LAST = "@last"
 
 Items = list[CompletionItem[str]]
 
@@ -38,8 +37,8 @@ def batches(ctx: click.Context, param: click.Parameter, incomplete: str) -> Item
     """Ids of the store, @last and batch files, without those that are on the line already."""
     if "/" in incomplete:
         return batch_files(ctx, param, incomplete)
-    already = ctx.params.get(param.name or "")
-    written = already if isinstance(already, tuple) else ()
+    value = ctx.params.get(param.name or "")
+    written = value if isinstance(value, tuple) else ()
     offered = [*within(lambda: _ids(ctx)), LAST, *_yaml_files(incomplete)]
     return [
         CompletionItem(word)
@@ -93,29 +92,16 @@ def _yaml_files(incomplete: str) -> list[str]:
 
 
 def _ids(ctx: click.Context) -> list[str]:
-    from producer.batches import batch_ids
-
-    return batch_ids(_store(_settings(ctx)))
+    settings = _settings(ctx)
+    return batch_ids(open_store(store_for("", settings) or settings.need_store()))
 
 
 def _axes(ctx: click.Context) -> list[str]:
-    from producer.batches import find_batch
-
-    settings = _settings(ctx)
     # An option that waits for its value stops click's parser: the arguments lie in ctx.args.
     word = [*ctx.args, ctx.params.get("batch") or LAST][0]
-    _, batch = find_batch(word, _store(settings), settings)
-    return [axis.name for axis in batch.axes]
+    found = Farm(store=ctx.params.get("store")).find(word)
+    return [axis.name for axis in found.document.axes]
 
 
 def _settings(ctx: click.Context) -> FarmSettings:
-    from common.config import load_settings
-
     return load_settings({"store": ctx.params.get("store")})
-
-
-def _store(settings: FarmSettings) -> Store:
-    from common.store import open_store
-    from producer.batches import store_for
-
-    return open_store(store_for("", settings) or settings.need_store())

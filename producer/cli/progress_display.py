@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from common.dispatch import WorkerReport
 from common.text import escaped
-from producer.cli.output import Output, counted
+from producer.batches import Status, StatusWatcher
+from producer.cli.output import Output
+from producer.cli.status_text import status_json, status_text
+from producer.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from common.dispatch import WorkerReport
-    from producer.batches import Status
+#: The exit code of what ended with failed cells.
+FAILED_CELLS = 4
 
+#: A log gets a line so often when only counts change, and so often when the words do.
 LINE_EVERY_S = 10.0
 NEWS_EVERY_S = 1.0
 RATE_OVER_S = 60.0
 BAR_WIDTH = 32
+#: Characters at the end of a text that are not cut: `3.2 of 6.9 GB`.
 TELLING_END = 18
 #: What a worker does before it renders, the one that takes longest first.
 PHASES = ("downloading", "loading", "starting")
@@ -32,8 +38,22 @@ ENDS = ("leaving", "paused")
 NOBODY = "no worker is listening: start one with gridfarm-worker"
 
 
+def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
+    """Show a batch's progress until it is over; the exit code."""
+    try:
+        last = show_progress(watcher.follow(), out)
+    except KeyboardInterrupt:
+        batch_id = watcher.batch_id
+        out.say(f"no longer watching; the farm goes on. gridfarm watch {batch_id} comes back")
+        return 0
+    if not out.as_json:
+        out.result({}, status_text(last))
+    return FAILED_CELLS if last.failed else 0
+
+
 def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = NOBODY) -> Status:
     """Draw each status; returns the last one. `nobody` is said while no worker listens."""
+    out.end_progress()
     if out.as_json:
         return _print_json(statuses)
     return (_draw_bar if sys.stderr.isatty() else _print_lines)(statuses, nobody)
@@ -43,18 +63,18 @@ class Rate:
     """Pictures per minute over the last minute, and the time that the rest needs at that rate."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._counts: deque[tuple[float, int]] = deque()
 
     def add(self, done: int, *, now: float) -> None:
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > RATE_OVER_S and len(self._seen) > 2:
-            self._seen.popleft()
+        self._counts.append((now, done))
+        while now - self._counts[0][0] > RATE_OVER_S and len(self._counts) > 2:
+            self._counts.popleft()
 
     @property
     def per_minute(self) -> float:
-        if len(self._seen) < 2:
+        if len(self._counts) < 2:
             return 0.0
-        (began, first), (now, last) = self._seen[0], self._seen[-1]
+        (began, first), (now, last) = self._counts[0], self._counts[-1]
         return 60 * (last - first) / (now - began) if now > began else 0.0
 
     def left(self, remaining: int) -> str:
@@ -92,15 +112,13 @@ def _held_up(status: Status) -> str:
 
 def phase_of(worker: WorkerReport) -> str:
     """`downloading sdxl, 3.2 of 6.9 GB`: the state in front, unless the message begins with it."""
-    said = worker.message
+    message = worker.message
     if worker.state == "leaving":
-        return f"leaving: {said}"
-    return said if said.startswith(PHASES) else f"{worker.state} {said}".rstrip()
+        return f"leaving: {message}"
+    return message if message.startswith(PHASES) else f"{worker.state} {message}".rstrip()
 
 
 def _print_json(statuses: Iterable[Status]) -> Status:
-    from producer.cli.batches import status_json
-
     before: dict[str, Any] = {}
     for status in statuses:
         now = status_json(status)
@@ -128,10 +146,10 @@ def _line(status: Status, rate: Rate, words: str) -> str:
     failed = f", {status.failed} failed" if status.failed else ""
     if status.over:
         return f"{counts}{failed}, {status.state}"
-    return escaped(f"{counts}{failed}, {', '.join([*_pace(status, rate), words])}")
+    return escaped(f"{counts}{failed}, {', '.join([*_rate_and_rest(status, rate), words])}")
 
 
-def _pace(status: Status, rate: Rate) -> list[str]:
+def _rate_and_rest(status: Status, rate: Rate) -> list[str]:
     """`12/min` and the time left; nothing before there is a rate."""
     if not rate.per_minute:
         return []
@@ -164,7 +182,7 @@ def bar_of(status: Status, rate: Rate, nobody: str, width: int) -> RenderableTyp
 
     settled = status.done + status.failed
     percent = 100 * settled // status.jobs if status.jobs else 100
-    counts = [f"{settled:,}/{status.jobs:,}", f"{percent:>3}%", *_pace(status, rate)]
+    counts = [f"{settled:,}/{status.jobs:,}", f"{percent:>3}%", *_rate_and_rest(status, rate)]
     line = Table.grid(padding=(0, 1))
     line.add_column(no_wrap=True)
     line.add_column(max_width=BAR_WIDTH)

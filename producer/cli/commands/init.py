@@ -1,4 +1,4 @@
-"""init: a first batch file; schema: what an editor knows of the language."""
+"""init: a first batch file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from common.errors import UsageError
-from producer.cli.complete import batch_files
-from producer.cli.options import Farm, local_command
+from producer.cli import Output, completion, json_command
+from producer.language import first_batch
 
 
 @click.command()
@@ -19,10 +19,10 @@ from producer.cli.options import Farm, local_command
     metavar="[FILE]",
     default="batch.yaml",
     type=click.Path(path_type=Path),
-    shell_complete=batch_files,
+    shell_complete=completion.batch_files,
 )
-@local_command
-def init(farm: Farm, file: Path) -> None:
+@json_command
+def init(out: Output, file: Path) -> None:
     """Write a first batch file to FILE.
 
     FILE is batch.yaml if none is named; a file that is there is never overwritten. The new
@@ -32,8 +32,6 @@ def init(farm: Farm, file: Path) -> None:
       gridfarm init
       gridfarm render batch.yaml --model tiny
     """
-    from producer.language import first_batch
-
     try:
         with file.open("x", encoding="utf-8") as new:
             new.write(first_batch(file))
@@ -45,30 +43,7 @@ def init(farm: Farm, file: Path) -> None:
         raise UsageError(
             f"cannot write {file}: {error.strerror or error}", hint="name a file in another folder"
         ) from error
-    farm.out.result({"file": str(file)}, _next_steps(file))
-
-
-@click.command()
-@local_command
-def schema(farm: Farm) -> None:
-    """Print the JSON Schema of batch files.
-
-    With it, an editor that reads JSON Schema completes keys, settings and values, says what each
-    one means, and underlines what cannot be right. Save it beside your batch files:
-
-    \b
-      gridfarm schema > batch.schema.json
-
-    Editors that use yaml-language-server find it by the first line of the batch file:
-
-    \b
-      # yaml-language-server: $schema=./batch.schema.json
-
-    The schema takes whatever the language takes; `gridfarm plan` finds the other mistakes.
-    """
-    from producer.language import as_text, batch_schema
-
-    farm.out.result(batch_schema(), as_text().rstrip())
+    out.result({"file": str(file)}, _next_steps(file))
 
 
 def _free(file: Path) -> str:
