@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import producer.batches.remove as removing
 from common.batch import Batch, Matrix, matrix
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable
@@ -19,13 +18,10 @@ from producer.cli.main import run
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen, pictures_in, put_batch, put_pictures
 
-#: The module; the package hands out the function of its name.
-REMOVING = import_module("producer.batches.remove")
-
-pytestmark = pytest.mark.integration
-
 #: The module: its package has a function of the same name.
 removing = import_module("producer.batches.remove")
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -102,7 +98,7 @@ def test_where_a_batch_is_too_large_to_compare_all_pictures_stay(
     rm: Any, store: Store, monkeypatch: pytest.MonkeyPatch, large: str
 ) -> None:
     """Given one that nobody enumerates, be it the one to remove or another."""
-    monkeypatch.setattr(REMOVING, "ENUMERATE_UP_TO", 9)
+    monkeypatch.setattr(removing, "ENUMERATE_UP_TO", 9)
     monkeypatch.setattr(matrix, "ENUMERATE_UP_TO", 9)
     for name in ("night", "other"):
         seeds = "0..19" if name == large else "0..3"
@@ -162,7 +158,7 @@ def test_removing_waits_until_running_cells_have_stopped(
         assert not ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
         ledger.release(batch.id, 1, key_of(batch, 1), "w1")
 
-    monkeypatch.setattr(REMOVING.time, "sleep", a_moment)
+    monkeypatch.setattr(removing.time, "sleep", a_moment)
     assert rm("night", "--cancel", "--yes")["pictures"] == 2
     assert list(store.list("")) == []
 
@@ -213,5 +209,5 @@ def _rm_cut_off(store: Store, batch_id: str, cut_at: int, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patched:
         patched.setattr(type(store), "delete", failing)
-        patched.setattr(REMOVING, "DELETERS", 1)
+        patched.setattr(removing, "DELETERS", 1)
         return run(["rm", batch_id, "--cancel", "--yes", "--store", store.url])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import Output, farm_command
+from producer.cli.options import farm_command
+from producer.cli.output import Output
 from producer.doctor import Check
 from producer.farm import Farm
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from producer.cli import Output, farm_command, named_batch
+from producer.cli.options import farm_command, named_batch
+from producer.cli.output import Output
 from producer.farm import Farm
 from producer.wording import counted
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from producer.cli import Output, batch_argument, completion, farm_command, where_option
+from producer.cli import completion
+from producer.cli.options import batch_argument, farm_command, where_option
+from producer.cli.output import Output
 from producer.farm import Farm
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from common.errors import UsageError
-from producer.cli import Output, completion, json_command
+from producer.cli import completion
+from producer.cli.options import json_command
+from producer.cli.output import Output
 from producer.language import first_batch
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import click
 
 from producer.batches import ListedBatch
-from producer.cli import Output, farm_command
+from producer.cli.options import farm_command
+from producer.cli.output import Output
 from producer.farm import Farm
 from producer.wording import counted
 

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from producer.cli import Output, batch_argument, farm_command
+from producer.cli.options import batch_argument, farm_command
+from producer.cli.output import Output
 from producer.farm import Farm
 from producer.sheet import all_rows
 

@@ -13,7 +13,9 @@ from typing import Any
 import click
 
 from common.batch import REFINER, WORD, Axis, Cell, Matrix, RangeAxis, complete
-from producer.cli import BatchOptions, Output, batch_options, farm_command
+from producer.cli.options import farm_command
+from producer.cli.output import Output
+from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
 from producer.language.settings import SETTINGS, as_text
 from producer.submission import Plan

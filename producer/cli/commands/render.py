@@ -11,16 +11,11 @@ from pathlib import Path
 import click
 
 from common.batch import Matrix
-from producer.cli import (
-    FAILED_CELLS,
-    BatchOptions,
-    Output,
-    batch_options,
-    json_command,
-    show_progress,
-    status_json,
-    status_text,
-)
+from producer.cli.options import json_command
+from producer.cli.output import Output
+from producer.cli.progress_display import FAILED_CELLS, show_progress
+from producer.cli.status_text import status_json, status_text
+from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
 from producer.local import RenderReport, need_worker_packages
 from producer.wording import counted

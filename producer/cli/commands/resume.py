@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import Output, farm_command, named_batch, priority_option, show_status
+from producer.cli.options import farm_command, named_batch, priority_option
+from producer.cli.output import Output
+from producer.cli.status_text import show_status
 from producer.farm import Farm
 
 

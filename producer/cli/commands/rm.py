@@ -10,7 +10,9 @@ import click
 from common.errors import UsageError
 from common.text import escaped
 from producer.batches import RemovalPlan
-from producer.cli import Output, completion, farm_command
+from producer.cli import completion
+from producer.cli.options import farm_command
+from producer.cli.output import Output
 from producer.farm import Farm
 from producer.wording import counted
 

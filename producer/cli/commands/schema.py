@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import Output, json_command
+from producer.cli.options import json_command
+from producer.cli.output import Output
 from producer.language import as_text, batch_schema
 
 

@@ -6,7 +6,9 @@ import json
 
 import click
 
-from producer.cli import Output, completion, farm_command
+from producer.cli import completion
+from producer.cli.options import farm_command
+from producer.cli.output import Output
 from producer.farm import Farm
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import Output, batch_argument, farm_command, show_status
+from producer.cli.options import batch_argument, farm_command
+from producer.cli.output import Output
+from producer.cli.status_text import show_status
 from producer.farm import Farm
 
 

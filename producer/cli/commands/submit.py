@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import (
-    BatchOptions,
-    Output,
-    batch_options,
-    farm_command,
-    priority_option,
-    watch_to_its_end,
-)
+from producer.cli.options import farm_command, priority_option
+from producer.cli.output import Output
+from producer.cli.progress_display import watch_to_its_end
+from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from producer.cli import Output, batch_argument, farm_command, watch_to_its_end
+from producer.cli.options import batch_argument, farm_command
+from producer.cli.output import Output
+from producer.cli.progress_display import watch_to_its_end
 from producer.farm import Farm
 
 
