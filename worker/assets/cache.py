@@ -74,13 +74,13 @@ class Assets:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
         return self._once(part, lambda: download_configs(configs_of(part), self._downloads))
 
-    def _once(self, wanted: Hashable, bring: Callable[[], Path]) -> Path:
+    def _once(self, key: Hashable, bring: Callable[[], Path]) -> Path:
         """What was brought before is not looked up again, as each cell asks for it."""
-        with self._locks[wanted]:
-            found = self._models.get(wanted)
-            if found is None or not found.exists():
-                found = self._models[wanted] = bring()
-            return found
+        with self._locks[key]:
+            path = self._models.get(key)
+            if path is None or not path.exists():
+                path = self._models[key] = bring()
+            return path
 
     def _model(self, ref: str, part: Part, dtype: str) -> Path:
         if ref in (TINY_BASE, TINY_REFINER):

@@ -3,10 +3,7 @@
 It takes every road that SDXL takes (two text encoders, pooled and size conditioning, an
 ensemble of experts, a VAE of factor 8, LoRAs), so demo and tests run the real pipelines on a
 CPU and show what a prompt does. `common.job.TINY_FOLDER` holds the weights, of each file
-once; its README.md is the model card.
-
-    world/    what it has seen: shapes, scenes, their pictures and captions
-    train/    how it was made: `python -m worker.tiny.train FOLDER`
+once; its README.md is the model card. `worker.tiny` is how it was made, and what it has seen.
 """
 
 from __future__ import annotations

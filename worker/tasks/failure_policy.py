@@ -95,8 +95,8 @@ class FailurePolicy:
         log.error("%s #%d: %s", lease.batch_id, lease.i, error, exc_info=not expected)
         if lease.ended:
             return None
-        who = self.identity
-        counts = self.ledger.charge(lease.batch_id, lease.i, who.machine, who.worker)
+        machine, worker = self.identity.machine, self.identity.worker
+        counts = self.ledger.charge(lease.batch_id, lease.i, machine, worker)
         if not counts:
             return None  # frozen or cut off for long
         attempts, machines = counts
