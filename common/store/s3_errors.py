@@ -11,7 +11,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ObjectMissing, StoreError, StoreFull, StoreRefused, StoreUnreachable
-from common.store.protocol import without_login
+from common.text import without_login
 
 #: Everything that a request through boto3 raises, but for errors of the local disk.
 FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError)

@@ -13,7 +13,7 @@ import pytest
 
 from common.dispatch import Ledger, WorkerReport, bitmap, is_set
 from common.dispatch import ledger as ledger_module
-from common.dispatch.ledger import Opening, without_password
+from common.dispatch.ledger import Opening
 from common.errors import BrokerRefused, BrokerUnreachable
 from tests.support.servers import free_port, valkey
 
@@ -285,7 +285,7 @@ def test_who_holds_a_cell_no_more_charges_nothing(ledger: Ledger) -> None:
 
 POISON = """
 import os, sys
-from common.ledger import Ledger
+from common.dispatch import Ledger
 with Ledger(sys.argv[1]).charging("b-1", 0, "m1", "w1") as charge:
     charge()
     os._exit(137)
@@ -424,15 +424,3 @@ def test_bitmaps_are_msb_first() -> None:
     data = bitmap([0, 9], 12)
     assert data == b"\x80\x40"
     assert [i for i in range(16) if is_set(data, i)] == [0, 9]
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://:secret@host:6379/0", "redis://host:6379/0"),
-        ("rediss://user:p%40ss@host/1", "rediss://host/1"),
-        ("redis://host", "redis://host"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert without_password(url) == shown
