@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.config import FarmSettings
-from common.dispatch import Ledger, WorkerReport, queue_name
+from common.dispatch import Broker, WorkerRegister, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
 from common.store import open_store
@@ -42,19 +42,19 @@ def _broker(settings: FarmSettings) -> Check:
         return Check(
             "broker", True, "none configured (GRIDFARM_BROKER); `gridfarm render` brings its own"
         )
-    ledger = Ledger(settings.broker)
+    broker = Broker(settings.broker)
     try:
-        ledger.probe()
-        policy = str(ledger.memory_policy())
+        broker.probe()
+        policy = broker.memory_policy()
     except GridfarmError as error:
         return _bad("broker", error)
     if policy not in ("noeviction", ""):
         return Check(
             "broker",
             False,
-            f"{ledger.place} may drop keys (maxmemory-policy {policy}); set it to noeviction",
+            f"{broker.place} may drop keys (maxmemory-policy {policy}); set it to noeviction",
         )
-    return Check("broker", True, f"{ledger.place} answers")
+    return Check("broker", True, f"{broker.place} answers")
 
 
 def _store(settings: FarmSettings) -> Check:
@@ -74,7 +74,7 @@ def _workers(settings: FarmSettings) -> Iterator[Check]:
     if not settings.broker:
         return
     try:
-        alive = Ledger(settings.broker).workers()
+        alive = WorkerRegister(Broker(settings.broker)).alive()
     except GridfarmError:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]

@@ -11,7 +11,7 @@ import click
 
 from common.batch import slug
 from common.config import load_settings
-from common.dispatch import Ledger
+from common.dispatch import Broker
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.text import escaped
@@ -130,7 +130,7 @@ def main(
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
-        Ledger(settings.broker).shut_down_broker()
+        Broker(settings.broker).shut_down()
     sys.exit(code)
 
 

@@ -65,9 +65,8 @@ def _look(batch_id: str, control: Control, store: Store, ledger: Ledger | None) 
     seen = ledger.status(batch_id) if ledger else None
     if seen is None:
         return _look_into_store(batch_id, control, store)
-    idle = seen.state == "rendering" and not seen.done + seen.failed + seen.running
-    state = "queued" if idle else seen.state
-    return Overview(batch_id, state, seen.total, seen.done, seen.failed, control.submitted)
+    state, submitted = seen.shown_state, control.submitted
+    return Overview(batch_id, state, seen.total, seen.done, seen.failed, submitted)
 
 
 def _look_into_store(batch_id: str, control: Control, store: Store) -> Overview:

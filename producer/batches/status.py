@@ -113,15 +113,12 @@ class Watcher:
 
     def _from_ledger(self, seen: LedgerStatus) -> Status:
         assert self.ledger
-        workers = tuple(w for w in self.ledger.workers() if self.queue in w.queues)
+        workers = tuple(w for w in self.ledger.workers.alive() if self.queue in w.queues)
         reasons = self._reasons() if seen.failed else {}
         waiting = max(0, seen.total - seen.done - seen.failed - seen.running)
-        state = seen.state
-        if state == "rendering" and seen.done + seen.failed + seen.running == 0:
-            state = "queued"  # type: ignore[assignment]
         return Status(
             batch=self.batch_id,
-            state=state,
+            state=seen.shown_state,
             jobs=seen.total,
             done=seen.done,
             failed=seen.failed,

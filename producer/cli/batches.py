@@ -57,7 +57,7 @@ def submit(farm: Farm, trial: Trial, and_watch: bool, gpu: str | None, priority:
     if gpu:
         pinned = batch_file.batch.model_copy(update={"gpu": slug(gpu)})
         batch_file = replace(batch_file, batch=pinned)
-    farm.ledger.ping()
+    farm.ledger.broker.ping()
     with farm.out.progress() as progress:
         resolved = resolve(batch_file, Hub(farm.store, farm.out.say))
         report = place(
@@ -119,7 +119,7 @@ def watch(farm: Farm, batch: str) -> int:
     batch too: `state` in the JSON tells. Ctrl-C ends the watching only; the farm goes on.
     """
     batch_id, document = farm.find(batch)
-    farm.ledger.ping()
+    farm.ledger.broker.ping()
     return follow(farm, batch_id, document)
 
 

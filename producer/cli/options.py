@@ -53,7 +53,7 @@ class Farm:
         ledger = self.ledger_if_any
         try:
             if ledger:
-                ledger.ping()
+                ledger.broker.ping()
         except BrokerError as error:
             self.out.say(f"{error.message}; this is what the store knows")
             return None

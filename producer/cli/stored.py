@@ -132,7 +132,7 @@ def rm(farm: Farm, words: tuple[str, ...], and_cancel: bool, keep_pictures: bool
         )
     ledger = farm.ledger_if_any
     if ledger:
-        ledger.ping()
+        ledger.broker.ping()
     batches = dict(_find(farm, word) for word in words)
     _refuse_unfinished(farm, batches, and_cancel)
     if not (yes or _agreed(farm, batches, keep_pictures)):

@@ -19,7 +19,7 @@ from common.dispatch import (
     Ledger,
     LedgerStatus,
     State,
-    bitmap,
+    bitmap_of,
     is_set,
     new_control,
     opening,
@@ -68,7 +68,7 @@ def look_up(
         return Stored(data, sum(byte.bit_count() for byte in data))
     jobs = matrix.distinct.jobs
     there = [jobs[key] for key in stored_keys(jobs, store, progress)]
-    return Stored(bitmap(there, len(matrix)) if there else b"", len(there))
+    return Stored(bitmap_of(there, len(matrix)) if there else b"", len(there))
 
 
 def stored_keys(wanted: Iterable[str], store: Store, progress: Progress | None = None) -> list[str]:
@@ -111,7 +111,7 @@ def submit(
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
     but for its `priority`, if one is given. Raises StoreError and BrokerError.
     """
-    ledger.ping()
+    ledger.broker.ping()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
     upload(resolved.assets, store, progress)
     stored = look_up(matrix, batch.id, store, progress)

@@ -122,7 +122,8 @@ def worker(folder: Store, ledger: Ledger) -> Iterator[Callable[..., CellTask]]:
              unfit: Callable[[], None] = lambda: None) -> CellTask:  # fmt: skip
         store = store or folder
         if alive:
-            ledger.beat(WorkerReport(name, machine, (queue_name(),), 1, "cpu", ""), ttl_ms=60_000)
+            report = WorkerReport(name, machine, (queue_name(),), 1, "cpu", "")
+            ledger.workers.heartbeat(report, ttl_ms=60_000)
         dispatcher = Dispatcher(store, ledger, [queue_name()])
         restarts = threading.Event()
         task = CellTask(
@@ -277,7 +278,7 @@ def test_a_lone_worker_starts_afresh_to_judge(worker: Any, ledger: Ledger) -> No
     task = worker(raising(SuspectPicture("the picture is black")))
     run(task)
     assert task.restarts.is_set()
-    ledger.leave("w1")
+    ledger.workers.leave("w1")
     fresh = worker(raising(SuspectPicture("the picture is black")), name="w1-again")
     run(fresh)
     assert status(ledger) == (0, 1)
@@ -303,7 +304,7 @@ def test_a_store_that_is_away_pauses_the_worker(
     assert paused == ["503 Slow Down", "503 Slow Down"]
     assert task.paused == ""
     assert status(ledger) == (1, 0)
-    assert ledger.charges(BATCH.id, 1) == []
+    assert ledger.attempts_of(BATCH.id, 1) == []
 
 
 def test_a_store_that_takes_probes_but_no_pictures(
@@ -325,7 +326,8 @@ def test_a_store_that_takes_probes_but_no_pictures(
     def wait(seconds: float) -> bool:
         pauses.append(seconds)
         heart.beat()
-        said.extend((seen.state, seen.lasts_s >= sum(pauses[:-1])) for seen in ledger.workers())
+        reports = ledger.workers.alive()
+        said.extend((seen.state, seen.lasts_s >= sum(pauses[:-1])) for seen in reports)
         return bool(threading.Event().wait(seconds))
 
     monkeypatch.setattr(task.closing, "wait", wait)
@@ -422,7 +424,7 @@ def test_hand_back_puts_running_cells_back(worker: Any, ledger: Ledger) -> None:
     run(task)
     assert status(ledger) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+    assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
 
 
 def test_the_last_cell_ends_the_batch(worker: Any, folder: Store, ledger: Ledger) -> None:
@@ -465,7 +467,7 @@ def test_one_job_computes_at_a_time(worker: Any, ledger: Ledger) -> None:
 def attempted(ledger: Ledger, machine: str) -> None:
     """Cell 0 on the GPU of a process that was killed."""
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "gone") in ("ok", "tried")
-    assert ledger.charge(BATCH.id, 0, machine, "gone")
+    assert ledger.record_attempt(BATCH.id, 0, machine, "gone")
     ledger.release(BATCH.id, 0, cell(0).key, "gone")
 
 
@@ -546,7 +548,7 @@ def test_one_job_that_fails_again_and_again_is_no_bad_machine(worker: Any) -> No
 def test_a_paused_worker_is_no_second_opinion(worker: Any, ledger: Ledger) -> None:
     """One that took itself out is seen for a while; it does not keep a cell from its end."""
     out = WorkerReport("w2", "m2", (queue_name(),), 1, "cpu", "paused", "5 different jobs failed")
-    ledger.beat(out, ttl_ms=60_000)
+    ledger.workers.heartbeat(out, ttl_ms=60_000)
     task = worker(*[raising(RuntimeError("x"))] * 3)
     for _ in range(3):
         run(task)
@@ -564,7 +566,7 @@ def test_on_notice_a_render_ends_if_it_fits(
     assert status(ledger) == (stored, 0)
     if not stored:
         assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
-        assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+        assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
 
 
 def test_on_notice_what_waits_for_the_gpu_goes_back_at_once(worker: Any, ledger: Ledger) -> None:
@@ -603,7 +605,7 @@ def test_what_cannot_be_stopped_is_abandoned(worker: Any, ledger: Ledger) -> Non
     def hang() -> None:
         task.abandon()
         seen.append(ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2"))
-        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+        seen.append(ledger.record_attempt(BATCH.id, 0, "m2", "w2"))
 
     task.renderer.script.append(hang)
     run(task)
@@ -618,7 +620,7 @@ def test_a_stalled_render_keeps_its_charge(worker: Any, ledger: Ledger) -> None:
         task.stalled()
         assert ledger.redis.llen(queue_name()) == before, "nothing is sent to a process that ends"
         ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2")
-        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+        seen.append(ledger.record_attempt(BATCH.id, 0, "m2", "w2"))
 
     task.renderer.script.append(hang)
     run(task)

@@ -121,7 +121,7 @@ class Heart:
         if state == "paused":
             lasts_s += self.task.pause.lasted_s
         said = replace(self.report, state=state, message=message, lasts_s=lasts_s)
-        self.task.ledger.beat(said, ttl_ms=ttl_ms)
+        self.task.ledger.workers.heartbeat(said, ttl_ms=ttl_ms)
 
     def _state(self) -> tuple[str, str]:
         if self.task.paused:
@@ -145,7 +145,7 @@ def run(
     store = open_store(settings.need_store())
     store.probe()
     ledger = Ledger(settings.need_broker())
-    ledger.ping()
+    ledger.broker.ping()
     downloads = Downloads()
     renderer = engine(options, Assets(store, settings.cache_dir, downloads=downloads))
     queues = _queues(renderer.device, options.gpu)
@@ -235,7 +235,7 @@ def _say_goodbye(heart: Heart, code: int) -> None:
         if code == UNFIT:
             heart.beat(ttl_ms=UNFIT_SHOWN_MS)
         else:
-            heart.task.ledger.leave(heart.report.name)
+            heart.task.ledger.workers.leave(heart.report.name)
     except GridfarmError as error:
         log.debug("not signed off: %s", error)
 

@@ -313,7 +313,7 @@ class CellTask:
 
     def _charging(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
         who = self.identity
-        return self.ledger.charging(lease.batch_id, lease.i, who.machine, who.worker)
+        return self.ledger.recording_attempt(lease.batch_id, lease.i, who.machine, who.worker)
 
     def _stop_if_asked(self, lease: Lease) -> None:
         if lease.stop.is_set():
@@ -340,7 +340,7 @@ class CellTask:
                 lease.key,
                 self.identity.worker,
                 pause_ms=pause_ms,
-                refund=refund,
+                undo_attempt=refund,
             )
         if self.closing.is_set():
             log.info("%s handed back", lease, extra={"batch": lease.batch_id, "cell": lease.i})
@@ -386,7 +386,7 @@ class CellTask:
         if lease.over:
             return
         who = self.identity
-        charged = self.ledger.charge(lease.batch_id, lease.i, who.machine, who.worker)
+        charged = self.ledger.record_attempt(lease.batch_id, lease.i, who.machine, who.worker)
         if not charged:
             return  # frozen or cut off for long; the cell is in other hands
         attempts, machines = charged

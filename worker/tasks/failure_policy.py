@@ -43,13 +43,13 @@ class Blame:
         """Three attempts on two machines, or on the only live one."""
         if attempts < ATTEMPTS or machines >= 2:
             return attempts >= ATTEMPTS
-        live = {w.machine for w in self.ledger.workers() if w.state != "paused"}
+        live = {w.machine for w in self.ledger.workers.alive() if w.state != "paused"}
         return live <= {self.who.machine}
 
     def check_not_worn_out(self, lease: Lease) -> None:
         """Raises WornOut. Had the last attempt failed with a word, it would have failed the
         cell."""
-        before = self.ledger.charges(lease.batch_id, lease.i) if lease.tried else []
+        before = self.ledger.attempts_of(lease.batch_id, lease.i) if lease.tried else []
         if self.is_the_cells(len(before), len(set(before))):
             raise WornOut(
                 f"given up after {len(before)} attempts: the process that rendered it was killed "
@@ -74,7 +74,7 @@ class Blame:
     def two_agree(self, lease: Lease) -> bool:
         """Whether another process has drawn NaN or black of this cell before. If not, this one
         has to leave it to another, or to a fresh one."""
-        if self.ledger.suspect(lease.batch_id, lease.i, self.who.worker):
+        if self.ledger.report_suspect_picture(lease.batch_id, lease.i, self.who.worker):
             return True
         self._suspected.add(lease.key)
         return False
@@ -86,7 +86,7 @@ class Blame:
         return key not in self._suspected
 
     def restart_if_alone(self) -> None:
-        others = [w for w in self.ledger.workers() if w.name != self.who.worker]
+        others = [w for w in self.ledger.workers.alive() if w.name != self.who.worker]
         if all(worker.state == "paused" for worker in others):
             log.warning("the only worker: a fresh process will judge the picture")
             self.restart()
