@@ -152,7 +152,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
 
 def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli) -> None:
     """`status` and `doctor` say that nobody listens, although somebody is alive."""
-    pool.start("newer", *QUICK, first="import common.job.job as job; job.RENDERER_EPOCH += 1")
+    pool.start("newer", *QUICK, first="import common.job as job; job.RENDERER_EPOCH += 1")
     pool.listens("newer")
     pool.submit(3)
     said = gridfarm("doctor")

@@ -34,7 +34,7 @@ from common.errors import (
     SuspectPicture,
 )
 from common.job import Job
-from common.picture import EncodedPicture, PictureMeta, png
+from common.picture import EncodedPicture, PictureMeta, encode_picture
 from common.store import FULL, Store, object_names
 from worker.assets import Downloads, Stopped, short_name
 from worker.preemption import Notice
@@ -276,7 +276,7 @@ class CellTask:
                  extra={"batch": lease.batch_id, "cell": lease.i, "key": lease.key,
                         "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
-        return png.encode(rendered.image, meta)
+        return encode_picture(rendered.image, meta)
 
     def _enter(self, lease: Lease) -> None:
         """From here on `leave` lets the cell itself see what fits."""
