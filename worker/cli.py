@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
-from common.config import load_settings
+from common.config import load_config
 from common.dispatch import Broker
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
@@ -102,14 +102,14 @@ def main(
     if context.invoked_subcommand:
         return
     try:
-        settings = load_settings({"broker": broker, "store": store})
-        settings.need_broker(), settings.need_store()
+        config = load_config({"broker": broker, "store": store})
+        config.need_broker(), config.need_store()
     except GridfarmError as error:
         _refuse(error)
     set_up_logging(log_format)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
+    environment = {"GRIDFARM_BROKER": config.broker, "GRIDFARM_STORE": config.store}
     arguments = [f"--threads={threads}", f"--gpu={slug(gpu) if gpu else ''}"]
     arguments += [f"--cpu-threads={cpu_threads}"] if cpu_threads else []
     arguments += [f"--device={device}"] if device else []
@@ -130,7 +130,7 @@ def main(
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
-        Broker(settings.broker).shut_down()
+        Broker(config.broker).shut_down()
     sys.exit(code)
 
 
@@ -174,7 +174,7 @@ def process(**options: Any) -> None:
     from worker.process import ProcessOptions
     from worker.process import main as run_process
 
-    sys.exit(run_process(load_settings({}), ProcessOptions(**options)))
+    sys.exit(run_process(load_config({}), ProcessOptions(**options)))
 
 
 def _pin(gpus: list[str], number: int) -> dict[str, str]:

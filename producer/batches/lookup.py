@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.batch import BATCH_ID, Batch, slug
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.dispatch import read_batch, read_control
 from common.errors import NotFound
 from common.store import Store, object_names, open_store
@@ -24,28 +24,28 @@ class LastBatch:
     store: str
 
 
-def remember(settings: FarmSettings, batch_id: str) -> None:
+def remember(config: FarmConfig, batch_id: str) -> None:
     """Make `batch_id` what `@last` means on this machine."""
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
-    store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
-    _last_file(settings).write_text(f"{batch_id}\n{store}\n")
+    config.cache_dir.mkdir(parents=True, exist_ok=True)
+    store = config.store if "://" in config.store else str(Path(config.store).absolute())
+    _last_file(config).write_text(f"{batch_id}\n{store}\n")
 
 
-def store_for(word: str, settings: FarmSettings) -> str:
+def store_for(word: str, config: FarmConfig) -> str:
     """Where to look for a batch: in the configured store; in the last batch's own where none is
     configured, and for @last where that is not in the configured one."""
-    last = _last(settings)
-    if last is None or (settings.store and word != LAST):
-        return settings.store
-    if settings.store and open_store(settings.store).exists(object_names.batch(last.id)):
-        return settings.store
+    last = _last(config)
+    if last is None or (config.store and word != LAST):
+        return config.store
+    if config.store and open_store(config.store).exists(object_names.batch(last.id)):
+        return config.store
     return last.store
 
 
-def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Batch]:
+def find_batch(word: str, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """(id, document) of the batch that `word` names. Raises NotFound."""
     if word == LAST:
-        word = _need_last(settings).id
+        word = _need_last(config).id
     elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
         return _of_file(Path(word), store)
     if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
@@ -101,21 +101,21 @@ def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
     return batch_id, read_batch(store, batch_id)
 
 
-def _last(settings: FarmSettings) -> LastBatch | None:
+def _last(config: FarmConfig) -> LastBatch | None:
     try:
-        batch_id, store = _last_file(settings).read_text().splitlines()
+        batch_id, store = _last_file(config).read_text().splitlines()
     except (OSError, ValueError):
         return None
     return LastBatch(batch_id, store)
 
 
-def _need_last(settings: FarmSettings) -> LastBatch:
-    if last := _last(settings):
+def _need_last(config: FarmConfig) -> LastBatch:
+    if last := _last(config):
         return last
     raise NotFound(
         "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
     )
 
 
-def _last_file(settings: FarmSettings) -> Path:
-    return settings.cache_dir / "last-batch"
+def _last_file(config: FarmConfig) -> Path:
+    return config.cache_dir / "last-batch"

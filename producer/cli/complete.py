@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from common.config import FarmSettings
+    from common.config import FarmConfig
     from common.store import Store
 
 PATIENCE_S = 1.5
@@ -95,27 +95,27 @@ def _yaml_files(incomplete: str) -> list[str]:
 def _ids(ctx: click.Context) -> list[str]:
     from producer.batches import batch_ids
 
-    return batch_ids(_store(_settings(ctx)))
+    return batch_ids(_store(_config(ctx)))
 
 
 def _axes(ctx: click.Context) -> list[str]:
     from producer.batches import find_batch
 
-    settings = _settings(ctx)
+    config = _config(ctx)
     # An option that waits for its value stops click's parser: the arguments lie in ctx.args.
     word = [*ctx.args, ctx.params.get("batch") or LAST][0]
-    _, batch = find_batch(word, _store(settings), settings)
+    _, batch = find_batch(word, _store(config), config)
     return [axis.name for axis in batch.axes]
 
 
-def _settings(ctx: click.Context) -> FarmSettings:
-    from common.config import load_settings
+def _config(ctx: click.Context) -> FarmConfig:
+    from common.config import load_config
 
-    return load_settings({"store": ctx.params.get("store")})
+    return load_config({"store": ctx.params.get("store")})
 
 
-def _store(settings: FarmSettings) -> Store:
+def _store(config: FarmConfig) -> Store:
     from common.store import open_store
     from producer.batches import store_for
 
-    return open_store(store_for("", settings) or settings.need_store())
+    return open_store(store_for("", config) or config.need_store())

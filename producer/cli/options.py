@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from common.config import FarmSettings, load_settings
+from common.config import FarmConfig, load_config
 from common.errors import BrokerError
 from producer.cli import complete
 from producer.cli.output import Output
@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Farm:
     """The servers that a command talks to, each opened when it is first needed."""
 
-    settings: FarmSettings
+    settings: FarmConfig
     out: Output
 
     @cached_property
@@ -113,8 +113,8 @@ def farm_command(command: Command) -> Command:
     @json_option
     @wraps(command)
     def wrapped(broker: str | None, store: str | None, as_json: bool, **rest: Any) -> Any:
-        settings = load_settings({"broker": broker, "store": store})
-        return command(Farm(settings, Output(as_json)), **rest)
+        config = load_config({"broker": broker, "store": store})
+        return command(Farm(config, Output(as_json)), **rest)
 
     return wrapped  # type: ignore[return-value]
 
@@ -125,8 +125,8 @@ def local_command(command: Command) -> Command:
     @json_option
     @wraps(command)
     def wrapped(as_json: bool, **rest: Any) -> Any:
-        settings = replace(load_settings({}), broker="", store="")
-        return command(Farm(settings, Output(as_json)), **rest)
+        config = replace(load_config({}), broker="", store="")
+        return command(Farm(config, Output(as_json)), **rest)
 
     return wrapped  # type: ignore[return-value]
 

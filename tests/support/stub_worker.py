@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from common.config import load_settings
+from common.config import load_config
 from common.job import Job
 from worker.logs import set_up_logging
 from worker.preemption import Metadata, Watcher
@@ -168,8 +168,8 @@ def run() -> int:
         log_format=said.log_format,
         launched=said.launched,
     )
-    settings = load_settings({"broker": said.broker, "store": said.store})
-    return main(settings, options, lambda *_: _renderer(said))
+    config = load_config({"broker": said.broker, "store": said.store})
+    return main(config, options, lambda *_: _renderer(said))
 
 
 if __name__ == "__main__":

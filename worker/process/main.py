@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, celery_app, queue_name
 from common.errors import GridfarmError
 from common.store import open_store
@@ -137,17 +137,17 @@ class Heart:
 
 
 def run(
-    settings: FarmSettings,
+    config: FarmConfig,
     options: ProcessOptions,
     engine: Callable[[ProcessOptions, Assets], Engine] = sdxl,
 ) -> int:
     """Listen until a signal, a notice or trouble ends it; the exit code."""
-    store = open_store(settings.need_store())
+    store = open_store(config.need_store())
     store.probe()
-    ledger = Ledger(settings.need_broker())
+    ledger = Ledger(config.need_broker())
     ledger.broker.ping()
     downloads = Downloads()
-    renderer = engine(options, Assets(store, settings.cache_dir, downloads=downloads))
+    renderer = engine(options, Assets(store, config.cache_dir, downloads=downloads))
     queues = _queues(renderer.device, options.gpu)
     identity = _identity(options.machine)
     leases = LeaseKeeper(ledger, identity.worker)
@@ -180,7 +180,7 @@ def run(
         thread.start()
     log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
     try:
-        _consume(settings.need_broker(), task, queues, options.threads)
+        _consume(config.need_broker(), task, queues, options.threads)
     finally:
         for thread in threads:
             thread.close()
@@ -241,13 +241,13 @@ def _say_goodbye(heart: Heart, code: int) -> None:
 
 
 def main(
-    settings: FarmSettings,
+    config: FarmConfig,
     options: ProcessOptions,
     engine: Callable[[ProcessOptions, Assets], Engine] = sdxl,
 ) -> int:
     set_up_logging(options.log_format)
     try:
-        return run(settings, options, engine)
+        return run(config, options, engine)
     except GridfarmError as error:
         log.error("%s", error.message)
         if error.hint:

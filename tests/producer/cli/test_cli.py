@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from common.batch import Matrix
-from common.config import load_settings
+from common.config import load_config
 from common.dispatch import read_failures
 from common.job import TINY_LORAS
 from common.store import object_names, open_store
@@ -202,7 +202,7 @@ def test_nothing_configured(gridfarm: Any, tmp_path: Path, arguments: list[str])
 
 
 def test_what_failed_is_tried_again_by_the_next_render(tmp_path: Path) -> None:
-    farm = Farm(load_settings({"store": str(tmp_path)}), Output())
+    farm = Farm(load_config({"store": str(tmp_path)}), Output())
     farm.store.put(object_names.failure("night-00000000", 3), b'{"reason": "no network"}')
     farm.store.put(object_names.failure("other-00000000", 3), b'{"reason": "no network"}')
     _forget_failures(farm, "night-00000000")

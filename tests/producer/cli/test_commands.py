@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.batch import Matrix, matrix
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.store import Store, object_names, open_store
 from producer.batches import find_batch, overview, remember
 from producer.cli.main import cli, run
@@ -226,15 +226,15 @@ class TestFind:
 
     @pytest.fixture
     def find(self, shelf: Store, here: Path) -> Callable[[str], str]:
-        self.settings = FarmSettings(store=shelf.url, cache=str(here.parent / "cache"))
-        return lambda word: find_batch(word, shelf, self.settings)[0]
+        self.config = FarmConfig(store=shelf.url, cache=str(here.parent / "cache"))
+        return lambda word: find_batch(word, shelf, self.config)[0]
 
     def test_each_form(self, find: Any, shelf: Store, here: Path) -> None:
         """An id, its beginning, a name as it is written, a batch file, @last."""
         batch = frozen("Night Wolves")
         put_batch(shelf, batch)
         put_batch(shelf, frozen("day"))
-        remember(self.settings, batch.id)
+        remember(self.config, batch.id)
         text = "name: Night Wolves\nmodel: tiny\nprompts: [a wolf]\nseeds: 0..3\n"
         (here / "a.yaml").write_text(text)
         for word in (batch.id, batch.id[:-3], "nigh", "Night Wolves", "a.yaml", "@last"):
@@ -257,7 +257,7 @@ class TestFind:
         self, gridfarm: Any, shelf: Store, here: Path
     ) -> None:
         batch = put_batch(shelf, frozen())
-        remember(FarmSettings(cache=str(here.parent / "cache")), batch)
+        remember(FarmConfig(cache=str(here.parent / "cache")), batch)
         gridfarm("rm", "@last", "--yes")
         answer, _ = gridfarm("status", code=2)
         assert batch in answer["message"]
