@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.batch import slug
-from common.config import load_settings
+from common.config import load_config
 from common.errors import UsageError
 from producer.batch_argument import (
     ENDINGS,
@@ -113,14 +113,14 @@ class Farm:
         progress: ProgressCallback = show_no_progress,
     ) -> None:
         flags = {"broker": broker, "store": _text(store), "cache": _text(cache)}
-        self.settings = load_settings(flags)
+        self.settings = load_config(flags)
         self.say = say
         self.progress = progress
         self._servers = Connections(self.settings, say)
 
     def __repr__(self) -> str:
         ledger = self._servers.ledger_if_any
-        broker = f"broker={ledger.place!r}" if ledger else ""
+        broker = f"broker={ledger.broker.place!r}" if ledger else ""
         store = f"store={self.settings.store!r}" if self.settings.store else ""
         return f"Farm({', '.join(filter(None, (broker, store))) or 'this machine'})"
 
@@ -195,7 +195,7 @@ class Farm:
             file = replace(file, batch=file.batch.model_copy(update={"gpu": slug(gpu)}))
         number = priority_number(priority)
         ledger, store = self._servers.ledger, self._servers.store
-        ledger.ping()
+        ledger.broker.ping()
         resolved = resolve(file, Hub(store, self.say))
         report = submit(resolved, store, ledger, self.progress, priority=number)
         remember(self.settings, report.batch)
@@ -222,7 +222,7 @@ class Farm:
     def watcher(self, batch: BatchArgument = LAST) -> StatusWatcher:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
-        self._servers.ledger.ping()
+        self._servers.ledger.broker.ping()
         return StatusWatcher(found.id, found.document, found.store, self._servers.ledger)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
@@ -371,7 +371,7 @@ class Farm:
             raise UsageError("no batch is named", hint="name what is to be removed")
         ledger = self._servers.ledger_if_any
         if ledger:
-            ledger.ping()
+            ledger.broker.ping()
         store = self._servers.store_of_first(batches)
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)

@@ -9,8 +9,7 @@ import sys
 import warnings
 from datetime import UTC, datetime
 
-from common.store import without_login
-from common.text import escaped
+from common.text import escaped, without_login
 
 FORMATS = ("text", "json")
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "data"}

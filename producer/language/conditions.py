@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Spans, Value, labels_of
 from common.errors import Problem
-from common.text import meant
+from common.text import suggestion
 from producer.language.axes import GROUPS, AxisReader, between
 from producer.language.settings import Mistake, find_setting, is_null, mapping, noting
 from producer.language.yaml import Items, Node, Scalar, plain, shown
@@ -87,7 +87,7 @@ class Conditions:
     def axis(self, name: str) -> AnyAxis:
         """Raises Mistake."""
         if name not in self.axes:
-            raise Mistake("is not an axis of this batch", meant(name, self.axes))
+            raise Mistake("is not an axis of this batch", suggestion(name, self.axes))
         return self.axes[name]
 
     def spans(self, axis: AnyAxis, node: Node) -> Spans:
@@ -194,4 +194,4 @@ def _nearest(axis: AnyAxis, text: str) -> str:
     if isinstance(axis, RangeAxis):
         step = "" if axis.step == "1" else f" by {axis.step}"
         return f"it has {axis.first}..{axis.last}{step}"
-    return meant(text, axis.labels())
+    return suggestion(text, axis.labels())

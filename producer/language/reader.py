@@ -17,7 +17,7 @@ from types import MappingProxyType
 from common.batch import LORA, MAX_AXES, MAX_CELLS, Axis, Batch, Matrix, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
 from common.job import TINY_LORAS
-from common.text import meant
+from common.text import suggestion
 from producer.language.axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
 from producer.language.conditions import Conditions
 from producer.language.references import Layer, layers, with_needs
@@ -306,4 +306,4 @@ def _key_hint(key: str, value: Node) -> str:
         return f"write it under axes: {{{key}: […]}}"
     if key in SETTINGS:
         return f"write it under settings: {{{key}: …}}"
-    return meant(key, KEYS)
+    return suggestion(key, KEYS)

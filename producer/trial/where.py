@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.batch import Axis, Batch, Entry, Matrix, RangeAxis, Spans, labels_of, spans_of
 from common.errors import UsageError
-from common.text import meant
+from common.text import suggestion
 from producer.language import Conditions, with_needs, words_of
 from producer.language.axes import AxisReader
 from producer.language.settings import Mistake, Scope
@@ -88,7 +88,7 @@ def only_where(batch: Batch, options: Iterable[str]) -> Batch:
     kept = {}
     for name, written in parse_where(options).items():
         if name not in axes:
-            raise UsageError(f"--where: there is no axis {name!r}", hint=meant(name, axes))
+            raise UsageError(f"--where: there is no axis {name!r}", hint=suggestion(name, axes))
         kept[name] = find_values(axes[name], written, batch)
     return restricted(batch, kept)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import BadInput, HubError
-from common.store import FULL, without_login
+from common.store import FULL
+from common.text import without_login
 from worker.assets.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]

@@ -9,11 +9,11 @@ once; its README.md is the model card. `worker.tiny` is how it was made, and wha
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from common.errors import UsageError
 from common.job import TINY_BASE, TINY_FOLDER
+from common.store import prepared
 
 #: What the refiner has from the base, as SDXL's has.
 SHARED = ("vae", "text_encoder_2", "tokenizer_2")
@@ -26,11 +26,8 @@ def cached(cache_dir: Path) -> Path:
     """
     folder = cache_dir / TINY_BASE
     if not folder.is_dir():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{TINY_BASE}-", dir=cache_dir))
-        build(partial)
-        partial.chmod(0o755)  # a temporary folder is its owner's alone; a cache may be shared
-        _rename(partial, folder)
+        with prepared(folder) as partial:
+            build(partial)
     return folder
 
 
@@ -56,12 +53,3 @@ def _copy(source: Path, target: Path) -> None:
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        shutil.rmtree(partial)
-        if not folder.is_dir():
-            raise

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.job import Job
-from common.picture import EncodedPicture, PictureMeta, png
+from common.picture import EncodedPicture, PictureMeta, encode_picture
 from worker.assets import DownloadStopped, short_name
 from worker.tasks.failure_policy import FailurePolicy
 from worker.tasks.gpu import Gpu
@@ -51,7 +51,7 @@ class Attempt:
                  extra={"batch": lease.batch_id, "cell": lease.i, "key": lease.key,
                         "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
-        return png.encode(rendered.image, meta)
+        return encode_picture(rendered.image, meta)
 
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(

@@ -64,7 +64,7 @@ class Gpu:
 
     def _charging(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
         identity = self.in_hand.identity
-        return self.in_hand.ledger.charging(
+        return self.in_hand.ledger.recording_attempt(
             lease.batch_id, lease.i, identity.machine, identity.worker
         )
 

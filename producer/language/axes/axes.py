@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from common.batch import WORD_NAME, Axis, RangeAxis, Value
 from common.errors import Problem
 from common.job import warnings
-from common.text import ELSEWHERE, closest, meant
+from common.text import ELSEWHERE, closest, suggestion
 from producer.language.axes.generators import KEYS, Written, generated, generator_in, in_list
 from producer.language.axes.ranges import is_like_a_range, read_range
 from producer.language.axes.tables import MAX_VALUES
@@ -152,7 +152,7 @@ class AxisReader:
                 known = [n.partition(".")[2] for n in SETTINGS if n.startswith(f"{name}.")]
                 ours = ELSEWHERE.get(inner, inner)
                 beside = ours in SETTINGS and ours not in known
-                hint = f"write {ours}: beside {name}:" if beside else meant(inner, known)
+                hint = f"write {ours}: beside {name}:" if beside else suggestion(inner, known)
                 raise Mistake(f"is not a setting of the {name}", hint)
             return setting.read(value, self.scope)
 
@@ -348,7 +348,7 @@ def _check_name(place: _Place) -> None:
             hint = "put the values of an axis in brackets: [20, 30]"
         raise Mistake(f"{name!r} can't name an axis", hint)
     elif name.startswith("refiner.") and name not in SETTINGS:
-        raise Mistake("is not a setting", meant(name, [n for n in SETTINGS if "." in n]))
+        raise Mistake("is not a setting", suggestion(name, [n for n in SETTINGS if "." in n]))
 
 
 def _check_commas(place: _Place, node: Items) -> None:
@@ -428,4 +428,4 @@ def _setting_hint(name: str, value: Node) -> str:
     close = closest(name, SETTINGS)
     if close is None and is_null(value):
         return "quote the prompt if the comma or brace belongs to it"
-    return f"did you mean {close!r}?" if close else meant(name, SETTINGS)
+    return f"did you mean {close!r}?" if close else suggestion(name, SETTINGS)

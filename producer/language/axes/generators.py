@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from common.batch import MAX_FILLED, RangeAxis, numbered_seed
 from common.errors import BatchFileError
-from common.text import meant
+from common.text import suggestion
 from producer.language.axes import tables
 from producer.language.axes.ranges import read_range
 from producer.language.axes.tables import MAX_VALUES
@@ -81,7 +81,7 @@ def generated(
     """The values of axis `axis` that a generator makes. Raises Mistake."""
     for name in node.values:
         if name not in KEYS[key]:
-            raise Mistake(f"{{{key}: …}} takes no {name!r}", meant(name, sorted(KEYS[key])))
+            raise Mistake(f"{{{key}: …}} takes no {name!r}", suggestion(name, sorted(KEYS[key])))
     generator = {"file": _file, "files": _files, "emphasise": _emphasise, "random": _random}[key]
     return generator(node, axis, setting, scope)
 

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from common.batch import MAX_FILLED, names_in
 from common.errors import Problem
 from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
-from common.text import closest, meant
+from common.text import closest, suggestion
 from producer.language.settings.mistakes import Mistake, read_each
 from producer.language.settings.training_sizes import TRAINING_SIZES
 from producer.language.yaml import Entries, Items, Node, Scalar, shown, to_json
@@ -265,7 +265,7 @@ def _loras(node: Node, scope: Scope) -> JsonValue:
 
 def _lora(name: str, value: Node, scope: Scope) -> JsonValue:
     if name not in scope.loras:
-        hint = meant(name, scope.loras) or "write lora_files: {name: file or hub id}"
+        hint = suggestion(name, scope.loras) or "write lora_files: {name: file or hub id}"
         raise Mistake("is not in lora_files", hint)
     if isinstance(value, Items):
         raise Mistake(f"must be one strength, not {value}", f"write an axis: loras.{name}: […]")
@@ -281,7 +281,7 @@ def _group(
 
     def read(name: str, value: Node) -> JsonValue:
         if name not in readers:
-            raise Mistake("is not known here", meant(name, readers))
+            raise Mistake("is not known here", suggestion(name, readers))
         return readers[name](value, scope)
 
     return read_each(written, read)

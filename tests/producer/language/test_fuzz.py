@@ -19,7 +19,7 @@ from PIL import Image
 
 from common.assets import check_lora_file
 from common.batch import Batch, Matrix, fill
-from common.config import load_settings
+from common.config import load_config
 from common.dispatch import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
 from common.store import Store, object_names, open_store
@@ -250,7 +250,7 @@ def test_records_of_the_hub_that_pin_nothing(stored: Store, record: bytes) -> No
 def test_settings_files_do_not_tell_passwords(tmp_path: Path) -> None:
     (tmp_path / "gridfarm.toml").write_text('brokr = "redis://:secret@host"')
     with pytest.raises(UsageError) as refused:
-        load_settings({}, folder=tmp_path)
+        load_config({}, folder=tmp_path)
     assert "brokr" in refused.value.message and "secret" not in refused.value.message
 
 
