@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from common.batch import Matrix, matrix
 from common.config import FarmSettings
 from common.store import Store, object_names, open_store
+from producer import Farm
 from producer.batches import list_batches, remember
 from producer.cli.commands.list import ago
 from producer.cli.main import cli, run
