@@ -38,9 +38,9 @@ class Connections:
         return self._stores[url]
 
     def store_of(self, batch: str | BatchFile) -> Store:
-        """Where to look for the batch; another store than the configured one is said."""
+        """Where to look for the batch; another store than the configured one is said, once."""
         url = store_for(batch, self.settings)
-        if url != self.settings.store:
+        if url != self.settings.store and url not in self._stores:
             self.say(f"looking in {_from_here(url)}, where the last batch is")
         return self.store_at(url) if url else self.store
 

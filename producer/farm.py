@@ -72,7 +72,7 @@ _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 
 
 class Farm:
-    """A broker, a store, and what is done with them; without either, this machine.
+    r"""A broker, a store, and what is done with them; without either, this machine.
 
         farm = Farm()
         farm.render("batch.yaml", model="tiny", limit=4)

@@ -46,7 +46,7 @@ class FoundBatch:
     """A batch that a store has, and that store."""
 
     id: str
-    document: Batch
+    document: Batch = field(repr=False)
     store: Store = field(repr=False, compare=False)
 
     @cached_property
