@@ -35,7 +35,7 @@ lint: install
 
 reference: install
 	$(BIN)/python -m producer.cli.reference > docs/commands.md
-	$(BIN)/python -m producer.language.json_schema > docs/batch.schema.json
+	$(BIN)/gridfarm schema > docs/batch.schema.json
 
 bench: install
 	$(BIN)/python -m tests.benchmarks

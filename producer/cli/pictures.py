@@ -74,7 +74,7 @@ def grid(
       gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
     from common.batch import Matrix
-    from producer.trial import parse_where
+    from producer.language import parse_where
 
     batch_id, document = farm.find(batch)
     path = output or Path(f"{batch_id.rpartition('-')[0]}-grid.png")

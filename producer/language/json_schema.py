@@ -11,7 +11,6 @@ complain with the first, so the one that says most stands first.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ from producer.language.yaml import NULL, Entries
 
 Schema = dict[str, Any]
 
-REGENERATE = "python -m producer.language.json_schema > docs/batch.schema.json"
+REGENERATE = "gridfarm schema > docs/batch.schema.json"
 
 OWN_AXIS = "An axis of your own; its values are bundles of settings: name: {setting: value}"
 MATCHED = 'A label, a value, several in a list, 4..6, "> 9", or "!lcm": anything but that'
@@ -244,7 +243,3 @@ def _list_of(*forms: Schema) -> Schema:
 
 def _ref(definition: str) -> Schema:
     return {"$ref": f"#/$defs/{definition}"}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_text())

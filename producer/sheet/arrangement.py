@@ -9,12 +9,12 @@ from math import prod
 from common.batch import Axis, Batch, Matrix, RangeAxis
 from common.errors import UsageError
 from common.text import LISTED, closest
-from producer.trial import find_values
+from producer.language import find_values
 
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
 
-#: Axis → what its values must be (see `producer.trial.where`), or several such.
+#: Axis → what its values must be (see `producer.language.selection`), or several such.
 Where = Mapping[str, str | Sequence[str]]
 
 

@@ -14,8 +14,8 @@ from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
-from producer.language import BatchFile, layers, with_needs
-from producer.language.settings import SETTINGS, Mistake, Scope
+from producer.language import BatchFile, Mistake, layers, problem_of, with_references
+from producer.language.settings import SETTINGS, Scope
 from producer.language.yaml import plain
 
 Settings = dict[str, JsonValue]
@@ -43,7 +43,7 @@ def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchF
     if any("model" in axis.setting_names() for axis in file.batch.axes):
         say(f"--model {model} replaces the values of the model axis")
     batch = _map_settings(file.batch, lambda s: s | {"model": model} if "model" in s else s)
-    return replace(file, batch=with_needs(batch))
+    return replace(file, batch=with_references(batch))
 
 
 def _check(model: str) -> None:
@@ -51,7 +51,8 @@ def _check(model: str) -> None:
     try:
         SETTINGS["model"].read(plain(model), Scope())
     except Mistake as mistake:
-        [problem] = mistake.problems
+        [finding] = mistake.findings
+        problem = problem_of(finding)
         raise UsageError(f"--model {problem.message}", hint=problem.hint) from None
 
 
@@ -62,7 +63,7 @@ def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
     _say_what_changed(file.batch, batch, hub_loras, say)
     return replace(
         file,
-        batch=with_needs(batch),
+        batch=with_references(batch),
         lora_sources=sources,
         notes=tuple(note for note in file.notes if "noise" not in note),
     )
