@@ -76,7 +76,7 @@ def trial_command(command: Command) -> Command:
 
 def read_trial(farm: Farm, trial: Trial) -> BatchFile:
     """The batch that a person means, its notes said aloud. Raises what is wrong with it."""
-    from producer.lint import surprises
+    from producer.lint import notes_on_batch
     from producer.trial import limited, only_where, with_model, with_settings
 
     say = farm.out.say
@@ -87,7 +87,7 @@ def read_trial(farm: Farm, trial: Trial) -> BatchFile:
     if trial.limit:
         batch = limited(batch, trial.limit)
     loaded = replace(loaded, batch=batch)
-    for note in (*loaded.notes, *surprises(loaded)):
+    for note in (*loaded.notes, *notes_on_batch(loaded)):
         say(f"note: {note}")
     return loaded
 

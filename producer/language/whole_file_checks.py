@@ -23,14 +23,16 @@ def overlaps(axes: Sequence[AnyAxis], paths: Mapping[str, str]) -> Iterator[Find
     owners: dict[str, str] = {}
     for axis in axes:
         if axis.name not in _BUNDLE_AXES:
-            for setting, owner in _owned(axis, owners):
-                yield _overlap(paths[axis.name], setting, owner)
+            for setting in sorted(axis.setting_names()):
+                if owner := _owner(setting, owners):
+                    yield _overlap(paths[axis.name], setting, owner)
             owners |= dict.fromkeys(axis.setting_names(), paths[axis.name])
     for axis in axes:
         if axis.name in _BUNDLE_AXES:
-            for setting, owner in _owned(axis, owners):
-                first = next(v.label for v in _values(axis) if setting in v.settings)
-                yield _overlap(owner, setting, f"{paths[axis.name]}.{first}")
+            for setting in sorted(axis.setting_names()):
+                if owner := _owner(setting, owners):
+                    first = next(v.label for v in _values(axis) if setting in v.settings)
+                    yield _overlap(owner, setting, f"{paths[axis.name]}.{first}")
 
 
 def without_prompt(axes: Sequence[AnyAxis], paths: Mapping[str, str]) -> Iterator[Finding]:
@@ -81,13 +83,6 @@ def notes_on_ignored_negatives(settings: Layer, axes: Sequence[AnyAxis]) -> Iter
 def _values(axis: AnyAxis) -> tuple[Value, ...]:
     """The values of an axis; the first one stands for all of a range."""
     return axis.values if isinstance(axis, Axis) else (axis.value(0),)
-
-
-def _owned(axis: AnyAxis, owners: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """(setting, path) of each setting of the axis that another axis sets too."""
-    for setting in sorted(axis.setting_names()):
-        if owner := _owner(setting, owners):
-            yield setting, owner
 
 
 def _owner(setting: str, owners: Mapping[str, str]) -> str | None:

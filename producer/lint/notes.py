@@ -20,7 +20,7 @@ SHOWN = 3
 FILLED_CELLS = 500
 
 
-def surprises(file: BatchFile) -> Iterator[str]:
+def notes_on_batch(file: BatchFile) -> Iterator[str]:
     """Notes on the batch as it will be rendered, each a line."""
     written = list(layers(file.batch.settings, file.batch.axes))
     if any(layer.get("model") not in (None, builtin_models.TINY) for layer in written):

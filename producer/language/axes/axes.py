@@ -67,12 +67,12 @@ class AxisReader:
     def _places(self, top: Mapping[str, Node]) -> Iterator[AxisPlace]:
         for key, node in top.items():
             if key in TOP_AXES:
-                yield AxisPlace(key, TOP_AXES[key], node, TOP_AXES[key])
+                yield AxisPlace(key, TOP_AXES[key], node)
             elif key in ("axes", "words"):
                 with collecting(self.findings, key):
                     for name, axis in mapping(node, key).items():
-                        setting = f"words.{name}" if key == "words" else name
-                        yield AxisPlace(f"{key}.{name}", name, axis, setting)
+                        word = name if key == "words" else None
+                        yield AxisPlace(f"{key}.{name}", name, axis, word)
 
     def _axis(self, place: AxisPlace) -> Iterator[AnyAxis]:
         """The axis, or nothing where none of its values is right. Raises Mistake."""
@@ -85,10 +85,12 @@ class AxisReader:
     def _short(self, place: AxisPlace, node: Scalar) -> AnyAxis:
         """A range, one prompt, or one seed."""
         setting = place.takes
-        if setting and place.is_numeric and is_like_a_range(node.text):
+        if setting and place.kind == "numeric" and is_like_a_range(node.text):
             return read_range(place.name, setting, node, self.scope)
         if place.name not in ("prompt", "seed"):
-            raise Mistake("list-expected" if setting else "bundles-expected", node, axis=place.name)
+            if setting:
+                raise Mistake("list-expected", node)
+            raise Mistake("bundles-expected", node, axis=place.name)
         settings = self.bundles.settings(place.setting, node, place.path)
         value = Value(label=as_text(settings[place.setting]), settings=settings)
         return Axis(name=place.name, values=(value,))
@@ -125,7 +127,7 @@ class AxisReader:
             if name not in (None, _WHOLE):
                 raise Mistake("named-generator", key=key)
             return generated(key, node, place.name, place.takes, self.scope)
-        numeric = place.takes if place.is_numeric else None
+        numeric = place.takes if place.kind == "numeric" else None
         if numeric and name is None and isinstance(node, Scalar) and is_like_a_range(node.text):
             return in_list(node, place.name, numeric, self.scope)
         return iter([Written("", name, node)])
@@ -139,18 +141,14 @@ class AxisReader:
             place.name in GROUPS or (setting and setting.owns(node))
         ):
             check_not_a_text(place, written.name, node)
-            return self._bundle(place, node, path)
+            if place.word and place.word not in node.values:
+                raise Mistake("word-without-text", word=place.word)
+            return self.bundles.bundle(node, path, place.word or "")
         if setting or place.name in GROUPS:
             return self.bundles.settings(place.setting, node, path)
         if is_null(node):
             return {}
         raise Mistake("not-a-bundle", node, axis=place.name)
-
-    def _bundle(self, place: AxisPlace, node: Entries, path: str) -> Settings:
-        word = place.name if place.is_word else ""
-        if word and word not in node.values:
-            raise Mistake("word-without-text", word=word)
-        return self.bundles.bundle(node, path, word)
 
 
 def _some(values: Iterator[Written]) -> Iterator[Written]:

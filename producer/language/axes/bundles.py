@@ -9,7 +9,6 @@ from pydantic import JsonValue
 
 from common.job import warnings
 from producer.language.axes.names import GROUPS
-from producer.language.axes.places import sets_text
 from producer.language.mistakes import Finding, Mistake, collecting, read_each
 from producer.language.settings import SETTINGS, Scope, find_setting, mapping
 from producer.language.yaml import Entries, Node, Scalar
@@ -50,7 +49,7 @@ class BundleReader:
     def settings(self, name: str, node: Node, path: str) -> Settings:
         """What `name: node` sets, checked, with what its writer should know noted."""
         settings = self.read(name, node)
-        texts = [v for n, v in settings.items() if isinstance(v, str) and sets_text(n)]
+        texts = [v for n, v in settings.items() if isinstance(v, str) and _is_text(n)]
         self.notes += [f"{path}: {note}" for text in texts for note in _notes_on(name, text)]
         if texts and isinstance(node, Scalar) and node.cut:
             self.notes.append(f"{path}: ends before {node.cut!r}; quote it if that is meant")
@@ -71,6 +70,11 @@ class BundleReader:
         if setting is None:
             raise Mistake("not-a-setting-of-the-group", group=group, name=name)
         return setting.read(node, self.scope)
+
+
+def _is_text(name: str) -> bool:
+    setting = find_setting(name)
+    return setting is not None and setting.kind == "text"
 
 
 def _notes_on(name: str, text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from common.text import closest
 from producer.language.axes.names import GROUPS, TOP_AXES
-from producer.language.axes.places import AxisPlace, sets_text
+from producer.language.axes.places import AxisPlace
 from producer.language.mistakes import Mistake
 from producer.language.settings import SETTINGS, find_setting
 from producer.language.yaml import Entries, Items, Node, Scalar, is_null
@@ -21,7 +21,8 @@ _NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
 def check_commas(place: AxisPlace, node: Items) -> None:
     """`[A wolf, chilly]` is two prompts to YAML, and seldom to its writer."""
     plain = [isinstance(v, Scalar) and v.plain and v.value is not None for v in node.values]
-    if sets_text(place.name) and node.flow and any(map(all, pairwise(plain))):
+    is_text = place.kind == "text" and not place.word
+    if is_text and node.flow and any(map(all, pairwise(plain))):
         raise Mistake("commas", node)
 
 
@@ -50,7 +51,7 @@ def check_not_a_text(place: AxisPlace, name: str | None, node: Entries) -> None:
         return
     if key == place.name or find_setting(key) or key in GROUPS or place.takes is None:
         return
-    if place.is_text and (" " in key or not closest(key, SETTINGS)):
+    if place.kind == "text" and (" " in key or not closest(key, SETTINGS)):
         raise Mistake("text-as-mapping", name=key, text=value.text)
     if name is None and not closest(key, SETTINGS):
         raise Mistake("name-in-a-list", name=key, text=value.text)

@@ -34,7 +34,7 @@ def check_name(name: str) -> None:
 def check_axis_name(place: AxisPlace) -> None:
     """Raises Mistake for a name that no axis, or no word, can have."""
     name = place.name
-    if place.is_word:
+    if place.setting.startswith("words."):
         _check_word_name(name)
     elif name in TOP_AXES or name == "words":
         raise Mistake("key-under-axes", name=name)
@@ -54,7 +54,7 @@ def _check_word_name(name: str) -> None:
 def label_of(place: AxisPlace, settings: Mapping[str, JsonValue]) -> str:
     """The label of a value without a name. A text is labelled by itself, whatever else its
     bundle sets; settings of a group by their inner names."""
-    if place.setting in settings and (len(settings) == 1 or place.is_text):
+    if place.setting in settings and (len(settings) == 1 or place.kind == "text"):
         value = settings[place.setting]
         return "default" if place.setting == "scheduler" and value is None else as_text(value)
     inside = f"{place.name}." if place.name in GROUPS else ""

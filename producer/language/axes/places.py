@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from producer.language.settings import Setting, find_setting
 from producer.language.yaml import Node
@@ -10,32 +10,25 @@ from producer.language.yaml import Node
 
 @dataclass(frozen=True)
 class AxisPlace:
-    """`path` is where the axis is written. `setting` is what its values set, if it is named
-    after one: `words.animal` for the word `animal`."""
+    """`path` is where the axis is written; `word` is its name if it is a word.
+
+    `setting` is what its values set, if it is named after one: `words.animal` for the word
+    `animal`. `takes` is that setting, None where the values are bundles alone.
+    """
 
     path: str
     name: str
     node: Node
-    setting: str
+    word: str | None = None
+    setting: str = field(init=False)
+    takes: Setting | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        setting = self.name if self.word is None else f"words.{self.word}"
+        object.__setattr__(self, "setting", setting)
+        object.__setattr__(self, "takes", find_setting(setting))
 
     @property
-    def takes(self) -> Setting | None:
-        return find_setting(self.setting)
-
-    @property
-    def is_word(self) -> bool:
-        return self.setting.startswith("words.")
-
-    @property
-    def is_text(self) -> bool:
-        return sets_text(self.setting)
-
-    @property
-    def is_numeric(self) -> bool:
-        return self.takes is not None and self.takes.kind == "numeric"
-
-
-def sets_text(name: str) -> bool:
-    """Whether the setting of that flat name is a text."""
-    setting = find_setting(name)
-    return setting is not None and setting.kind == "text"
+    def kind(self) -> str:
+        """The kind of its setting: "text", "numeric", "file", or "" for others and for none."""
+        return self.takes.kind if self.takes else ""

@@ -16,11 +16,12 @@ from pydantic import JsonValue
 from common.batch import MAX_FILLED, names_in
 from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
 from producer.language.mistakes import Finding, Mistake, read_each
-from producer.language.settings.numbers import Bounds, read_number, read_whole
+from producer.language.settings.numbers import Bounds, read_number
 from producer.language.settings.training_sizes import TRAINING_SIZES
 from producer.language.yaml import Entries, Items, Node, Scalar, is_null, to_json
 
 MAX_SEED = 2**64 - 1
+_SEEDS = Bounds(0, MAX_SEED, whole=True)
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,15 @@ def number(low: float, high: float, *, above: bool = False) -> Form:
 
 def whole(low: int, high: int) -> Form:
     schema = {"type": "integer", "minimum": low, "maximum": high}
-    return Form(lambda node, _scope: read_whole(node, low, high), schema)
+    bounds = Bounds(low, high, whole=True)
+    return Form(lambda node, _scope: int(read_number(node, bounds)), schema)
 
 
 def _seed(node: Node, _scope: Scope) -> str:
     """Decimal text: JSON's numbers end at 2⁵³, seeds at 2⁶⁴ − 1."""
     if isinstance(node, Scalar) and node.text in ("random", "-1"):
         raise Mistake("random-seed", node)
-    return str(read_whole(node, 0, MAX_SEED))
+    return str(read_number(node, _SEEDS))
 
 
 def choice(*names: str) -> Form:

@@ -23,12 +23,11 @@ _WORDS: dict[str, bool | float | None] = {
 
 def plain(text: str, cut: str = "") -> Scalar:
     """A text without quotes, also one from elsewhere: a table, the command line."""
-    return Scalar(_core(text), text, plain=True, cut=cut)
-
-
-def _core(text: str) -> bool | int | float | str | None:
+    value: bool | int | float | str | None = text
     if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-    return float(text) if _FLOAT.fullmatch(text) else text
+        value = _WORDS[text]
+    elif _INT.fullmatch(text):
+        value = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    elif _FLOAT.fullmatch(text):
+        value = float(text)
+    return Scalar(value, text, plain=True, cut=cut)

@@ -191,7 +191,7 @@ def test_counting_takes_neither_transformers_nor_torch(trained: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from common.tokens import note_on_length, token_counter
+from producer.lint.token_counts import note_on_length, token_counter
 assert note_on_length("a wolf " * 50, token_counter(Path({str(trained)!r})))
 sys.exit(", ".join({{"transformers", "torch", "compel"}} & set(sys.modules)) or 0)
 """
