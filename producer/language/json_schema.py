@@ -124,8 +124,8 @@ def _group(group: str) -> Schema:
         for name in SETTINGS
         if name.startswith(f"{group}.")
     }
-    written = {"type": ["object", "null"], "properties": inner, "additionalProperties": False}
-    return _about(_group_says(group), written)
+    mapping = {"type": ["object", "null"], "properties": inner, "additionalProperties": False}
+    return _about(_group_says(group), mapping)
 
 
 def _group_says(group: str) -> str:
@@ -193,14 +193,14 @@ def _axis(
     short: Sequence[Schema] = (),
 ) -> Schema:
     """What makes a whole list, a list, or `name: value`; `short` is one value alone."""
-    made = [*(_ref(f"generator.{key}") for key in generators), *ranges]
+    makers = [*(_ref(f"generator.{key}") for key in generators), *ranges]
     named = {
         "type": "object",
         "minProperties": 1,
         "properties": _RESERVED,
         "additionalProperties": _any(*values),
     }
-    return _about(says, _any(*made, _list_of(*values, *made), named, *short))
+    return _about(says, _any(*makers, _list_of(*values, *makers), named, *short))
 
 
 def _axes() -> Schema:

@@ -37,8 +37,9 @@ class Mistake(Exception):
 
     def __init__(self, kind: str, node: object = None, *, path: str = "", **facts: Any) -> None:
         super().__init__(kind)
-        written = {} if node is None else {"node": node}
-        self.findings = [Finding(kind, written | facts, path)]
+        if node is not None:
+            facts["node"] = node
+        self.findings = [Finding(kind, facts, path)]
 
     @classmethod
     def combined(cls, findings: Iterable[Finding]) -> Mistake:

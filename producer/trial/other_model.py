@@ -57,8 +57,8 @@ def _check(model: str) -> None:
 
 
 def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
-    on_gpu, meant = bool(visible_gpus()), _models(file.batch) == {TINY}
-    batch = _map_settings(file.batch, lambda s: _tiny_settings(s, on_gpu, sizes=not meant))
+    on_gpu, for_tiny = bool(visible_gpus()), _models(file.batch) == {TINY}
+    batch = _map_settings(file.batch, lambda s: _tiny_settings(s, on_gpu, sizes=not for_tiny))
     sources, hub_loras = _tiny_loras(file, cache_dir)
     _say_what_changed(file.batch, batch, hub_loras, say)
     return replace(
@@ -104,7 +104,7 @@ def _eighth(name: str, value: JsonValue) -> JsonValue:
 def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[str]]:
     """LoRAs that are not local files become the tiny one, each a file of its own: a cell may
     use several, and one file twice is refused."""
-    hub = [n for n, written in file.lora_sources.items() if not _local(file.base_dir, written)]
+    hub = [n for n, source in file.lora_sources.items() if not _local(file.base_dir, source)]
     paths = (
         TINY_LORA if first else _named_copy(name, cache_dir)
         for first, name in zip([True, *[False] * len(hub)], hub, strict=False)
@@ -121,16 +121,16 @@ def _named_copy(name: str, cache_dir: Path) -> Path:
     behind = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:behind])
     header["__metadata__"] = header.get("__metadata__", {}) | {"stands_for": name}
-    written = json.dumps(header).encode()
-    written += b" " * (-len(written) % 8)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
     path = cache_dir / "tiny-loras" / f"{hashlib.sha256(name.encode()).hexdigest()}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(written).to_bytes(8, "little") + written + data[behind:])
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data[behind:])
     return path
 
 
-def _local(base_dir: Path, written: str) -> bool:
-    return written in TINY_LORAS or (base_dir / Path(written).expanduser()).exists()
+def _local(base_dir: Path, source: str) -> bool:
+    return source in TINY_LORAS or (base_dir / Path(source).expanduser()).exists()
 
 
 def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Say) -> None:

@@ -22,13 +22,13 @@ Say = Callable[[str], None]
 _SEVERAL = re.compile(r"-?[\d.]+\s*(,|\.\.)\s*-?[\d.]+.*")
 
 
-def with_settings(file: BatchFile, written: Iterable[str], say: Say) -> BatchFile:
-    """`file` with each `name=value` set in every cell. What it replaces is said aloud.
+def with_settings(file: BatchFile, options: Iterable[str], say: Say) -> BatchFile:
+    """`file` with each `name=value` of `options` set in every cell. What it replaces is said aloud.
 
     Raises UsageError.
     """
     batch = file.batch
-    for option in written:
+    for option in options:
         name, settings = _read(option, file)
         for owner in _owners(batch, name, settings):
             say(f"--set {option} goes over {owner}")

@@ -118,8 +118,8 @@ class AxisReader:
             entry = f"{number}" if name is None else name
             path = f"{place.path}.{entry}" if entry != _WHOLE else place.path
             with collecting(self.findings, path):
-                for made in _some(self._made(place, name, node)):
-                    yield f"{path}[{made.place}]" if made.place else path, made
+                for written in _some(self._made(place, name, node)):
+                    yield f"{path}[{written.place}]" if written.place else path, written
 
     def _made(self, place: AxisPlace, name: str | None, node: Node) -> Iterator[Written]:
         if key := generator_in(node):

@@ -135,16 +135,16 @@ def _files(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> I
     for name in names:
         stem = PurePath(name).stem
         label = stem if stems[stem] == 1 else name
-        written = name if PurePath(name).is_absolute() else f"./{PurePath(name).as_posix()}"
-        yield Written(written, label, _file_value(axis, label, written, scope))
+        path = name if PurePath(name).is_absolute() else f"./{PurePath(name).as_posix()}"
+        yield Written(path, label, _file_value(axis, label, path, scope))
 
 
-def _file_value(axis: str, label: str, written: str, scope: Scope) -> Node:
+def _file_value(axis: str, label: str, path: str, scope: Scope) -> Node:
     """A model's path; a LoRA is named after its file and has the strength 1."""
     if axis != "loras":
-        return Scalar(written, written)
-    path = source(Scalar(written, written))
-    if Path(scope.loras.setdefault(label, path)) != Path(path):
+        return Scalar(path, path)
+    lora = source(Scalar(path, path))
+    if Path(scope.loras.setdefault(label, lora)) != Path(lora):
         raise Mistake("lora-named-twice", name=label)
     return Entries({label: Scalar(1.0, "1.0", plain=True)})
 
@@ -176,8 +176,8 @@ def _keywords(node: Node, axis: str, scope: Scope) -> Iterator[str]:
             assert isinstance(value, Entries)
             if key != "file":
                 raise Mistake("generator-makes-no-keywords", key=key)
-            made = generated(key, value, axis, WORD, scope)
-            yield from (as_plain_text(written.node) for written in made)
+            lines = generated(key, value, axis, WORD, scope)
+            yield from (as_plain_text(line.node) for line in lines)
         else:
             yield as_plain_text(value)
 

@@ -1,9 +1,10 @@
 """Every kind of mistake in a batch file: what is said of it, and how it is mended.
 
-The kinds stand in the order in which a file is read. A message and a mend are format strings of
-what was found (`{node}`, `{name!r}`, `{text!q}` for not more than a line of a text), or functions
-of it. Beside the name of a setting or axis, which the path shows, a message says what is wrong
-with the value; the mend says what to write.
+A kind is one row here, and a `Mistake` or a `Finding` of that kind where the reader finds it; the
+kinds stand in the order in which a file is read. A message and a mend are format strings of what
+was found (`{node}`, `{name!r}`, `{text!q}` for not more than a line of a text) or functions of it.
+The path already names the setting or the axis, so a message begins with what is wrong with the
+value; the mend says what to write.
 """
 
 from __future__ import annotations
