@@ -39,7 +39,7 @@ from producer.batches import (
 )
 from producer.connections import Connections
 from producer.doctor import Check, examine
-from producer.language import BatchFile
+from producer.language import BatchFile, parse_where
 from producer.lint import equal_cells
 from producer.local import (
     LocalRender,
@@ -63,7 +63,6 @@ from producer.pictures import (
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 from producer.sheet import all_rows, save, sheets_of_batch
 from producer.submission import Hub, Plan, SubmitReport, plan_batch, resolve, submit
-from producer.trial import parse_where
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,4 +1,4 @@
-"""What a batch's cells need: every model, VAE, refiner and LoRA that some cell can use."""
+"""What a batch's cells refer to: every model, VAE, refiner and LoRA that some cell can use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ def layers(settings: Layer, axes: Iterable[Axis | RangeAxis]) -> Iterator[Layer]
         yield from (value.settings for value in values)
 
 
-def models_needed(written: Iterable[Layer]) -> list[str]:
+def with_references(batch: Batch) -> Batch:
+    """`batch` with `models` and `loras` made anew from its settings; pins that it has stay."""
+    written = list(layers(batch.settings, batch.axes))
+    pins = {
+        name: batch.models.get(name) or builtin_models.pinned(name)
+        for name in referenced_models(written)
+    }
+    loras = {name: batch.loras.get(name) for name in referenced_loras(written)}
+    return batch.model_copy(update={"models": pins, "loras": loras})
+
+
+def referenced_models(written: Iterable[Layer]) -> list[str]:
     """Models as they are written, those of defaults included."""
     listed = list(written)
     bases = dict.fromkeys(str(layer["model"]) for layer in listed if "model" in layer)
@@ -36,7 +47,7 @@ def models_needed(written: Iterable[Layer]) -> list[str]:
     return [*dict.fromkeys(names)]
 
 
-def loras_needed(written: Iterable[Layer]) -> list[str]:
+def referenced_loras(written: Iterable[Layer]) -> list[str]:
     """The names of LoRAs that are switched on somewhere."""
     names: list[str] = []
     for layer in written:
@@ -44,14 +55,3 @@ def loras_needed(written: Iterable[Layer]) -> list[str]:
         names += whole if isinstance(whole, dict) else ()
         names += [name.removeprefix(LORA) for name in layer if name.startswith(LORA)]
     return [*dict.fromkeys(names)]
-
-
-def with_needs(batch: Batch) -> Batch:
-    """`batch` with `models` and `loras` made anew from its settings; pins that it has stay."""
-    written = list(layers(batch.settings, batch.axes))
-    pins = {
-        name: batch.models.get(name) or builtin_models.pinned(name)
-        for name in models_needed(written)
-    }
-    loras = {name: batch.loras.get(name) for name in loras_needed(written)}
-    return batch.model_copy(update={"models": pins, "loras": loras})

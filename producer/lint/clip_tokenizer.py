@@ -45,8 +45,8 @@ def cached_sdxl(cache_dir: Path | None = None) -> Path | None:
 
     repo, _, revision = BUILTIN_MODELS[SDXL].partition("@")
     file = f"{FOLDERS[0]}/vocab.json"
-    found = try_to_load_from_cache(repo, file, cache_dir=cache_dir, revision=revision)
-    return Path(found).parents[1] if isinstance(found, str) else None
+    vocabulary = try_to_load_from_cache(repo, file, cache_dir=cache_dir, revision=revision)
+    return Path(vocabulary).parents[1] if isinstance(vocabulary, str) else None
 
 
 def _load(folder: Path) -> Any:

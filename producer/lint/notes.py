@@ -20,7 +20,7 @@ SHOWN = 3
 FILLED_CELLS = 500
 
 
-def surprises(file: BatchFile) -> Iterator[str]:
+def notes_on_batch(file: BatchFile) -> Iterator[str]:
     """Notes on the batch as it will be rendered, each a line."""
     written = list(layers(file.batch.settings, file.batch.axes))
     if any(layer.get("model") not in (None, builtin_models.TINY) for layer in written):
@@ -37,20 +37,20 @@ def equal_cells(matrix: Matrix) -> Iterator[str]:
     if matrix.distinct is None:
         return
     doubles = (matrix[i] for i in sorted(matrix.distinct.holes))
-    said: set[str] = set()
+    reasons: set[str] = set()
     for cell in doubles:
         if cell is None:
             continue
         first = matrix.distinct.jobs[cell.key]
-        before = matrix.labels(first)
-        differ = [axis for axis, label in cell.labels.items() if before[axis] != label]
+        labels = matrix.labels(first)
+        differ = [axis for axis, label in cell.labels.items() if labels[axis] != label]
         reason = ", ".join(f"{axis} {_quoted(cell.labels[axis])}" for axis in differ)
-        other = ", ".join(_quoted(before[axis]) for axis in differ)
-        if reason not in said and (len(differ) == 1 or not said):
-            said.add(reason)
+        other = ", ".join(_quoted(labels[axis]) for axis in differ)
+        if reason not in reasons and (len(differ) == 1 or not reasons):
+            reasons.add(reason)
             same = f"#{cell.i} is the same picture as #{first}"
             yield f"{same}: {reason} changes nothing from {other}"
-        if len(said) == SHOWN:
+        if len(reasons) == SHOWN:
             return
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from common.batch import Axis, Batch, Cell, Matrix, RangeAxis
 from common.errors import UsageError
 from common.text import LISTED, closest
-from producer.trial import find_values
+from producer.language import find_values
 
 #: Axis → what its values must be (see `find_values`), or several such.
 Where = Mapping[str, str | Sequence[str]]

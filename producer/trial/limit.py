@@ -24,7 +24,7 @@ def limited(batch: Batch, count: int) -> Batch:
         return batch
     end = next(islice(matrix.numbers(), count - 1, None)) + 1
     boxes = _boxes(end, matrix.lengths)
-    used = [Spans(box[at] for box in boxes) for at in range(len(matrix.lengths))]
+    used = [Spans(box[i] for box in boxes) for i in range(len(matrix.lengths))]
     only = [_both(entry, box, batch) for box in boxes for entry in batch.only or ({},)]
     if len(boxes) == 1:
         only = list(batch.only)
@@ -40,11 +40,11 @@ def _boxes(end: int, lengths: Sequence[int]) -> list[Box]:
     stride = 1
     for length in lengths:
         stride *= length
-    for at, length in enumerate(lengths):
+    for number, length in enumerate(lengths, 1):
         stride //= length
         position, end = divmod(end, stride)
         if position:
-            rest = [range(n) for n in lengths[at + 1 :]]
+            rest = [range(n) for n in lengths[number:]]
             boxes.append([*fixed, range(position), *rest])
         fixed.append(range(position, position + 1))
     return boxes
