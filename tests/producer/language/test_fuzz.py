@@ -26,7 +26,7 @@ from common.store import Store, object_names, open_store
 from common.text import escaped
 from producer.language import load_batch_file, printed
 from producer.language.axes import tables
-from producer.pictures import Failed, Picture, fetch_pictures, recipe_of_batch, store_lookup
+from producer.pictures import BatchRecipe, Failed, Picture, fetch_pictures, store_lookup
 from producer.submission.hub import HubName, recorded_commit
 from tests.fuzz import hostile, readers
 from tests.support.orders import frozen
@@ -266,7 +266,7 @@ def test_a_terminal_is_told_nothing() -> None:
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
     document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@3"
-    lines = recipe_of_batch("night-00000000", read(document)).file.splitlines()
+    lines = BatchRecipe.of_batch("night-00000000", read(document)).file.splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)
 
