@@ -1,4 +1,4 @@
-# gridfarm for developers: `make demo` shows it, `make test` proves it.
+# gridfarm for developers: `make demo` shows it, `make test` proves it, `make help` lists them.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,10 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := gridfarm-demo
 
+.DEFAULT_GOAL := help
 
-.PHONY: install demo test lint reference bench chaos clean
+.PHONY: help install demo test test-fast lint format reference bench chaos clean
 
-install: $(STAMP)
+# The text behind ## is what `make help` prints; a test asks for it at every target.
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## everything into .venv: gridfarm, what it renders with, what the tests need
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -22,26 +27,34 @@ $(STAMP): pyproject.toml constraints.txt
 	  -c constraints.txt torch==2.13.0 -e '.[dev]'
 	@touch $(STAMP)
 
-demo: install
+demo: install ## a grid of 60 pictures on this machine, with the tiny SDXL, in half a minute
 	@$(BIN)/gridfarm render examples/shapes.yaml --workers 2 --out $(DEMO)
 
-test: install
+test: install ## every test, on a real broker and a real S3 server
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-lint: install
+test-fast: install ## the tests that need neither servers nor torch, in under a minute
+	$(BIN)/python -m pytest -n 2 -m "not integration and not torch and not slow"
+
+lint: install ## ruff, mypy and the architecture: order of imports, doors, libraries, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/architecture
 
-reference: install
+format: install ## put imports and lines in order, mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+reference: install ## write docs/commands.md and docs/batch.schema.json from the code
 	$(BIN)/python -m producer.cli.reference > docs/commands.md
 	$(BIN)/gridfarm schema > docs/batch.schema.json
 
-bench: install
+bench: install ## what gridfarm costs over plain diffusers, as ratios within one run
 	$(BIN)/python -m tests.benchmarks
 
-chaos: install
+chaos: install ## kills, preemptions, cut connections, hostile input and a million cells, in figures
 	$(BIN)/python -m tests.chaos
 
-clean:
+clean: ## remove .venv, the demo and what was built
 	rm -rf $(VENV) $(DEMO) build *.egg-info

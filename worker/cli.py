@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
-from common.config import load_settings
-from common.dispatch import Ledger
+from common.config import FarmConfig, load_config
+from common.dispatch import Broker
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.text import escaped
 from worker.logs import FORMATS, set_up_logging
-from worker.preemption import CLOUDS, METADATA_URL, Metadata, Watcher
-from worker.supervisor import Launcher, Slot
+from worker.preemption import CLOUDS, METADATA_URL, Metadata, NoticeWatcher
+from worker.supervisor import Launcher, ProcessOptions, Slot
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +26,7 @@ from worker.supervisor import Launcher, Slot
 @click.option("--workers", type=click.IntRange(1), help="Processes; default one per GPU, else one.")
 @click.option(
     "--threads",
-    default=4,
+    default=ProcessOptions.threads,
     show_default=True,
     type=click.IntRange(1, 32),
     help="Jobs in hand per process; one computes, the others fetch and upload.",
@@ -69,7 +69,7 @@ from worker.supervisor import Launcher, Slot
 )
 @click.option(
     "--log-format",
-    default="text",
+    default=ProcessOptions.log_format,
     show_default=True,
     type=click.Choice(FORMATS),
     help="json: one object a line.",
@@ -83,55 +83,58 @@ from worker.supervisor import Launcher, Slot
 @click.pass_context
 def main(
     context: click.Context,
+    /,
     broker: str | None,
     store: str | None,
     workers: int | None,
-    threads: int,
-    cpu_threads: int | None,
-    gpu: str,
-    device: str | None,
     gpus: str | None,
     cloud: str,
     metadata_url: str,
-    grace: float | None,
-    stall: float | None,
-    log_format: str,
     with_parent: bool,
+    **process_options: Any,
 ) -> None:
     """Render gridfarm's cells on this machine until it is told to stop (Ctrl-C, SIGTERM)."""
     if context.invoked_subcommand:
         return
+    options = _process_options(**process_options)
     try:
-        settings = load_settings({"broker": broker, "store": store})
+        settings = load_config({"broker": broker, "store": store})
         settings.need_broker(), settings.need_store()
     except GridfarmError as error:
         _refuse(error)
-    set_up_logging(log_format)
+    set_up_logging(options.log_format)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
-    arguments = [f"--threads={threads}", f"--gpu={slug(gpu) if gpu else ''}"]
-    arguments += [f"--cpu-threads={cpu_threads}"] if cpu_threads else []
-    arguments += [f"--device={device}"] if device else []
-    arguments += [f"--grace={grace}"] if grace is not None else []
-    arguments += [f"--stall={stall}"] if stall else []
-    arguments += [f"--log-format={log_format}"]
-    cards = visible_gpus() if not device or device.startswith("cuda") else []
-    slots = [
-        Slot(arguments, environment | _pin(cards, number))
-        for number in range(workers or len(cards) or 1)
-    ]
     launcher = Launcher(
-        slots,
+        _slots(settings, options, workers),
         parent=os.getppid() if with_parent else None,
-        watcher=None if cloud == "none" else Watcher(cloud, Metadata(metadata_url)),
-        grace_s=grace,
+        watcher=None if cloud == "none" else NoticeWatcher(cloud, Metadata(metadata_url)),
+        grace_s=options.grace,
     )
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
-        Ledger(settings.broker).shut_down_broker()
+        Broker(settings.broker).shut_down()
     sys.exit(code)
+
+
+def _process_options(gpu: str, **options: Any) -> ProcessOptions:
+    return ProcessOptions(gpu=slug(gpu) if gpu else "", **options)
+
+
+def _slots(settings: FarmConfig, options: ProcessOptions, workers: int | None) -> list[Slot]:
+    """One per worker process, pinned to the GPUs in turn."""
+    environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
+    on_gpu = not options.device or options.device.startswith("cuda")
+    gpus = visible_gpus() if on_gpu else []
+    return [
+        Slot(options, environment | _pin(gpus, number))
+        for number in range(workers or len(gpus) or 1)
+    ]
+
+
+def _pin(gpus: list[str], number: int) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
 
 
 @main.command("build-tiny")
@@ -161,24 +164,16 @@ def build_tiny(folder: Path, train: bool) -> None:
 
 
 @main.command("process", hidden=True)
-@click.option("--threads", type=int)
-@click.option("--cpu-threads", type=int)
-@click.option("--gpu", default="")
-@click.option("--device")
-@click.option("--grace", type=float)
-@click.option("--stall", type=float)
-@click.option("--log-format", default="text")
-@click.option("--launched", is_flag=True)
-def process(**options: Any) -> None:
+@click.argument("options", default="{}", metavar="JSON")
+def process(options: str) -> None:
     """One worker process; what the launcher starts."""
-    from worker.process import ProcessOptions
     from worker.process import main as run_process
 
-    sys.exit(run_process(load_settings({}), ProcessOptions(**options)))
-
-
-def _pin(gpus: list[str], number: int) -> dict[str, str]:
-    return {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+    try:
+        process_options = ProcessOptions.from_json(options)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    sys.exit(run_process(load_config({}), process_options))
 
 
 def _refuse(error: GridfarmError) -> NoReturn:

@@ -1,26 +1,50 @@
-"""TODO."""
+"""The batches of a store, and what a person does with them.
+
+lookup     which batch is meant by a word or a file; `@last`
+priority   high, normal, low
+status     how a batch stands, once or again and again
+listing    how all of them stand
+control    what is written and told for cancel, pause, resume, retry, another priority
+steering   the same for a person: what makes no sense is said
+remove     out of the store, with the pictures that no other batch has
+"""
 
 from __future__ import annotations
 
 from producer.batches.control import Controller
-from producer.batches.listing import Overview, overview
-from producer.batches.lookup import batch_ids, find_batch, remember, store_for
-from producer.batches.remove import Documents, Pictures, choose_pictures, remove, wait_until_stopped
-from producer.batches.status import Status, Watcher
+from producer.batches.listing import ListedBatch, Listing, list_batches
+from producer.batches.lookup import (
+    LAST,
+    FoundBatch,
+    LastBatch,
+    batch_ids,
+    find_batch,
+    remember,
+    store_for,
+)
+from producer.batches.priority import priority_number
+from producer.batches.remove import Documents, Removal, RemovalPlan
+from producer.batches.status import Status, StatusWatcher, changes
+from producer.batches.steering import Steering
 
 __all__ = [
+    "LAST",
     "Controller",
     "Documents",
-    "Overview",
-    "Pictures",
+    "FoundBatch",
+    "LastBatch",
+    "ListedBatch",
+    "Listing",
+    "Removal",
+    "RemovalPlan",
     "Status",
-    "Watcher",
+    "StatusWatcher",
+    "Steering",
     "batch_ids",
-    "choose_pictures",
+    "changes",
     "find_batch",
-    "overview",
+    "list_batches",
+    "priority_number",
     "remember",
-    "remove",
     "store_for",
-    "wait_until_stopped",
 ]

@@ -28,7 +28,8 @@ from common.dispatch import (
 )
 from common.errors import BrokerError
 from common.store import Store, object_names
-from producer.submission import Progress, look_up
+from producer.progress import ProgressCallback, show_no_progress
+from producer.submission import stored_jobs
 
 TRIES = 5
 DELETERS = 16
@@ -46,46 +47,46 @@ class Controller:
     def cancel(self) -> None:
         """Nothing more is sent; running cells stop at their next renewal, unless another batch
         waits for them. What is stored stays. Safe to be cut off anywhere and done again."""
-        if self._say(state="cancelled").state == "cancelled":
+        if self._write_and_tell(state="cancelled").state == "cancelled":
             self.store.delete(object_names.active(self.batch_id))
 
     def pause(self) -> None:
         """Nothing more is sent; running cells finish."""
-        self._say(state="paused")
+        self._write_and_tell(state="paused")
 
     def resume(self, priority: int | None = None) -> None:
         """What was cancelled or paused goes on where it stood."""
-        self._say(state="rendering", priority=priority)
+        self._write_and_tell(state="rendering", priority=priority)
 
     def prioritise(self, priority: int | None) -> None:
         """The cells that nobody has begun go before those of batches of a lower priority."""
-        self._say(priority=priority)
+        self._write_and_tell(priority=priority)
 
     def retry(
         self,
         *,
         everything: bool = False,
         priority: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback = show_no_progress,
     ) -> None:
         """Render failed cells again; with `everything` each cell that has no picture. A batch
         that is done, cancelled or paused goes on. Above ENUMERATE_UP_TO cells nobody looks
         which pictures are there: all cells are sent, and the workers find what is stored."""
         done = self._stored(progress) if everything else None
-        self._say(
+        self._write_and_tell(
             state="rendering",
             priority=priority,
             retry=True,
             tell=lambda control: self._tell_retry(control, done),
         )
 
-    def _stored(self, progress: Progress | None) -> bytes:
+    def _stored(self, progress: ProgressCallback) -> bytes:
         matrix = Matrix(read_batch(self.store, self.batch_id))
         if matrix.distinct is None:
             return b""
-        return look_up(matrix, self.batch_id, self.store, progress).done
+        return stored_jobs(matrix, self.batch_id, self.store, progress).done
 
-    def _say(
+    def _write_and_tell(
         self,
         *,
         state: State | None = None,
@@ -164,8 +165,8 @@ class Controller:
             dispatcher.load(matrix, self.batch_id, control)
         if control.state == "cancelled" and known:
             dispatcher.snapshot(self.batch_id)
-        if seen := self.ledger.status(self.batch_id):
-            Dispatcher(self.store, self.ledger, [seen.queue]).feed()
+        if entry := self.ledger.status(self.batch_id):
+            Dispatcher(self.store, self.ledger, [entry.queue]).feed()
 
     @contextmanager
     def _saying_that_the_store_knows(self, control: Control) -> Iterator[None]:

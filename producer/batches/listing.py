@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,6 +20,7 @@ from common.dispatch import (
 from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
 from producer.batches.lookup import batch_ids
+from producer.batches.status import state_of
 
 READERS = 16
 
@@ -28,7 +29,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Overview:
+class ListedBatch:
     """One batch; counts are of jobs. `jobs` is None for a document that cannot be read,
     `submitted` is Unix time, 0 if nobody wrote it down."""
 
@@ -40,8 +41,20 @@ class Overview:
     submitted: float
 
 
-def overview(store: Store, ledger: Ledger | None, most: int | None) -> tuple[list[Overview], int]:
-    """The `most` batches that were submitted last (None: all), and how many there are.
+@dataclass(frozen=True)
+class Listing:
+    """Some batches of the store at the URL `store`, the latest first, and how many it has."""
+
+    batches: tuple[ListedBatch, ...]
+    total: int
+    store: str
+
+    def __iter__(self) -> Iterator[ListedBatch]:
+        return iter(self.batches)
+
+
+def list_batches(store: Store, ledger: Ledger | None, most: int | None = None) -> Listing:
+    """The `most` batches that were submitted last; None lists all.
 
     Counts come from the ledger while it knows the batch, else from the store, which the
     workers bring up to date every 30 seconds. Raises StoreError and BrokerError.
@@ -49,8 +62,8 @@ def overview(store: Store, ledger: Ledger | None, most: int | None) -> tuple[lis
     ids = batch_ids(store)
     controls = dict(zip(ids, _at_once(lambda id_: read_control(store, id_), ids), strict=True))
     latest = sorted(ids, key=lambda id_: (-controls[id_].submitted, id_))[:most]
-    rows = _at_once(lambda id_: _look(id_, controls[id_], store, ledger), latest)
-    return [row for row in rows if row], len(ids)
+    rows = _at_once(lambda id_: _row(id_, controls[id_], store, ledger), latest)
+    return Listing(tuple(row for row in rows if row), len(ids), store.url)
 
 
 def _at_once(read: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
@@ -58,25 +71,26 @@ def _at_once(read: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answ
         return list(pool.map(read, items))
 
 
-def _look(batch_id: str, control: Control, store: Store, ledger: Ledger | None) -> Overview | None:
+def _row(
+    batch_id: str, control: Control, store: Store, ledger: Ledger | None
+) -> ListedBatch | None:
     """None for what a removal that was cut off has left."""
     if not store.exists(object_names.batch(batch_id)):
         return None
-    seen = ledger.status(batch_id) if ledger else None
-    if seen is None:
-        return _look_into_store(batch_id, control, store)
-    idle = seen.state == "rendering" and not seen.done + seen.failed + seen.running
-    state = "queued" if idle else seen.state
-    return Overview(batch_id, state, seen.total, seen.done, seen.failed, control.submitted)
+    entry = ledger.status(batch_id) if ledger else None
+    if entry is None:
+        return _from_store(batch_id, control, store)
+    counts = (entry.total, entry.done, entry.failed)
+    return ListedBatch(batch_id, state_of(entry), *counts, control.submitted)
 
 
-def _look_into_store(batch_id: str, control: Control, store: Store) -> Overview:
+def _from_store(batch_id: str, control: Control, store: Store) -> ListedBatch:
     bits = read_done(store, batch_id)
     done = sum(byte.bit_count() for byte in bits)
     failed = sum(not is_set(bits, i) for i in _failed(store, batch_id))
     # What is over has settled every job, so that its cells need not be looked at.
     jobs = done + failed if control.state == "done" else _jobs(store, batch_id)
-    return Overview(batch_id, control.state, jobs, done, failed, control.submitted)
+    return ListedBatch(batch_id, control.state, jobs, done, failed, control.submitted)
 
 
 def _failed(store: Store, batch_id: str) -> list[int]:

@@ -1,53 +1,86 @@
-"""Which batch a person means: an id, its prefix, a name, a batch file, or @last."""
+"""Which batch of a store is meant by an id, its prefix, a name, @last, or a batch file."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from common.batch import BATCH_ID, Batch, slug
-from common.config import FarmSettings
+from common.batch import BATCH_ID, Batch, Matrix, slug
+from common.config import FarmConfig
 from common.dispatch import read_batch, read_control
 from common.errors import NotFound
 from common.store import Store, object_names, open_store
+from producer.language import BatchFile
+from producer.submission import resolve_offline
 
+#: The word for the batch that was rendered or submitted last from this machine.
 LAST = "@last"
 
 
 @dataclass(frozen=True)
 class LastBatch:
-    """The batch that was rendered or submitted last from this machine, and the store it is in."""
+    """What `@last` means on this machine: a batch's id, and the store that it is in."""
 
     id: str
     store: str
 
+    @classmethod
+    def read(cls, cache_dir: Path) -> LastBatch | None:
+        """None before anything was submitted, and for a file that cannot be read."""
+        try:
+            batch_id, store = _last_file(cache_dir).read_text().splitlines()
+        except (OSError, ValueError):
+            return None
+        return cls(batch_id, store)
 
-def remember(settings: FarmSettings, batch_id: str) -> None:
+    def write(self, cache_dir: Path) -> None:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        _last_file(cache_dir).write_text(f"{self.id}\n{self.store}\n")
+
+
+@dataclass(frozen=True)
+class FoundBatch:
+    """A batch that a store has, and that store."""
+
+    id: str
+    document: Batch = field(repr=False)
+    store: Store = field(repr=False, compare=False)
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """Its cells: `matrix[0].job`."""
+        return Matrix(self.document)
+
+
+def _last_file(cache_dir: Path) -> Path:
+    return cache_dir / "last-batch"
+
+
+def remember(settings: FarmConfig, batch_id: str) -> None:
     """Make `batch_id` what `@last` means on this machine."""
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
     store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
-    _last_file(settings).write_text(f"{batch_id}\n{store}\n")
+    LastBatch(batch_id, store).write(settings.cache_dir)
 
 
-def store_for(word: str, settings: FarmSettings) -> str:
+def store_for(batch: str | BatchFile, settings: FarmConfig) -> str:
     """Where to look for a batch: in the configured store; in the last batch's own where none is
     configured, and for @last where that is not in the configured one."""
-    last = _last(settings)
-    if last is None or (settings.store and word != LAST):
+    last = LastBatch.read(settings.cache_dir)
+    if last is None or (settings.store and batch != LAST):
         return settings.store
     if settings.store and open_store(settings.store).exists(object_names.batch(last.id)):
         return settings.store
     return last.store
 
 
-def find_batch(word: str, store: Store, settings: FarmSettings) -> tuple[str, Batch]:
-    """(id, document) of the batch that `word` names. Raises NotFound."""
-    if word == LAST:
-        word = _need_last(settings).id
-    elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
-        return _of_file(Path(word), store)
+def find_batch(batch: str | BatchFile, store: Store, settings: FarmConfig) -> tuple[str, Batch]:
+    """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
+    if isinstance(batch, BatchFile):
+        return _of_file(batch, store)
+    word = _need_last(settings) if batch == LAST else batch
     if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
     batch_id = _search(word, store)
@@ -88,34 +121,19 @@ def _suggest(word: str, ids: list[str]) -> str:
     return "it has no batches yet: gridfarm submit FILE"
 
 
-def _of_file(path: Path, store: Store) -> tuple[str, Batch]:
+def _of_file(file: BatchFile, store: Store) -> tuple[str, Batch]:
     """The batch that the file is today, else the latest of its name: a trial on another model
     or an earlier version of the file."""
-    from producer.language import load_batch_file
-    from producer.submission import resolve_offline
-
-    batch = resolve_offline(load_batch_file(path, base_dir=path.parent), store)
+    batch = resolve_offline(file, store)
     if not batch.unresolved and store.exists(object_names.batch(batch.id)):
         return batch.id, batch
     batch_id = _search(batch.name, store)
     return batch_id, read_batch(store, batch_id)
 
 
-def _last(settings: FarmSettings) -> LastBatch | None:
-    try:
-        batch_id, store = _last_file(settings).read_text().splitlines()
-    except (OSError, ValueError):
-        return None
-    return LastBatch(batch_id, store)
-
-
-def _need_last(settings: FarmSettings) -> LastBatch:
-    if last := _last(settings):
-        return last
+def _need_last(settings: FarmConfig) -> str:
+    if last := LastBatch.read(settings.cache_dir):
+        return last.id
     raise NotFound(
         "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
     )
-
-
-def _last_file(settings: FarmSettings) -> Path:
-    return settings.cache_dir / "last-batch"

@@ -21,10 +21,13 @@ from dataclasses import dataclass
 
 from common.batch import ENUMERATE_UP_TO, Batch, Matrix
 from common.dispatch import LEASE_MS, Ledger, read_batch
-from common.errors import GridfarmError, ObjectMissing, StoreError
+from common.errors import GridfarmError, ObjectMissing, StoreError, UsageError
 from common.store import Store, object_names
+from producer.batches.control import Controller
 from producer.batches.lookup import batch_ids
-from producer.submission import Progress, stored_keys
+from producer.progress import ProgressCallback, Say, show_no_progress
+from producer.submission import stored_keys
+from producer.wording import counted
 
 DELETERS = 16
 STOPPED_AFTER_S = LEASE_MS / 1000 + 5
@@ -35,20 +38,71 @@ Documents = Mapping[str, Batch | None]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What becomes of the stored pictures: the keys of those that `go`, how many `stay` because
-    other batches have them; or `why` all of them stay, and then `stay` is None."""
+class RemovalPlan:
+    """What becomes of the stored pictures of some batches: the keys of those that `go`, how many
+    `stay` because other batches have them; or `why` all of them stay, and then `stay` is None."""
 
+    batches: tuple[str, ...]
     go: tuple[str, ...] = ()
     stay: int | None = 0
     why: str = ""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Some batches of one store, to be removed from it. `ledger` is None where no broker is
+    configured."""
+
+    batches: Documents
+    store: Store
+    ledger: Ledger | None
+    say: Say
+    progress: ProgressCallback = show_no_progress
+
+    def check_finished(self, *, cancel: bool) -> None:
+        """Raises UsageError where one of the batches is not, unless it may be cancelled."""
+        marked = ((batch_id, object_names.active(batch_id)) for batch_id in self.batches)
+        active = [batch_id for batch_id, marker in marked if self.store.exists(marker)]
+        if active and not cancel:
+            raise UsageError(
+                f"not finished: {', '.join(active)}",
+                hint=f"--cancel stops it first; gridfarm status {active[0]} says how it stands",
+            )
+        if active and not self.ledger:
+            self.say("no broker is configured: a worker that renders it now is not told to stop")
+
+    def plan(self, *, keep_pictures: bool = False) -> RemovalPlan:
+        """What would be removed at this moment. Raises StoreError."""
+        if keep_pictures:
+            return RemovalPlan(tuple(self.batches), stay=None, why="--keep-pictures")
+        return plan_removal(self.batches, self.store, self.progress)
+
+    def run(self, *, keep_pictures: bool = False) -> RemovalPlan:
+        """Cancel the batches, wait until none of their cells runs, remove them; what went.
+
+        Raises StoreError and BrokerError; safe to be cut off anywhere and done again.
+        """
+        for batch_id in self.batches:
+            Controller(batch_id, self.store, self.ledger).cancel()
+        if self.ledger:
+            wait_until_stopped(self.batches, self.ledger, self._say_waiting)
+        # Looked at now, not when a person was asked: meanwhile pictures were stored and
+        # batches submitted.
+        plan = self.plan(keep_pictures=keep_pictures)
+        delete(plan, self.store, self.ledger, self.progress)
+        return plan
+
+    def _say_waiting(self, running: int) -> None:
+        self.say(f"waiting for {counted(running, 'running cell')} to stop")
 
 
 class _Unknown(Exception):
     """Which pictures a batch has cannot be told, and why."""
 
 
-def choose_pictures(batches: Documents, store: Store, progress: Progress | None = None) -> Pictures:
+def plan_removal(
+    batches: Documents, store: Store, progress: ProgressCallback = show_no_progress
+) -> RemovalPlan:
     """The stored pictures of `batches`, apart from those that any other batch of the store has,
     whether that rendered them or not. Raises StoreError.
 
@@ -58,12 +112,12 @@ def choose_pictures(batches: Documents, store: Store, progress: Progress | None 
     try:
         own = {key for id_, batch in batches.items() for key in _keys(id_, batch)}
         others = _keys_of_others(batches, store, progress)
-        shared = {key for keys_ in others for key in keys_ if key in own}
+        shared = {key for keys in others for key in keys if key in own}
     except _Unknown as unknown:
-        return Pictures(stay=None, why=str(unknown))
+        return RemovalPlan(tuple(batches), stay=None, why=str(unknown))
     stored = stored_keys(sorted(own), store, progress)
     go = tuple(key for key in stored if key not in shared)
-    return Pictures(go, len(stored) - len(go))
+    return RemovalPlan(tuple(batches), go, len(stored) - len(go))
 
 
 def _keys(batch_id: str, batch: Batch | None) -> Iterable[str]:
@@ -79,13 +133,12 @@ def _keys(batch_id: str, batch: Batch | None) -> Iterable[str]:
 
 
 def _keys_of_others(
-    batches: Documents, store: Store, progress: Progress | None
+    batches: Documents, store: Store, progress: ProgressCallback
 ) -> Iterator[Iterable[str]]:
     others = [batch_id for batch_id in batch_ids(store) if batch_id not in batches]
     for count, batch_id in enumerate(others, 1):
         yield _keys_of_other(batch_id, store)
-        if progress:
-            progress("comparing with the other batches", count, len(others))
+        progress("comparing with the other batches", count, len(others))
 
 
 def _keys_of_other(batch_id: str, store: Store) -> Iterable[str]:
@@ -113,27 +166,26 @@ def wait_until_stopped(
 
 
 def _running(batch_id: str, ledger: Ledger) -> int:
-    seen = ledger.status(batch_id)
-    return seen.running if seen else 0
+    entry = ledger.status(batch_id)
+    return entry.running if entry else 0
 
 
-def remove(
-    batches: Iterable[str],
-    pictures: Pictures,
+def delete(
+    plan: RemovalPlan,
     store: Store,
     ledger: Ledger | None,
-    progress: Progress | None = None,
+    progress: ProgressCallback = show_no_progress,
 ) -> None:
     """Delete cancelled batches with these of their pictures. Assets stay. Raises StoreError."""
-    _delete_pictures(pictures.go, store, progress)
-    for batch_id in batches:
+    _delete_pictures(plan.go, store, progress)
+    for batch_id in plan.batches:
         _delete_objects(batch_id, store)
         if ledger:
             ledger.drop(batch_id)
 
 
-def _delete_pictures(going: tuple[str, ...], store: Store, progress: Progress | None) -> None:
-    def delete(key: str) -> None:
+def _delete_pictures(going: tuple[str, ...], store: Store, progress: ProgressCallback) -> None:
+    def delete_picture(key: str) -> None:
         for name in (
             object_names.thumbnail(key),
             object_names.sidecar(key),
@@ -142,9 +194,8 @@ def _delete_pictures(going: tuple[str, ...], store: Store, progress: Progress | 
             store.delete(name)
 
     with ThreadPoolExecutor(DELETERS) as pool:
-        for count, _ in enumerate(pool.map(delete, going), 1):
-            if progress:
-                progress("deleting pictures", count, len(going))
+        for count, _ in enumerate(pool.map(delete_picture, going), 1):
+            progress("deleting pictures", count, len(going))
 
 
 def _delete_objects(batch_id: str, store: Store) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.batch import Batch, Matrix
 from common.dispatch import (
-    PRIORITIES,
     Dispatcher,
     Ledger,
     LedgerStatus,
@@ -21,18 +20,24 @@ from common.dispatch import (
 )
 from common.errors import BrokerError, NotFound, StoreError
 from common.store import Store, object_names
-from producer.submission import look_up
+from producer.batches.priority import priority_name
+from producer.submission import stored_jobs
 
+#: Between two looks of `follow`.
 POLL_S = 0.25
+#: Between two rebuilds of what Redis forgot.
 TICK_EVERY_S = 5.0
+#: `follow` gives up when every worker has been paused for so long,
 PAUSED_FOR_S = 300.0
+#: or when the broker has not answered for so long.
 BROKER_AWAY_S = 60.0
 MOST_FAILURES = 1_000
 
 
 @dataclass(frozen=True)
 class Status:
-    """One look at a batch; counts are of jobs. `failures` has at most MOST_FAILURES entries
+    """One look at a batch; counts are of jobs. `state` is `queued` (nobody has begun), `rendering`,
+    `paused`, `cancelled` or `done`. `failures` has at most MOST_FAILURES entries
     `{"i", "labels", "reason"}`. `listening` are the workers that take this batch's queue,
     `priority` is `high`, `normal` or `low`."""
 
@@ -53,7 +58,7 @@ class Status:
         return self.state in ("done", "cancelled")
 
 
-class Watcher:
+class StatusWatcher:
     """Looks at one batch, in the ledger while it has it, else in the store."""
 
     def __init__(self, batch_id: str, batch: Batch, store: Store, ledger: Ledger | None) -> None:
@@ -66,8 +71,8 @@ class Watcher:
     def status(self) -> Status:
         """Raises StoreError; a broker that is away is no error here, the store answers."""
         try:
-            seen = self.ledger.status(self.batch_id) if self.ledger else None
-            return self._from_ledger(seen) if seen else self._from_store()
+            entry = self.ledger.status(self.batch_id) if self.ledger else None
+            return self._from_ledger(entry) if entry else self._from_store()
         except BrokerError:
             return self._from_store()
 
@@ -89,9 +94,9 @@ class Watcher:
                     with suppress(StoreError):
                         dispatcher.tick()
                     next_tick = now + TICK_EVERY_S
-                seen = self.ledger.status(self.batch_id)
-                status = self._from_ledger(seen) if seen else self._from_store()
-                if seen is None:
+                entry = self.ledger.status(self.batch_id)
+                status = self._from_ledger(entry) if entry else self._from_store()
+                if entry is None:
                     self._check_still_there()
                 away_since = None
             except BrokerError:
@@ -111,26 +116,22 @@ class Watcher:
         if not self.store.exists(object_names.batch(self.batch_id)):
             raise NotFound(f"the batch {self.batch_id} was removed")
 
-    def _from_ledger(self, seen: LedgerStatus) -> Status:
+    def _from_ledger(self, entry: LedgerStatus) -> Status:
         assert self.ledger
-        workers = tuple(w for w in self.ledger.workers() if self.queue in w.queues)
-        reasons = self._reasons() if seen.failed else {}
-        waiting = max(0, seen.total - seen.done - seen.failed - seen.running)
-        state = seen.state
-        if state == "rendering" and seen.done + seen.failed + seen.running == 0:
-            state = "queued"  # type: ignore[assignment]
+        workers = tuple(w for w in self.ledger.workers.alive() if self.queue in w.queues)
+        reasons = self._reasons() if entry.failed else {}
         return Status(
             batch=self.batch_id,
-            state=state,
-            jobs=seen.total,
-            done=seen.done,
-            failed=seen.failed,
-            running=seen.running,
-            waiting=waiting,
+            state=state_of(entry),
+            jobs=entry.total,
+            done=entry.done,
+            failed=entry.failed,
+            running=entry.running,
+            waiting=max(0, entry.total - entry.done - entry.failed - entry.running),
             workers=len(workers),
             failures=self._failures(reasons),
             listening=workers,
-            priority=priority_name(seen.priority),
+            priority=priority_name(entry.priority),
         )
 
     def _reasons(self) -> dict[int, str]:
@@ -138,9 +139,9 @@ class Watcher:
         return self.ledger.failures(self.batch_id, most=MOST_FAILURES)
 
     def _from_store(self) -> Status:
-        stored = look_up(self.matrix, self.batch_id, self.store)
-        found = read_failures(self.store, self.batch_id, len(self.matrix))
-        reasons = {i: reason for i, reason in found.items() if not is_set(stored.done, i)}
+        stored = stored_jobs(self.matrix, self.batch_id, self.store)
+        failures = read_failures(self.store, self.batch_id, len(self.matrix))
+        reasons = {i: reason for i, reason in failures.items() if not is_set(stored.done, i)}
         control = read_control(self.store, self.batch_id)
         jobs, done, failed = self.matrix.jobs, stored.count, len(reasons)
         return Status(
@@ -163,8 +164,21 @@ class Watcher:
         ]
 
 
-def priority_name(priority: int) -> str:
-    return next((name for name, number in PRIORITIES.items() if number == priority), "normal")
+def changes(statuses: Iterable[Status]) -> Iterator[Status]:
+    """Those that differ from the one before in more than how long a worker has done what it
+    does."""
+    before = None
+    for status in statuses:
+        workers = tuple(replace(worker, lasts_s=0.0) for worker in status.listening)
+        if replace(status, listening=workers) != before:
+            yield status
+        before = replace(status, listening=workers)
+
+
+def state_of(entry: LedgerStatus) -> str:
+    """The ledger's state; `queued` for a batch of which nobody has begun a cell."""
+    begun = entry.done + entry.failed + entry.running
+    return "queued" if entry.state == "rendering" and not begun else entry.state
 
 
 def _give_up_if_all_paused(status: Status) -> None:

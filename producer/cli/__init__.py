@@ -1,0 +1,12 @@
+"""`gridfarm`: the command line.
+
+main              the table of commands, and where errors become messages
+commands/         one file a command
+options           options that several commands share; the Farm that they are called with
+trial_options     FILE and what makes a trial of it
+output            results on stdout, everything else on stderr
+progress_display  a batch while it renders
+status_text       how a batch stands
+completion        what the shell offers
+reference         docs/commands.md
+"""

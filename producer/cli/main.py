@@ -1,15 +1,16 @@
-"""`gridfarm`: the group of commands, and the one boundary where errors become messages."""
+"""`gridfarm`: the table of commands, and the one boundary where errors become messages."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from importlib import import_module
+from typing import NamedTuple
 
 import click
 
 from common.errors import GridfarmError
-from producer.cli import batches, control, machine, pictures, plan, start, stored
 from producer.cli.output import print_error
 
 INTERRUPTED = 130
@@ -22,15 +23,67 @@ HELP = """Render SDXL comparison grids: prompts × seeds × variants, on any num
 """
 
 
-class OrderedGroup(click.Group):
-    """Lists its commands in the order in which a person meets them."""
+class Entry(NamedTuple):
+    """A command in its file, `producer/cli/commands/FILE.py`, and the line of `--help` about it."""
+
+    file: str
+    function: str
+    line: str
+
+
+#: In the order in which a person meets them.
+COMMANDS = {
+    "init": Entry("init", "init", "Write a first batch file to FILE."),
+    "plan": Entry("plan", "plan", "Show what FILE would render."),
+    "render": Entry("render", "render", "Render FILE on this machine."),
+    "submit": Entry("submit", "submit", "Order FILE from the farm."),
+    "status": Entry("status", "status", "Say how BATCH stands."),
+    "watch": Entry("watch", "watch", "Follow BATCH until it is done."),
+    "list": Entry("list", "list_batches", "List the batches in the store."),
+    "cancel": Entry("cancel", "cancel", "Stop BATCH."),
+    "pause": Entry("pause", "pause", "Hold BATCH."),
+    "resume": Entry("resume", "resume", "Go on with BATCH."),
+    "retry": Entry("retry", "retry", "Render BATCH's failed cells again."),
+    "priority": Entry("priority", "priority", "Let BATCH go before the others, or after them."),
+    "rm": Entry("rm", "rm", "Remove BATCH from the store, with its pictures."),
+    "grid": Entry("grid", "grid", "Draw BATCH as a labelled PNG."),
+    "open": Entry("open", "open_grid", "Draw BATCH and show it on this machine's screen."),
+    "fetch": Entry("fetch", "fetch", "Copy BATCH's pictures to DIR."),
+    "show": Entry("show", "show", "Say how a picture or a batch was made."),
+    "schema": Entry("schema", "schema", "Print the JSON Schema of batch files."),
+    "doctor": Entry("doctor", "doctor", "Say what works here and what does not."),
+}
+
+
+class NotLoaded(click.Command):
+    """What `gridfarm --help` says of a command; the rest is in a file that nobody needed yet."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.line)
+        self.entry = entry
+
+    def load(self) -> click.Command:
+        module = import_module(f"producer.cli.commands.{self.entry.file}")
+        command: click.Command = getattr(module, self.entry.function)
+        return command
+
+
+class LazyGroup(click.Group):
+    """Lists its commands in the table's order, and loads the one that is called."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, NotLoaded) else command, rest
+
 
 @click.group(
-    cls=OrderedGroup,
+    cls=LazyGroup,
+    commands={name: NotLoaded(name, entry) for name, entry in COMMANDS.items()},
     help=HELP.replace("\n\n    ", "\n\n\b\n    "),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -38,28 +91,9 @@ class OrderedGroup(click.Group):
 def cli() -> None: ...
 
 
-for command in (
-    start.init,
-    plan.plan,
-    machine.render,
-    batches.submit,
-    batches.status,
-    batches.watch,
-    stored.list_batches,
-    control.cancel,
-    control.pause,
-    control.resume,
-    control.retry,
-    control.priority,
-    stored.rm,
-    pictures.grid,
-    pictures.open_grid,
-    pictures.fetch,
-    pictures.show,
-    start.schema,
-    machine.doctor,
-):
-    cli.add_command(command)
+def load_command(name: str) -> click.Command:
+    """The command `name`, its options and its whole help with it. Raises KeyError."""
+    return NotLoaded(name, COMMANDS[name]).load()
 
 
 def main() -> None:

@@ -1,88 +1,19 @@
-"""Options that several commands share, and what they open."""
+"""Options that several commands share, and the Farm that each command is called with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 import click
 
-from common.config import FarmSettings, load_settings
-from common.errors import BrokerError
-from producer.cli import complete
+from producer.batches import LAST
+from producer.cli import completion
 from producer.cli.output import Output
-
-if TYPE_CHECKING:
-    from common.batch import Batch
-    from common.dispatch import Ledger
-    from common.store import Store
+from producer.farm import Farm
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass
-class Farm:
-    """The servers that a command talks to, each opened when it is first needed."""
-
-    settings: FarmSettings
-    out: Output
-
-    @cached_property
-    def store(self) -> Store:
-        from common.store import open_store
-
-        return open_store(self.settings.need_store())
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        from common.dispatch import Ledger
-
-        return Ledger(self.settings.need_broker())
-
-    @property
-    def ledger_if_any(self) -> Ledger | None:
-        return self.ledger if self.settings.broker else None
-
-    @property
-    def answering_ledger(self) -> Ledger | None:
-        """The ledger of the configured broker; None, said aloud, when that is away."""
-        ledger = self.ledger_if_any
-        try:
-            if ledger:
-                ledger.ping()
-        except BrokerError as error:
-            self.out.say(f"{error.message}; this is what the store knows")
-            return None
-        return ledger
-
-    def look_where(self, word: str) -> None:
-        """Look in the store that has the batch `word`; another than the configured one is said."""
-        from producer.batches import store_for
-
-        if "store" in self.__dict__:  # opened already
-            return
-        store = store_for(word, self.settings)
-        if store != self.settings.store:
-            self.out.say(f"looking in {_from_here(store)}, where the last batch is")
-            self.settings = replace(self.settings, store=store)
-
-    def find(self, word: str) -> tuple[str, Batch]:
-        from producer.batches import find_batch
-
-        self.look_where(word)
-        return find_batch(word, self.store, self.settings)
-
-
-def _from_here(store: str) -> str:
-    """A folder below this one as a person would write it."""
-    with suppress(ValueError):
-        return str(Path(store).relative_to(Path.cwd()))
-    return store
-
 
 broker_option = click.option(
     "--broker", metavar="URL", help="redis:// or rediss:// URL  [env: GRIDFARM_BROKER]"
@@ -101,48 +32,49 @@ where_option = click.option(
     multiple=True,
     help="Only cells with this value (prompt=wolf, 'steps>20'); repeatable: any of an axis' "
     "values, all of its comparisons.",
-    shell_complete=complete.axes,
+    shell_complete=completion.axes,
 )
+
+
+def json_command(command: Command) -> Command:
+    """A command with --json; its first argument is an Output."""
+
+    @json_option
+    @wraps(command)
+    def wrapped(as_json: bool, **options: Any) -> Any:
+        out = Output(as_json)
+        try:
+            return command(out, **options)
+        finally:
+            out.end_progress()
+
+    return wrapped  # type: ignore[return-value]
 
 
 def farm_command(command: Command) -> Command:
-    """A command of the farm: --broker, --store, --json; its first argument is a Farm."""
+    """A command with --broker, --store and --json; its first arguments are a Farm of those
+    servers, which tells the Output what it does, and the Output."""
 
     @broker_option
     @store_option
-    @json_option
+    @json_command
     @wraps(command)
-    def wrapped(broker: str | None, store: str | None, as_json: bool, **rest: Any) -> Any:
-        settings = load_settings({"broker": broker, "store": store})
-        return command(Farm(settings, Output(as_json)), **rest)
+    def wrapped(out: Output, broker: str | None, store: str | None, **options: Any) -> Any:
+        farm = Farm(broker=broker, store=store, say=out.say, progress=out.progress)
+        return command(farm, out, **options)
 
     return wrapped  # type: ignore[return-value]
 
 
-def local_command(command: Command) -> Command:
-    """A command that brings its own broker and store; its first argument is a Farm of neither."""
-
-    @json_option
-    @wraps(command)
-    def wrapped(as_json: bool, **rest: Any) -> Any:
-        settings = replace(load_settings({}), broker="", store="")
-        return command(Farm(settings, Output(as_json)), **rest)
-
-    return wrapped  # type: ignore[return-value]
-
-
+#: BATCH for what only looks: @last where none is named.
 batch_argument = click.argument(
-    "batch", metavar="[BATCH]", default="@last", shell_complete=complete.batches
+    "batch", metavar="[BATCH]", default=LAST, shell_complete=completion.batches
 )
+#: BATCH for what changes something: the person names it.
+named_batch = click.argument("batch", metavar="BATCH", shell_complete=completion.batches)
 
 priority_option = click.option(
     "--priority",
     type=click.Choice(["high", "normal", "low"]),
     help="All of high goes first, then normal (the default), then low.",
 )
-
-
-def priority_number(name: str | None) -> int | None:
-    from common.dispatch import PRIORITIES
-
-    return PRIORITIES[name] if name else None

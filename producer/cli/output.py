@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from common.errors import BatchFileError, GridfarmError
 from common.text import escaped
-
-if TYPE_CHECKING:
-    from producer.submission import Progress
 
 
 @dataclass
@@ -24,8 +19,10 @@ class Output:
 
     as_json: bool = False
     _said: set[str] = field(default_factory=set)
+    _bars: Any = None
 
     def result(self, data: dict[str, Any], text: str) -> None:
+        self.end_progress()
         if self.as_json:
             click.echo(escaped(json.dumps(data, ensure_ascii=False)))
         else:  # what goes into a file stays as it is
@@ -37,31 +34,39 @@ class Output:
             self._said.add(text)
             click.echo(escaped(text), err=True)
 
-    @contextmanager
-    def progress(self) -> Iterator[Progress]:
+    def progress(self, what: str, done: int, of: int) -> None:
         """A bar for each thing that takes more than a moment, on a terminal only."""
-        if not sys.stderr.isatty():
-            yield lambda *_: None
-            return
-        with _rich_progress("{task.completed:.0f}/{task.total:.0f}") as bars:
-            tasks: dict[str, Any] = {}
+        if sys.stderr.isatty():
+            self._bars = self._bars or _Bars()
+            self._bars.show(what, done, of)
 
-            def show(what: str, done: int, of: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bars.add_task(what, total=of)
-                bars.update(tasks[what], completed=done)
-
-            yield show
+    def end_progress(self) -> None:
+        """Take the bars away, before something else is drawn where they are."""
+        if self._bars:
+            self._bars.end()
+        self._bars = None
 
 
-@contextmanager
-def _rich_progress(counts: str) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+class _Bars:
+    """What is going on, each thing with its bar."""
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn(counts))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield bars
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        counts = TextColumn("{task.completed:.0f}/{task.total:.0f}")
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), counts)
+        self._rich = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._tasks: dict[str, Any] = {}
+        self._rich.start()
+
+    def show(self, what: str, done: int, of: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._rich.add_task(what, total=of)
+        self._rich.update(self._tasks[what], completed=done)
+
+    def end(self) -> None:
+        self._rich.stop()
 
 
 def print_error(error: GridfarmError, *, as_json: bool) -> None:
@@ -82,17 +87,3 @@ def error_json(error: GridfarmError) -> dict[str, Any]:
     if isinstance(error, BatchFileError):
         data["problems"] = [problem.__dict__ for problem in error.problems]
     return data
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 cell`, `15 cells`, `1,248 cells`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def in_bytes(size: float) -> str:
-    """`620 kB`, `24 MB`, `1.6 TB`: powers of 1,000, as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{size:,.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"

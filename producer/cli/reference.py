@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import click
 
-from producer.cli.main import cli
+from producer.cli.main import COMMANDS, cli, load_command
 
 REGENERATE = "python -m producer.cli.reference > docs/commands.md"
 INTRODUCTION = f"""\
@@ -31,13 +31,13 @@ NO_WRAP = 1_000
 def reference() -> str:
     """The whole page, commands in the order of `gridfarm --help`."""
     top = click.Context(cli, info_name="gridfarm")
-    contents = [f"- [{name}](#gridfarm-{name}): {_short(name)}" for name in cli.commands]
-    sections = [_section(name, command, top) for name, command in cli.commands.items()]
+    contents = [f"- [{name}](#gridfarm-{name}): {_short(name)}" for name in COMMANDS]
+    sections = [_section(name, load_command(name), top) for name in COMMANDS]
     return "\n".join([INTRODUCTION, *contents, "", *sections])
 
 
 def _short(name: str) -> str:
-    return cli.commands[name].get_short_help_str(limit=NO_WRAP).rstrip(".")
+    return load_command(name).get_short_help_str(limit=NO_WRAP).rstrip(".")
 
 
 def _section(name: str, command: click.Command, top: click.Context) -> str:

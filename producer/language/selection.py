@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from common.batch import Axis, Batch, RangeAxis, Spans
 from common.errors import UsageError
-from common.text import meant
+from common.text import suggestion
 from producer.language.axes import BundleReader
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
@@ -44,7 +44,7 @@ def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
     kept = {}
     for name, written in parse_where(options).items():
         if name not in axes:
-            raise UsageError(f"--where: there is no axis {name!r}", hint=meant(name, axes))
+            raise UsageError(f"--where: there is no axis {name!r}", hint=suggestion(name, axes))
         kept[name] = find_values(axes[name], written, batch)
     return kept
 

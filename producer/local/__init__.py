@@ -1,11 +1,27 @@
-"""TODO."""
+"""This machine as a farm: a broker and workers that live as long as one batch takes.
+
+servers   the broker and the workers as child processes
+render    a batch rendered by them, its pictures and sheets in a folder
+"""
 
 from __future__ import annotations
 
+from producer.local.render import (
+    LocalRender,
+    RenderReport,
+    Watch,
+    need_worker_packages,
+    watch_silently,
+)
 from producer.local.servers import LocalWorkers, local_broker, local_workers
 
 __all__ = [
+    "LocalRender",
     "LocalWorkers",
+    "RenderReport",
+    "Watch",
     "local_broker",
     "local_workers",
+    "need_worker_packages",
+    "watch_silently",
 ]

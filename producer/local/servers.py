@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.dispatch import Ledger
+from common.dispatch import Broker
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 
@@ -124,20 +124,13 @@ def local_workers(
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    farm = LocalWorkers(process, log)
-    how = signal.SIGINT
+    local = LocalWorkers(process, log)
+    ending = signal.SIGINT
     try:
-        yield farm
-        how = signal.SIGTERM
+        yield local
+        ending = signal.SIGTERM
     finally:
-        farm.end(how)
-
-
-def wait_until(ready: Callable[[], bool], farm: LocalWorkers) -> None:
-    """Until `ready`, as long as the workers live."""
-    while not ready():
-        farm.check()
-        time.sleep(0.1)
+        local.end(ending)
 
 
 def _free_port() -> int:
@@ -147,10 +140,10 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    ledger, deadline = Ledger(url), time.monotonic() + BROKER_START_S
+    broker, deadline = Broker(url), time.monotonic() + BROKER_START_S
     while True:
         try:
-            ledger.ping()
+            broker.ping()
             return
         except BrokerError as error:
             if process.poll() is not None or time.monotonic() > deadline:

@@ -1,31 +1,70 @@
-"""TODO."""
+"""What was rendered: looked up, compared, fetched, explained. Pillow is loaded with the first
+picture.
+
+    outcomes         a cell's picture, why it failed, or nothing yet
+    fingerprints     pictures that another kind of machine rendered
+    chosen_cells     the cells that a person keeps of a batch (`--where`)
+    stored_pictures  pictures one after the other, each fetched when it is looked at
+    file_names       readable, safe names made of labels
+    fetch            pictures as files
+    recipe           how a picture or a batch was made
+"""
 
 from __future__ import annotations
 
-from producer.pictures.fetch import fetch
+from producer.pictures.chosen_cells import (
+    ChosenAxis,
+    Where,
+    check_axis,
+    choose,
+    chosen_cells,
+    offset_of,
+)
+from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
+from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
 from producer.pictures.outcomes import (
     Failed,
     Lookup,
     Outcome,
     Picture,
-    Strangers,
-    look,
+    load_outcomes,
     shown_size,
     store_lookup,
-    strangers,
 )
+from producer.pictures.recipe import (
+    BatchRecipe,
+    Recipe,
+    recipe_of_batch,
+    recipe_of_cell,
+    recipe_of_file,
+)
+from producer.pictures.stored_pictures import StoredPicture, stored_pictures
 
 __all__ = [
+    "BatchRecipe",
+    "ChosenAxis",
     "Failed",
+    "FetchReport",
+    "FingerprintGroup",
     "Lookup",
     "Outcome",
     "Picture",
-    "Strangers",
+    "Recipe",
+    "StoredPicture",
+    "Where",
+    "check_axis",
+    "choose",
+    "chosen_cells",
     "distinct_names",
-    "fetch",
-    "look",
+    "fetch_pictures",
+    "load_outcomes",
+    "odd_fingerprints",
+    "offset_of",
+    "recipe_of_batch",
+    "recipe_of_cell",
+    "recipe_of_file",
     "shown_size",
     "store_lookup",
-    "strangers",
+    "stored_pictures",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
 from common.picture import decode_meta
 from common.store import GET_BYTES, PARTIAL, OnBytes, Store, check_size, object_names
 from producer.pictures.file_names import cell_paths
+from producer.progress import ProgressCallback, show_no_progress
 
-THREADS = 8
+READ_THREADS = 8
 #: So many pictures are handed to the threads at a time, so that no list of a million is made.
 AT_ONCE = 512
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -29,8 +30,8 @@ Done = Literal["written", "skipped", "missing", "damaged"]
 
 @dataclass(frozen=True)
 class FetchReport:
-    """The files that were written, that were there already, those whose picture is not in the
-    store yet, and those for which it has something else."""
+    """The files that were written, those that were there already, those whose picture is not in
+    the store yet, and those for which the store has something else."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
@@ -38,28 +39,28 @@ class FetchReport:
     damaged: tuple[Path, ...] = ()
 
 
-def fetch(
+def fetch_pictures(
     matrix: Matrix,
     store: Store,
     folder: Path,
     *,
-    on_file: Callable[[int, int], None] = lambda _done, _of: None,
+    progress: ProgressCallback = show_no_progress,
 ) -> FetchReport:
     """Fetch every stored picture of a batch into `folder`.
 
     A file that holds its cell's picture already is left alone, so a broken fetch resumes.
-    Cells with equal pictures share one download. `on_file(done, of)` is called from this
-    thread after each file. Raises StoreError, and UsageError for a folder that cannot be
+    Cells with equal pictures share one download. `progress` is called from this thread after
+    each file. Raises StoreError, and UsageError for a folder that cannot be
     written.
     """
     files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "damaged": []}
     groups = _by_key(matrix, folder)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
             for done in pool.map(lambda group: _fetch_equal(store, folder, *group), chunk):
                 for path, what in done.items():
                     files[what].append(path)
-                    on_file(sum(map(len, files.values())), matrix.cells)
+                    progress("fetching pictures", sum(map(len, files.values())), matrix.cells)
     return FetchReport(**{what: tuple(paths) for what, paths in files.items()})
 
 
@@ -84,10 +85,10 @@ def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dic
     wanted = [path for path in paths if path not in done]
     if not done:
         source = wanted.pop(0)
-        came = _download(store, key, folder, source)
-        if came != "written":
-            return dict.fromkeys(paths, came)
-        done[source] = came
+        outcome = _download(store, key, folder, source)
+        if outcome != "written":
+            return dict.fromkeys(paths, outcome)
+        done[source] = outcome
     source = next(iter(done))
     for path in wanted:
         with _writing(folder, path):
@@ -112,12 +113,12 @@ def _download(store: Store, key: str, folder: Path, path: Path) -> Done:
 
 def _up_to(most: int) -> OnBytes:
     """Raises TooLarge when more comes than any picture has."""
-    came = 0
+    total = 0
 
     def count(many: int) -> None:
-        nonlocal came
-        came += many
-        check_size("a picture", came, most)
+        nonlocal total
+        total += many
+        check_size("a picture", total, most)
 
     return count
 

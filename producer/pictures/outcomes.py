@@ -1,9 +1,7 @@
-"""What is known of each cell of a sheet: its picture, why it failed, or nothing yet."""
+"""What is known of a cell: its picture, why it failed, or nothing yet."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from pydantic import JsonValue
 
 from common.batch import Cell
 from common.errors import ObjectMissing, TooLarge
+from common.picture import decode_meta
 from common.store import Store, object_names
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 #: Pictures up to this size, in pixels, are enlarged by a whole number, up to ENLARGED.
 TINY = 128
 ENLARGED = 256
-THREADS = 8
+READ_THREADS = 8
 #: Characters of a reason.
 LONGEST = 300
 
@@ -47,37 +46,28 @@ Outcome = Picture | Failed | None
 Lookup = Callable[[Cell], Outcome]
 
 
-@dataclass(frozen=True)
-class Strangers:
-    """Pictures whose fingerprint differs from the majority's, all in the same way."""
-
-    mark: str
-    cells: frozenset[int]
-    differences: str
-
-
 def store_lookup(store: Store, failures: Mapping[str, str]) -> Lookup:
     """Look into the store. `failures` is key → reason; a picture that is there beats it.
 
     The lookup raises StoreError; a stored picture that cannot be read is a failed cell.
     """
 
-    def look_up(cell: Cell) -> Outcome:
+    def load(cell: Cell) -> Outcome:
         try:
-            return _decoded(store.get(object_names.picture(cell.key)), cell)
+            return decoded(store.get(object_names.picture(cell.key)), cell)
         except TooLarge as error:
             return Failed(f"the stored picture cannot be read: {error.message}")
         except ObjectMissing:
             reason = failures.get(cell.key)
             return None if reason is None else Failed(reason)
 
-    return look_up
+    return load
 
 
-def look(cells: Iterable[Cell], lookup: Lookup, side: int) -> dict[int, Outcome]:
+def load_outcomes(cells: Iterable[Cell], lookup: Lookup, side: int) -> dict[int, Outcome]:
     """Cell number → outcome, pictures already in the size they are shown in.
 
-    No more than THREADS full pictures are in memory at a time.
+    No more than READ_THREADS full pictures are in memory at a time.
     """
 
     def scaled(cell: Cell) -> Outcome:
@@ -87,7 +77,7 @@ def look(cells: Iterable[Cell], lookup: Lookup, side: int) -> dict[int, Outcome]
         return outcome
 
     wanted = list(cells)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
         outcomes = pool.map(scaled, wanted)
         return {cell.i: outcome for cell, outcome in zip(wanted, outcomes, strict=True)}
 
@@ -111,28 +101,9 @@ def scale(image: Image, side: int) -> Image:
     return image.convert("RGB").resize(size, method)
 
 
-def strangers(outcomes: Mapping[int, Outcome]) -> list[Strangers]:
-    """The groups of pictures, A, B, …, that do not have the most frequent fingerprint."""
-    prints = {
-        i: json.dumps(dict(outcome.fingerprint), sort_keys=True)
-        for i, outcome in outcomes.items()
-        if isinstance(outcome, Picture) and outcome.fingerprint
-    }
-    ranked = [text for text, _ in Counter(prints.values()).most_common()]
-    return [
-        Strangers(
-            _letter(at),
-            frozenset(i for i, text in prints.items() if text == other),
-            _differences(json.loads(other), json.loads(ranked[0])),
-        )
-        for at, other in enumerate(ranked[1:])
-    ]
-
-
-def _decoded(png: bytes, cell: Cell) -> Outcome:
+def decoded(png: bytes, cell: Cell) -> Picture | Failed:
+    """The picture, whole, if it is this cell's."""
     from PIL import Image
-
-    from common.picture import decode_meta
 
     try:
         meta = decode_meta(png)
@@ -145,21 +116,3 @@ def _decoded(png: bytes, cell: Cell) -> Outcome:
     except Exception as error:  # Pillow raises many kinds for a damaged PNG
         return Failed(f"the stored picture cannot be read: {error}"[:LONGEST])
     return Picture(image, meta.fingerprint)
-
-
-def _letter(at: int) -> str:
-    return chr(ord("A") + at) if at < 26 else str(at + 1)
-
-
-def _differences(ours: dict[str, JsonValue], theirs: dict[str, JsonValue]) -> str:
-    """`gpu A10G (the others: L4), torch 2.12 (the others: 2.13)`."""
-    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-    return ", ".join(
-        f"{n} {_plain(ours.get(n))} (the others: {_plain(theirs.get(n))})" for n in names
-    )
-
-
-def _plain(value: JsonValue) -> str:
-    if value is None:
-        return "unknown"
-    return value if isinstance(value, str) else json.dumps(value)

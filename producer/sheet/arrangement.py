@@ -2,74 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import prod
 
-from common.batch import Axis, Batch, Matrix, RangeAxis
 from common.errors import UsageError
-from common.text import LISTED, closest
-from producer.language import find_values
+from producer.pictures import ChosenAxis, check_axis
 
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
 
-#: Axis → what its values must be (see `producer.language.selection`), or several such.
-Where = Mapping[str, str | Sequence[str]]
-
-
-@dataclass(frozen=True)
-class ChosenAxis:
-    """An axis with the positions that `where` left of it."""
-
-    axis: Axis | RangeAxis
-    stride: int
-    positions: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        return self.axis.name
-
-    @property
-    def varies(self) -> bool:
-        return len(self.positions) > 1
-
-
 #: The axes of the rows, or of the columns, the outermost first.
 Side = list[ChosenAxis]
-
-
-def choose(matrix: Matrix, where: Where) -> dict[str, ChosenAxis]:
-    """Every axis by its name. Raises UsageError for an unknown axis or label in `where`."""
-    known = [axis.name for axis in matrix.axes]
-    for name in where:
-        _check_axis(name, known)
-    return {
-        axis.name: ChosenAxis(axis, stride, _positions(axis, where.get(axis.name), matrix.batch))
-        for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
-    }
-
-
-def _positions(
-    axis: Axis | RangeAxis, written: str | Sequence[str] | None, batch: Batch
-) -> Sequence[int]:
-    if written is None:
-        return range(axis.__len__())
-    texts = [written] if isinstance(written, str) else written
-    return [*find_values(axis, texts, batch)]
-
-
-def _check_axis(name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise UsageError(f"there is no axis {name!r}", hint=_suggestion(name, known))
-
-
-def _suggestion(written: str, known: Sequence[str]) -> str:
-    close = closest(written, known)
-    guess = f"did you mean {close!r}? " if close else ""
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    names = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in known[:LISTED])
-    return f"{guess}there are: {names}{more}" if known else "there are none"
 
 
 def sides(
@@ -96,7 +39,7 @@ def _named(axes: dict[str, ChosenAxis], written: str | Sequence[str]) -> Side:
     names = written.split(",") if isinstance(written, str) else written
     names = [name.strip() for name in names if name.strip()]
     for name in names:
-        _check_axis(name, list(axes))
+        check_axis(name, list(axes))
     return [axes[name] for name in dict.fromkeys(names)]
 
 
@@ -123,8 +66,3 @@ def check_counts(axes: dict[str, ChosenAxis], rows: Side, columns: Side, others:
             f"{what} are too many (at most {MOST_CELLS:,} cells and {MOST_SHEETS} sheets)",
             hint=f"choose with --rows, --columns and --where among the axes: {counts}",
         )
-
-
-def offset_of(axes: Side, positions: Sequence[int]) -> int:
-    """What these positions add to a cell's number."""
-    return sum(axis.stride * position for axis, position in zip(axes, positions, strict=True))

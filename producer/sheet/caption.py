@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from common.batch import REFINER, WORD, Cell, Value, is_drawn
 from producer.language.settings import SETTINGS, as_text
-from producer.pictures import Failed, Outcome, Strangers
+from producer.pictures import Failed, FingerprintGroup, Outcome
 
 #: What a caption names when all cells of the sheet have it alike, in this order.
 SHARED = (
@@ -74,7 +74,7 @@ def context(values: Mapping[str, Value], cells: Sequence[Cell]) -> tuple[str, ..
 
 
 def notes(
-    cells: int, outcomes: Mapping[int, Outcome], marked: Sequence[Strangers]
+    cells: int, outcomes: Mapping[int, Outcome], marked: Sequence[FingerprintGroup]
 ) -> tuple[str, ...]:
     """What is missing or failed of `cells`, and how the marked pictures differ."""
     missing = sum(outcome is None for outcome in outcomes.values())
@@ -115,7 +115,7 @@ def _drop_what_says_nothing(same: dict[str, JsonValue], cells: Sequence[Cell]) -
         del same[name]
 
 
-def _difference(group: Strangers) -> str:
+def _difference(group: FingerprintGroup) -> str:
     return f"{group.mark}: {_count(len(group.cells), 'picture')} rendered with {group.differences}"
 
 

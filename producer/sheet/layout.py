@@ -19,7 +19,7 @@ from itertools import accumulate
 from math import ceil
 
 from common.batch import Cell
-from producer.pictures import Failed, Outcome, Strangers, shown_size
+from producer.pictures import Failed, FingerprintGroup, Outcome, shown_size
 from producer.sheet.model import (
     AXIS,
     CONTEXT,
@@ -72,7 +72,7 @@ def arrange(
     table: Table,
     caption: Caption,
     outcomes: Mapping[int, Outcome],
-    marked: Sequence[Strangers],
+    marked: Sequence[FingerprintGroup],
     *,
     side: int,
     face: Typeface,

@@ -1,4 +1,4 @@
-"""Stored pictures → labelled sheets: which axis goes where, one sheet after the other, files.
+"""Stored pictures → labelled sheets: which axis goes where, one sheet after the other.
 
 Rows and columns are each one axis or several joined. Axes with one value go into the caption;
 every combination of what is left over is a sheet of its own.
@@ -10,33 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from math import isqrt, prod
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.batch import Matrix, Value, names_in
+from common.dispatch import read_failures
 from common.errors import UsageError
-from common.picture import Z_RLE
-from common.store import replacing
+from common.store import Store
 from producer.pictures import (
+    ChosenAxis,
     Failed,
     Lookup,
     Outcome,
-    Picture,
-    distinct_names,
-    look,
+    Where,
+    choose,
+    load_outcomes,
+    odd_fingerprints,
+    offset_of,
     store_lookup,
-    strangers,
 )
 from producer.sheet import caption as words
-from producer.sheet.arrangement import (
-    ChosenAxis,
-    Side,
-    Where,
-    check_counts,
-    choose,
-    offset_of,
-    sides,
-)
+from producer.sheet.arrangement import Side, check_counts, sides
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -44,17 +37,6 @@ from producer.sheet.typography import Typeface, typeface
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-__all__ = [
-    "Failed",
-    "Lookup",
-    "Picture",
-    "Sheet",
-    "SheetTooLarge",
-    "make_sheets",
-    "save",
-    "store_lookup",
-]
 
 LONGEST_SIDE = 20_000
 #: Above this Pillow takes a file for a decompression bomb, and viewers give up.
@@ -80,8 +62,8 @@ class Sheet:
         """Look every cell up and draw the sheet. Raises StoreError, and SheetTooLarge if
         reasons of failures make it so."""
         cells = self.table.present()
-        outcomes = look(cells, self.lookup, self.side)
-        marked = strangers(outcomes)
+        outcomes = load_outcomes(cells, self.lookup, self.side)
+        marked = odd_fingerprints(outcomes)
         notes = words.notes(len(cells), outcomes, marked)
         caption = replace(self.caption, notes=notes)
         face = _typeface(self.table, caption, outcomes)
@@ -93,6 +75,13 @@ class Sheet:
         """Raise UsageError if the sheet would be too large, before anything is looked up."""
         face = _typeface(self.table, self.caption, {})
         check_size(arrange(self.table, self.caption, {}, (), side=self.side, face=face))
+
+
+def sheets_of_batch(matrix: Matrix, batch_id: str, store: Store, **options: Any) -> list[Sheet]:
+    """`make_sheets` with what the store has of the batch: pictures, and why cells failed."""
+    failures = read_failures(store, batch_id, len(matrix))
+    reasons = {cell.key: reason for i, reason in failures.items() if (cell := matrix[i])}
+    return make_sheets(matrix, store_lookup(store, reasons), **options)
 
 
 def make_sheets(
@@ -126,21 +115,6 @@ def make_sheets(
     if not sheets:
         raise UsageError("every cell of the sheet is excluded", hint="choose others with --where")
     return sheets
-
-
-def save(sheets: Sequence[Sheet], path: Path) -> list[Path]:
-    """Draw the sheets one by one into `path`, or `<path>-<labels>.png` if there are several.
-
-    Raises UsageError if the file cannot be written or is not named .png.
-    """
-    path = path.with_name(f"{path.name}.png") if not path.suffix else path
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: sheets are PNG files", hint="give a name that ends in .png")
-    paths = _paths(sheets, path)
-    for sheet, target in zip(sheets, paths, strict=True):
-        image, _ = sheet.draw()
-        _write(image, target)
-    return paths
 
 
 def _table(matrix: Matrix, rows: Side, columns: Side, offset: int) -> Table | None:
@@ -238,19 +212,3 @@ def _typeface(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -
     texts += [level.axis for level in (*table.rows, *table.columns)]
     texts += [outcome.reason for outcome in outcomes.values() if isinstance(outcome, Failed)]
     return typeface(texts)
-
-
-def _paths(sheets: Sequence[Sheet], path: Path) -> list[Path]:
-    if len(sheets) == 1:
-        return [path]
-    labels = ["-".join(sheet.labels) for sheet in sheets]
-    names = distinct_names(labels)
-    return [path.with_name(f"{path.stem}-{names[label]}.png") for label in labels]
-
-
-def _write(image: Image, path: Path) -> None:
-    try:
-        with replacing(path) as file:
-            image.save(file, "PNG", compress_level=1, compress_type=Z_RLE)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,19 +1,31 @@
-"""TODO."""
+"""From a batch file to a batch that is ordered: counted, pinned, brought into the store, queued.
+
+hub          models and LoRAs on the Hugging Face hub, resolved to a commit
+resolve      a batch file → a batch with every model and LoRA pinned
+stored       which of its pictures the store has already
+plan         what it would render (`Plan`)
+uploads      local models and LoRAs → the store
+submit       the batch in the store, its ledger open, its queue fed (`SubmitReport`)
+"""
 
 from __future__ import annotations
 
 from producer.submission.hub import Hub
+from producer.submission.plan import Plan, plan_batch
 from producer.submission.resolve import Resolved, resolve, resolve_offline
-from producer.submission.submit import Progress, SubmitReport, look_up, stored_keys, submit
+from producer.submission.stored import Stored, stored_jobs, stored_keys
+from producer.submission.submit import SubmitReport, submit
 
 __all__ = [
     "Hub",
-    "Progress",
+    "Plan",
     "Resolved",
+    "Stored",
     "SubmitReport",
-    "look_up",
+    "plan_batch",
     "resolve",
     "resolve_offline",
+    "stored_jobs",
     "stored_keys",
     "submit",
 ]

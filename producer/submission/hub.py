@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import HubError, ObjectMissing, TooLarge
-from common.store import Store, object_names, without_login
+from common.store import Store, object_names
+from common.text import without_login
 
 TIMEOUT_S = 15
 _HUB_NAME = re.compile(

@@ -6,10 +6,7 @@ counts or an active batch that any worker opens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from common.batch import Matrix
 from common.dispatch import (
@@ -19,22 +16,20 @@ from common.dispatch import (
     Ledger,
     LedgerStatus,
     State,
-    bitmap,
     is_set,
     new_control,
     opening,
     queue_of,
     read_control,
-    read_done,
     read_failures,
     write_control,
 )
 from common.store import Store, object_names
+from producer.progress import ProgressCallback, show_no_progress
 from producer.submission.resolve import Resolved
-
-LOOKERS = 16
-#: Called with what is going on, how much is done and of how much.
-Progress = Callable[[str, int, int], None]
+from producer.submission.stored import stored_jobs
+from producer.submission.uploads import upload
+from producer.wording import counted
 
 
 @dataclass(frozen=True)
@@ -49,60 +44,21 @@ class SubmitReport:
     stored: int
     state: State = "rendering"
 
-
-@dataclass(frozen=True)
-class Stored:
-    """What the store has of a batch: a done bitmap, and how many jobs that are."""
-
-    done: bytes
-    count: int
-
-
-def look_up(
-    matrix: Matrix, batch_id: str, store: Store, progress: Progress | None = None
-) -> Stored:
-    """Which jobs have a picture already. Up to ENUMERATE_UP_TO cells each key is looked up;
-    above that the batch's own `done.bitmap` is all that is known."""
-    if matrix.distinct is None:
-        data = read_done(store, batch_id, len(matrix))
-        return Stored(data, sum(byte.bit_count() for byte in data))
-    jobs = matrix.distinct.jobs
-    there = [jobs[key] for key in stored_keys(jobs, store, progress)]
-    return Stored(bitmap(there, len(matrix)) if there else b"", len(there))
-
-
-def stored_keys(wanted: Iterable[str], store: Store, progress: Progress | None = None) -> list[str]:
-    """Those of the keys that have a picture."""
-    listed = list(wanted)
-    found = []
-    with ThreadPoolExecutor(LOOKERS) as pool:
-        answers = pool.map(lambda key: store.exists(object_names.picture(key)), listed)
-        for count, (key, there) in enumerate(zip(listed, answers, strict=True), 1):
-            if there:
-                found.append(key)
-            if progress:
-                progress("looking for stored pictures", count, len(listed))
-    return found
-
-
-def upload(assets: dict[str, Path | bytes], store: Store, progress: Progress | None = None) -> None:
-    """Put the assets that the store lacks. Their name is their content, so none is put twice."""
-    for count, (sha256, content) in enumerate(assets.items(), 1):
-        name = object_names.asset(sha256)
-        if not store.exists(name):
-            if isinstance(content, Path):
-                store.put_file(name, content)
-            else:
-                store.put(name, content, content_type="application/json")
-        if progress:
-            progress("uploading models and LoRAs", count, len(assets))
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        if self.queued == 0:
+            return f"{self.batch}: nothing to render, {self.stored:,} of {self.jobs:,} stored"
+        already = f", {self.stored:,} stored already" if self.stored else ""
+        paused = f"; it is paused: gridfarm resume {self.batch}" if self.state == "paused" else ""
+        return f"{self.batch}: {counted(self.queued, 'picture')} to render{already}{paused}"
 
 
 def submit(
     resolved: Resolved,
     store: Store,
     ledger: Ledger,
-    progress: Progress | None = None,
+    progress: ProgressCallback = show_no_progress,
     *,
     priority: int | None = None,
 ) -> SubmitReport:
@@ -111,23 +67,23 @@ def submit(
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
     but for its `priority`, if one is given. Raises StoreError and BrokerError.
     """
-    ledger.ping()
+    ledger.broker.ping()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
     upload(resolved.assets, store, progress)
-    stored = look_up(matrix, batch.id, store, progress)
+    stored = stored_jobs(matrix, batch.id, store, progress)
     failures = {
         i: reason
         for i, reason in read_failures(store, batch.id, len(matrix)).items()
         if not is_set(stored.done, i)
     }
     queued = max(0, matrix.jobs - stored.count - len(failures))
-    order = Order(matrix, store, ledger, stored.done, failures, priority)
+    order = _Order(matrix, store, ledger, stored.done, failures, priority)
     state = order.place(queued)
     return SubmitReport(batch.id, matrix.cells, matrix.jobs, queued, stored.count, state)
 
 
 @dataclass
-class Order:
+class _Order:
     """One batch on its way into the store and the ledger."""
 
     matrix: Matrix
@@ -144,10 +100,10 @@ class Order:
     def place(self, queued: int) -> State:
         """The state that the batch then is in."""
         before = self._before()
-        seen = self.ledger.status(self.batch_id)
-        if before is None or not self._under_way(before, seen) or (seen is None and not queued):
+        status = self.ledger.status(self.batch_id)
+        if before is None or not self._under_way(before, status) or (status is None and not queued):
             control = self._begin(before, finished=not queued)
-        elif seen is None or self.priority not in (None, before.priority):
+        elif status is None or self.priority not in (None, before.priority):
             control = self._change(before)
         else:
             control = before
@@ -157,13 +113,13 @@ class Order:
         return control.state
 
     def _before(self) -> Control | None:
-        there = self.store.exists(object_names.control(self.batch_id))
-        return read_control(self.store, self.batch_id) if there else None
+        written = self.store.exists(object_names.control(self.batch_id))
+        return read_control(self.store, self.batch_id) if written else None
 
-    def _under_way(self, before: Control, seen: LedgerStatus | None) -> bool:
+    def _under_way(self, before: Control, status: LedgerStatus | None) -> bool:
         """Without its marker the ledger was filled from another store, or from one that was
         emptied since."""
-        known = seen is None or seen.state in UNFINISHED
+        known = status is None or status.state in UNFINISHED
         return (
             known
             and before.state in UNFINISHED

@@ -1,50 +1,172 @@
-"""Imports run downward: common below, producer and worker side by side, torch in few files."""
+"""The rules of the house hold, and each of them can fail: a mistake that is planted is found.
+
+The order of imports is import-linter's (`[tool.importlinter]` in pyproject.toml), the rest is
+`tests.architecture`'s; `make lint` runs both.
+"""
 
 from __future__ import annotations
 
-import ast
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.rules import CROWDED, LONG, RULES, Rule
+from tests.architecture.structure import ROOMS, Structure
+
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "diffusers", "transformers", "compel", "peft", "accelerate", "tokenizers"}
-ENGINE = {f"worker/{name}.py" for name in ("render", "pipelines", "prompts", "adapters")}
-#: Light packages that come with the worker's; without them the file does less.
-IF_THERE = {"producer/lint/clip_tokenizer.py": {"tokenizers"}}
 
-FILES = sorted(
-    path.relative_to(ROOT).as_posix()
-    for room in ("common", "producer", "worker")
-    for path in (ROOT / room).rglob("*.py")
+
+@pytest.fixture(scope="module")
+def structure() -> Structure:
+    return Structure(ROOT)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The three rooms and pyproject.toml in a folder of their own, to plant mistakes in."""
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=_all_but_python)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def _all_but_python(folder: str, names: list[str]) -> list[str]:
+    return [n for n in names if not n.endswith(".py") and not (Path(folder) / n).is_dir()]
+
+
+def plant(copy: Path, file: str, line: str) -> None:
+    """Write `line` as the first statement of a file."""
+    path = copy / file
+    text = path.read_text()
+    future = "from __future__ import annotations\n"
+    assert future in text
+    path.write_text(text.replace(future, f"{future}\n{line}\n", 1))
+
+
+def order_of_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """import-linter, as `make lint` runs it."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_rule_holds(structure: Structure, rule: Rule) -> None:
+    assert [*rule(structure)] == []
+
+
+def test_imports_run_downward_and_in_no_circle() -> None:
+    done = order_of_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        pytest.param(
+            "common/batch/document.py",
+            "from producer.language import printed",
+            "common imports neither",
+            id="upward, out of common",
+        ),
+        pytest.param(
+            "common/job/job.py",
+            "from common.batch import Batch",
+            "Packages of common",
+            id="upward, inside common",
+        ),
+        pytest.param(
+            "worker/tasks/leases.py",
+            "from worker.engine import Renderer",
+            "Packages of the worker",
+            id="tasks and engine",
+        ),
+        pytest.param(
+            "common/batch/templates.py",
+            "from common.batch.matrix import Matrix",
+            "circle",
+            id="a circle of files",
+        ),
+    ],
 )
+def test_a_planted_arrow_fails_the_lint(copy: Path, file: str, line: str, contract: str) -> None:
+    plant(copy, file, line)
+    done = order_of_imports(copy)
+    assert done.returncode == 1
+    assert contract in done.stdout.partition("Broken contracts")[2]
 
 
-def imports(file: str) -> Iterator[str]:
-    """Top-level package of every import, also of those inside functions."""
-    for node in ast.walk(ast.parse((ROOT / file).read_text())):
-        if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        pytest.param(
+            "producer/sheet/paint.py",
+            "import torch",
+            "producer/sheet/paint.py:{line}: imports torch, which only",
+            id="torch in producer",
+        ),
+        pytest.param(
+            "worker/tasks/cell_task.py",
+            "def render() -> None:\n    import torch",
+            "worker/tasks/cell_task.py:{line}: imports torch, which only",
+            id="torch inside a function",
+        ),
+        pytest.param(
+            "producer/batches/status.py",
+            "from common.dispatch.ledger import Ledger as Direct",
+            "enters common.dispatch.ledger; import from common.dispatch",
+            id="past a door",
+        ),
+        pytest.param(
+            "common/batch/matrix.py",
+            "from common.batch.document import _Frozen",
+            "takes _Frozen of common.batch.document",
+            id="a private name",
+        ),
+    ],
+)
+def test_a_planted_import_is_found(copy: Path, file: str, line: str, said: str) -> None:
+    plant(copy, file, line)
+    at = (copy / file).read_text().splitlines().index(line.splitlines()[-1]) + 1
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.architecture", str(copy)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert said.format(line=at) in done.stdout
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_imports_run_downward(file: str) -> None:
-    room, found = file.split("/")[0], set(imports(file))
-    above = {"common": {"producer", "worker"}, "producer": {"worker"}, "worker": {"producer"}}
-    assert not found & above[room]
-    if file not in ENGINE and not file.startswith("worker/tiny/"):
-        assert not found & (HEAVY - IF_THERE.get(file, set()))
+def test_what_only_one_side_uses_is_found(copy: Path) -> None:
+    (copy / "common" / "text" / "lonely.py").write_text('"""Nobody\'s."""\n')
+    broken = [line for rule in RULES for line in rule(Structure(copy))]
+    assert "common/text/lonely.py: the worker does not use it; move it to the other side" in broken
+    assert "common/text/__init__.py: its docstring does not name lonely" in broken
 
 
-def test_the_producer_works_without_torch() -> None:
+def test_a_room_that_is_too_full_and_a_file_too_long_are_found(copy: Path) -> None:
+    for number in range(13):
+        (copy / "common" / "text" / f"more{number}.py").write_text("\n" * 401)
+    broken = [line for rule in RULES for line in rule(Structure(copy))]
+    assert any(line.startswith("common.text: has 1") for line in broken)
+    assert "common/text/more7.py: has 401 lines; at most 400" in broken
+
+
+def test_no_exception_outlives_its_reason(structure: Structure) -> None:
+    """A named exception that is none any more is deleted."""
+    assert all(len(structure.packages[package]) > 12 for package in CROWDED)
+    assert all(len(structure.modules[name].path.read_text().splitlines()) > 400 for name in LONG)
+
+
+def test_the_producer_works_without_torch(structure: Structure) -> None:
     """Given an install in which none of the worker's packages can be imported, every module of
     the producer imports."""
-    modules = [f.removesuffix(".py").replace("/", ".") for f in FILES if not f.startswith("worker")]
+    modules = [name for name in structure.modules if not name.startswith("worker")]
     code = f"""
 import importlib, sys
 class Blocked:
@@ -53,7 +175,7 @@ class Blocked:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Blocked())
 for module in {modules!r}:
-    importlib.import_module(module.removesuffix(".__init__"))
+    importlib.import_module(module)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -23,9 +23,9 @@ from common.dispatch import Ledger
 from common.job import BUILTIN_MODELS
 from common.store import object_names, open_store
 from common.store.folder import FolderStore
-from producer.batches import Watcher
+from producer.batches import StatusWatcher
 from producer.language import load_batch_file
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.local import local_broker, local_workers
 from producer.submission import Resolved, resolve, submit
 
@@ -111,7 +111,7 @@ def farm_rate(folder: Path, store_folder: Path) -> float:
         resolved = load(folder, store)
         report = submit(resolved, store, ledger)
         log, cache = folder / "workers.log", str(folder / "cache")
-        watcher = Watcher(report.batch, resolved.batch, store, ledger)
+        watcher = StatusWatcher(report.batch, resolved.batch, store, ledger)
         with one_thread(), local_workers(broker, str(store_folder), log, workers=1, cache=cache):
             for _ in watcher.follow():
                 pass

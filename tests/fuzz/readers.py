@@ -25,7 +25,7 @@ from common.dispatch import (
 from common.errors import BatchFileError, GridfarmError
 from common.picture import decode_meta
 from common.store import Store, object_names
-from producer.batches import batch_ids, overview
+from producer.batches import batch_ids, list_batches
 from producer.cli.main import run
 from producer.language import load_batch_file, printed
 from producer.pictures import Failed, Picture, store_lookup
@@ -109,7 +109,9 @@ def read_document(data: bytes, store: Store) -> tuple[Ending, int]:
         opening(matrix, BATCH_ID, Control(), b"\xff" * 99, {0: "a", 10**9: "b"})
     with suppress(GridfarmError):
         assert 0 <= matrix.cells <= len(matrix)
-    queue_of(batch), matrix.order, batch_ids(store), overview(store, None, None)
+    queue_of(batch), matrix.order, batch_ids(store)
+    with suppress(GridfarmError):  # the control.json of an earlier input may be damaged
+        list_batches(store, None)
     list(zip(range(50), matrix.numbers(), strict=False))
     with suppress(GridfarmError):
         printed(batch, dict.fromkeys(batch.loras, "x"))
@@ -150,7 +152,7 @@ def read_small_document(data: bytes, store: Store) -> Ending:
     except GridfarmError as error:
         _check_message(error)
         return ERROR
-    from producer.cli.stored import ago
+    from producer.cli.commands.list import ago
 
     ago(control.submitted, 1e9)
     assert Control.from_bytes(control.to_bytes()) == control

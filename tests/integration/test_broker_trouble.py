@@ -119,7 +119,7 @@ def at_once(broker: str) -> str:
     ledger = Ledger(broker)
     ledger.redis.connection_pool.connection_kwargs["retry"] = Retry(NoBackoff(), 0)
     try:
-        ledger.ping()
+        ledger.broker.ping()
     except BrokerError as error:
         return error.message
     return ""
@@ -137,7 +137,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
         pool.start("idle", *QUICK, broker=broker)
         first = pool.batch
         far = Ledger(broker)
-        watcher = status.Watcher(pool.batch.id, pool.batch, pool.store, far)
+        watcher = status.StatusWatcher(pool.batch.id, pool.batch, pool.store, far)
         statuses = watcher.follow()
         next(statuses)
         pool.submit(1, name="before")  # from then on Celery is connected, too
@@ -152,7 +152,7 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
 
 def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli) -> None:
     """`status` and `doctor` say that nobody listens, although somebody is alive."""
-    pool.start("newer", *QUICK, first="import common.job.job as job; job.RENDERER_EPOCH += 1")
+    pool.start("newer", *QUICK, first="import common.job as job; job.RENDERER_EPOCH += 1")
     pool.listens("newer")
     pool.submit(3)
     said = gridfarm("doctor")
@@ -205,7 +205,7 @@ def test_a_clock_that_is_off_changes_nothing(pool: Pool) -> None:
     ends = [end / 1000 for _, end in pool.ledger.redis.zrange(leases, 0, -1, withscores=True)]
     now = pool.ledger.redis.time()[0]
     assert ends and all(now - 1 < end < now + 17 for end in ends)
-    workers = pool.ledger.workers()
+    workers = pool.ledger.workers.alive()
     assert len(workers) == 2 and all(0 <= worker.lasts_s < 60 for worker in workers)
     pool.eventually(is_over(pool, 24))
     lines = (pool.log("ahead") + pool.log("behind")).splitlines()

@@ -20,8 +20,8 @@ from common.dispatch import (
 from common.errors import BrokerUnreachable
 from common.job import BUILTIN_MODELS
 from common.store import Store, object_names
-from producer.batches import Controller, Watcher
-from producer.language.settings.catalogue import DEFAULTS
+from producer.batches import Controller, StatusWatcher
+from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, SubmitReport, submit
 from tests.support.servers import free_port
 
@@ -93,7 +93,7 @@ def test_all_stored_queues_nothing_and_is_done(store: Store, ledger: Ledger) -> 
     report = order(batch(), store, ledger)
     assert (report.queued, report.stored) == (0, 4)
     assert not store.exists(object_names.active(report.batch))
-    assert Watcher(report.batch, batch(), store, ledger).status().state == "done"
+    assert StatusWatcher(report.batch, batch(), store, ledger).status().state == "done"
 
 
 def test_a_wiped_broker_is_rebuilt_from_the_store(store: Store, ledger: Ledger) -> None:
@@ -191,7 +191,7 @@ def test_status_without_a_broker_reads_the_store(store: Store, ledger: Ledger) -
     put_picture(batch(), 0, store)
     away = Ledger(f"redis://127.0.0.1:{free_port()}/0")
     for nobody in (None, away):
-        seen = Watcher(report.batch, batch(), store, nobody).status()
+        seen = StatusWatcher(report.batch, batch(), store, nobody).status()
         assert (seen.state, seen.jobs, seen.done, seen.waiting) == ("rendering", 4, 1, 3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from common.batch import Batch, Matrix, matrix
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable
 from common.store import Store, object_names, open_store
-from producer.batches import remove as removing
 from producer.cli.main import run
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen, pictures_in, put_batch, put_pictures
+
+#: The module: its package has a function of the same name.
+removing = import_module("producer.batches.remove")
 
 pytestmark = pytest.mark.integration
 

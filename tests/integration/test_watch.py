@@ -12,13 +12,12 @@ from common.dispatch import Ledger, WorkerReport, queue_name
 from common.errors import StoreError, StoreUnreachable
 from common.job import BUILTIN_MODELS
 from common.store import open_store
-from producer.batches import Controller, Watcher
+from producer.batches import Controller, StatusWatcher
 from producer.batches.status import PAUSED_FOR_S
-from producer.cli.live import NOBODY, describe
 from producer.cli.main import run
-from producer.language.settings.catalogue import DEFAULTS
+from producer.cli.progress_display import NOBODY, describe
+from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, submit
-from worker.process.main import Every
 
 pytestmark = pytest.mark.integration
 
@@ -31,20 +30,20 @@ BATCH = Batch(
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, broker: str) -> Watcher:
+def watcher(tmp_path: Path, broker: str) -> StatusWatcher:
     store, ledger = open_store(str(tmp_path / "store")), Ledger(broker)
     submit(Resolved(BATCH), store, ledger)
-    return Watcher(BATCH.id, BATCH, store, ledger)
+    return StatusWatcher(BATCH.id, BATCH, store, ledger)
 
 
-def say(watcher: Watcher, state: str, *, lasts_s: float = 0.0) -> None:
+def say(watcher: StatusWatcher, state: str, *, lasts_s: float = 0.0) -> None:
     assert watcher.ledger
     report = WorkerReport("w1", "m1", (queue_name(),), 3, "cpu", state, "503 Slow Down", lasts_s)
-    watcher.ledger.beat(report, ttl_ms=60_000)
+    watcher.ledger.workers.heartbeat(report, ttl_ms=60_000)
 
 
 def test_a_store_that_is_away_does_not_end_the_watching(
-    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    watcher: StatusWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> Any:
         raise StoreUnreachable("503 Slow Down")
@@ -56,7 +55,7 @@ def test_a_store_that_is_away_does_not_end_the_watching(
 
 
 def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
-    watcher: Watcher,
+    watcher: StatusWatcher,
 ) -> None:
     say(watcher, "paused", lasts_s=PAUSED_FOR_S + 1)
     statuses = watcher.follow()
@@ -66,14 +65,14 @@ def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
     assert ended.value.exit_code == 3
 
 
-def test_a_worker_that_renders_keeps_it_going(watcher: Watcher) -> None:
+def test_a_worker_that_renders_keeps_it_going(watcher: StatusWatcher) -> None:
     say(watcher, "rendering", lasts_s=PAUSED_FOR_S + 1)
     statuses = watcher.follow()
     assert [next(statuses).workers, next(statuses).workers] == [1, 1]
 
 
 def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
-    watcher: Watcher, capsys: pytest.CaptureFixture[str]
+    watcher: StatusWatcher, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Paused, the line says how it goes on; cancelled, the watching ends, with 0."""
     assert watcher.ledger
@@ -92,23 +91,6 @@ def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
         ("queued", False),
         ("cancelled", True),
     ]
-    where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker]
+    where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker.url]
     assert run(["watch", BATCH.id, *where]) == 0
     assert f"gridfarm resume {BATCH.id}" in capsys.readouterr().out
-
-
-def test_a_timer_goes_on_after_an_error() -> None:
-    """Expected or not, what goes wrong in a worker's timer does not end it."""
-    errors = iter([StoreUnreachable("503"), ValueError("a bug")])
-    done: list[str] = []
-
-    def work() -> None:
-        for error in errors:
-            raise error
-        done.append("worked")
-        timer.close()
-
-    timer = Every("test", work)
-    timer.start()
-    timer.join(30)
-    assert done == ["worked"]

@@ -8,6 +8,7 @@ with CloudStub("aws") as cloud:         # cloud.url for --metadata-url
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from worker.preemption import Metadata, Notice, NoticeWatcher
+
 MACHINE = "farm_3"
+
+#: Where each cloud says that a machine will be taken.
+NOTICE_AT = {
+    "aws": "instance-action",
+    "gcp": "instance/preempted",
+    "azure": "scheduledevents",
+}
+
+
+def impatient_metadata(url: str) -> Metadata:
+    """Half-second timeouts and quick polls."""
+    return Metadata(url, timeout_s=0.5, detect_timeout_s=0.5, poll_s=0.05)
 
 
 class CloudStub:
@@ -172,3 +187,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None: ...
+
+
+class Watching:
+    """A watcher on a stub; `notice` waits for what it reports."""
+
+    def __init__(self, stub: CloudStub, cloud: str = "auto") -> None:
+        self._heard: queue.Queue[Notice] = queue.Queue()
+        self.watcher = NoticeWatcher(cloud, impatient_metadata(stub.url))
+        self.watcher.start(self._heard.put)
+
+    def notice(self, seconds: float = 20) -> Notice:
+        return self._heard.get(timeout=seconds)
+
+    @property
+    def silent(self) -> bool:
+        return self._heard.empty()
+
+
+def asked(stub: CloudStub, path: str, times: int = 1) -> None:
+    """Wait until the stub was asked for a path so often."""
+    deadline = time.monotonic() + 20
+    while sum(path in request for request in stub.requests) < times:
+        assert time.monotonic() < deadline, stub.requests
+        time.sleep(0.01)

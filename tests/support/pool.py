@@ -18,7 +18,7 @@ from common.batch import Batch, Matrix, RangeAxis
 from common.dispatch import Ledger
 from common.job import BUILTIN_MODELS
 from common.store import Store, object_names, open_store
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, submit
 from tests.support.stub_worker import NAME as STUB
 from tests.support.stub_worker import stub_picture

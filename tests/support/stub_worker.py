@@ -18,18 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from common.config import load_settings
+from common.config import load_config
 from common.job import Job
 from worker.logs import set_up_logging
-from worker.preemption import Metadata, Watcher
-from worker.process import ProcessOptions, main
-from worker.supervisor import launcher
+from worker.preemption import Metadata, NoticeWatcher
+from worker.process import main
+from worker.supervisor import Launcher, ProcessOptions, Slot, slot
 
 log = logging.getLogger("worker.stub")
 
@@ -121,7 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--grace", type=float)
     parser.add_argument("--stall", type=float)
     parser.add_argument("--log-format", default="text")
-    parser.add_argument("--launched", action="store_true", help="hear notices on stdin")
+    parser.add_argument("--process-options", metavar="JSON", help="the launcher's, for those above")
     group = parser.add_argument_group("with the launcher")
     group.add_argument("--launcher", type=int, default=0, metavar="PROCESSES")
     group.add_argument("--cloud", default="none")
@@ -130,46 +130,47 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _renderer(said: argparse.Namespace) -> StubRenderer:
+def _renderer(arguments: argparse.Namespace) -> StubRenderer:
     return StubRenderer(
-        step_s=said.ms_per_step / 1000,
-        steps=said.steps,
-        load_s=said.load_ms / 1000,
-        decode_s=said.decode_ms / 1000,
-        stall=frozenset(said.stall_seeds),
-        crash=frozenset(said.crash_seeds),
-        fail=frozenset(said.fail_seeds),
-        fail_all=said.fail_all,
-        gpu_log=said.gpu_log,
+        step_s=arguments.ms_per_step / 1000,
+        steps=arguments.steps,
+        load_s=arguments.load_ms / 1000,
+        decode_s=arguments.decode_ms / 1000,
+        stall=frozenset(arguments.stall_seeds),
+        crash=frozenset(arguments.crash_seeds),
+        fail=frozenset(arguments.fail_seeds),
+        fail_all=arguments.fail_all,
+        gpu_log=arguments.gpu_log,
     )
 
 
-def launch(said: argparse.Namespace) -> int:
-    """The same arguments again for each process, without the launcher's own."""
-    set_up_logging(said.log_format)
-    if said.back_off is not None:
-        launcher.BACK_OFF_S, launcher.UNFIT_PAUSE_S = (said.back_off,), said.back_off
-    slots = [launcher.Slot([*sys.argv[1:], "--launcher=0"], {}, command=(NAME,))
-             for _ in range(said.launcher)]  # fmt: skip
-    watcher = Watcher(said.cloud, Metadata(said.metadata_url)) if said.metadata_url else None
-    return launcher.Launcher(slots, parent=None, watcher=watcher, grace_s=said.grace).run()
+def _options(arguments: argparse.Namespace) -> ProcessOptions:
+    """As the launcher gave them, else what of them is an argument of the stub's."""
+    if arguments.process_options:
+        return ProcessOptions.from_json(arguments.process_options)
+    names = {field.name for field in fields(ProcessOptions)}
+    return ProcessOptions(**{name: x for name, x in vars(arguments).items() if name in names})
+
+
+def launch(arguments: argparse.Namespace) -> int:
+    """The same arguments again for each process, and its options behind them."""
+    set_up_logging(arguments.log_format)
+    if arguments.back_off is not None:
+        slot.BACK_OFF_S, slot.QUARANTINE_PAUSE_S = (arguments.back_off,), arguments.back_off
+    command = (NAME, *sys.argv[1:], "--launcher=0", "--process-options")
+    slots = [Slot(_options(arguments), {}, command) for _ in range(arguments.launcher)]
+    watcher = None
+    if arguments.metadata_url:
+        watcher = NoticeWatcher(arguments.cloud, Metadata(arguments.metadata_url))
+    return Launcher(slots, parent=None, watcher=watcher, grace_s=arguments.grace).run()
 
 
 def run() -> int:
-    said = _arguments()
-    if said.launcher:
-        return launch(said)
-    options = ProcessOptions(
-        threads=said.threads,
-        gpu=said.gpu,
-        grace=said.grace,
-        stall=said.stall,
-        machine=said.machine,
-        log_format=said.log_format,
-        launched=said.launched,
-    )
-    settings = load_settings({"broker": said.broker, "store": said.store})
-    return main(settings, options, lambda *_: _renderer(said))
+    arguments = _arguments()
+    if arguments.launcher:
+        return launch(arguments)
+    settings = load_config({"broker": arguments.broker, "store": arguments.store})
+    return main(settings, _options(arguments), lambda *_: _renderer(arguments))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,24 @@
-"""TODO."""
+"""Models and LoRAs that jobs name, brought onto this machine before anything is loaded.
+
+downloads.py    Downloads: what is downloading and how far; ends it when the process ends
+hub.py          models of the Hugging Face hub, in its own cache
+checkpoints.py  models in one file: what they need besides, and which are refused
+tiny_model.py   the tiny SDXL that comes with gridfarm
+cache.py        Assets: all of them by their references and hashes
+"""
 
 from __future__ import annotations
 
 from worker.assets.cache import Assets
-from worker.assets.downloads import Downloads, Stopped, short_name
+from worker.assets.downloads import Downloads, DownloadStopped, short_name
 from worker.assets.hub import Part
 from worker.assets.tiny_model import build
 
 __all__ = [
     "Assets",
+    "DownloadStopped",
     "Downloads",
     "Part",
-    "Stopped",
     "build",
     "short_name",
 ]

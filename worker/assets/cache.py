@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -25,7 +22,7 @@ from unicodedata import normalize
 from common.assets import sha256_file
 from common.errors import BadInput, ObjectMissing
 from common.job import TINY_BASE, TINY_REFINER
-from common.store import Store, disk_errors, object_names
+from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
 from worker.assets.downloads import Downloads, short_name
 from worker.assets.hub import HubModel, Part, download, download_configs
@@ -74,13 +71,13 @@ class Assets:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
         return self._once(part, lambda: download_configs(configs_of(part), self._downloads))
 
-    def _once(self, wanted: Hashable, bring: Callable[[], Path]) -> Path:
+    def _once(self, key: Hashable, bring: Callable[[], Path]) -> Path:
         """What was brought before is not looked up again, as each cell asks for it."""
-        with self._locks[wanted]:
-            found = self._models.get(wanted)
-            if found is None or not found.exists():
-                found = self._models[wanted] = bring()
-            return found
+        with self._locks[key]:
+            path = self._models.get(key)
+            if path is None or not path.exists():
+                path = self._models[key] = bring()
+            return path
 
     def _model(self, ref: str, part: Part, dtype: str) -> Path:
         if ref in (TINY_BASE, TINY_REFINER):
@@ -107,9 +104,8 @@ class Assets:
     def _file(self, sha256: str, suffix: str, what: str) -> Path:
         path = self.cache_dir / "assets" / f"{sha256}{suffix}"
         if not path.exists():
-            with self._partial(path) as partial:
-                self._download(sha256, partial / "file", what)
-                (partial / "file").replace(path)
+            with disk_errors(f"cannot write {path}"), prepared(path) as partial:
+                self._download(sha256, partial, what)
         return path
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
@@ -130,19 +126,10 @@ class Assets:
         if not folder.exists():
             what = short_name(f"tree:{sha256}")
             files = _manifest(_read(self._file(sha256, "", what), sha256), sha256)
-            with self._partial(folder) as partial:
+            with disk_errors(f"cannot write {folder}"), prepared(folder) as partial:
                 for path, file_sha256 in files.items():
-                    _link(self._file(file_sha256, "", f"{what}: {path}"), partial / "tree" / path)
-                _rename(partial / "tree", folder)
+                    link(self._file(file_sha256, "", f"{what}: {path}"), partial / path)
         return folder
-
-    @contextmanager
-    def _partial(self, target: Path) -> Iterator[Path]:
-        """A folder beside `target` to prepare it in; the disk's errors are the store's."""
-        with disk_errors(f"cannot write {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
-                yield Path(partial)
 
 
 def _read(path: Path, sha256: str) -> bytes:
@@ -193,21 +180,3 @@ def _parents(path: str) -> Iterator[str]:
 
 def _is_sha256(value: Any) -> bool:
     return isinstance(value, str) and bool(SHA256.fullmatch(value))
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system cannot link."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    """Another process may have been first; its folder has the same hash."""
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise

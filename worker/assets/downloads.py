@@ -1,4 +1,4 @@
-"""What a process is downloading and how far: told where the bytes move, read by the heart."""
+"""What a process is downloading and how far: counted where bytes move, read by the heartbeat."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def short_name(ref: str) -> str:
     return ref.partition("@")[0]
 
 
-class Stopped(Exception):
-    """The cell is not wanted here any more: its lease is gone, or the process is ending."""
+class DownloadStopped(Exception):
+    """The process is ending, and nobody waits for the rest of the download."""
 
 
 @dataclass(eq=False)
@@ -56,12 +56,13 @@ class Downloads:
 
     @contextmanager
     def follow(self, name: str, total: int) -> Iterator[Count]:
-        """Yield what is to be called with each piece; it raises Stopped once `stop` was called."""
+        """Yield what is to be called with each piece; it raises DownloadStopped
+        once `stop` was called."""
         download = Download(name, total)
 
         def count(size: int) -> None:
             if self._stopping.is_set():
-                raise Stopped
+                raise DownloadStopped
             download.add(size)
 
         self._running.append(download)

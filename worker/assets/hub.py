@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import BadInput, HubError
-from common.store import FULL, without_login
+from common.store import FULL
+from common.text import without_login
 from worker.assets.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]
@@ -71,15 +72,15 @@ def download_configs(model: HubModel, downloads: Downloads) -> Path:
 def needed_files(files: Iterable[str], folders: Iterable[str], dtype: str) -> list[str]:
     """Of the repository's `files` those in `folders` ("" is the root) that a load in `dtype`
     reads: as `from_pretrained` chooses them, a folder without fp16 files is read in full."""
-    wanted = []
+    needed = []
     for folder in folders:
         inside = [file for file in files if file.rpartition("/")[0] == folder]
         weights = {file: WEIGHTS.fullmatch(file.rpartition("/")[2]) for file in inside}
         variants = {file: match["variant"] for file, match in weights.items() if match}
         variant = "fp16" if dtype == "fp16" and "fp16" in variants.values() else None
-        wanted += [file for file in inside if file.endswith(SETTINGS)]
-        wanted += [file for file, of in variants.items() if of == variant]
-    return wanted
+        needed += [file for file in inside if file.endswith(SETTINGS)]
+        needed += [file for file, of in variants.items() if of == variant]
+    return needed
 
 
 def _folders(model: HubModel, folder: Path, part: Part, files: Iterable[str]) -> list[str]:

@@ -9,43 +9,41 @@ from __future__ import annotations
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers.utils.peft_utils import set_adapter_layers, set_weights_and_activate_adapters
 
 from common.assets import TensorEntry, check_lora_file, read_header
 from common.errors import BadInput, InputFileError
 from common.job import LoraUse
-from worker.assets import Assets
+from worker.engine.errors import MACHINE_TROUBLE
 
 #: LoRAs kept loaded; then the one that was used longest ago goes.
 KEPT = 8
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 
-#: What is no fault of the file that is being loaded.
-MACHINE_TROUBLE = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
-
 #: What is on in a component: (SHA-256, scale) of each LoRA, in the order of application.
 Active = tuple[tuple[str, float], ...]
 
 
-class Adapters:
-    """The LoRAs of `pipe`, a StableDiffusionXLPipeline. Not safe for several threads."""
+class Loras:
+    """The LoRAs of `pipe`, a StableDiffusionXLPipeline; `find` gives the file of one by its
+    SHA-256. Not safe for several threads."""
 
-    def __init__(self, pipe: Any, assets: Assets) -> None:
+    def __init__(self, pipe: Any, find: Callable[[str], Path]) -> None:
         self._pipe = pipe
-        self._assets = assets
+        self._find = find
         self._loaded: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._active: dict[str, Active | None] = dict.fromkeys(COMPONENTS, ())
 
     def use(self, loras: Sequence[LoraUse]) -> None:
         """Switch these on, in the order of their hashes, and all others off.
 
-        Raises BadInput for a file that is no LoRA or does not fit this model; then the
-        pipeline is as if it had never been loaded.
+        Raises BadInput for a file that is no LoRA or does not fit this model, and what `find`
+        raises; then the pipeline is as if it had never been loaded.
         """
         ordered = sorted(loras, key=lambda lora: lora.sha256)
         for lora in ordered:
@@ -69,22 +67,22 @@ class Adapters:
             if scale and component in self._loaded[lora.sha256]:
                 yield lora.sha256, scale
 
-    def _switch(self, component: str, wanted: Active) -> None:
-        if self._active[component] == wanted:
+    def _switch(self, component: str, active: Active) -> None:
+        if self._active[component] == active:
             return
         model = getattr(self._pipe, component)
-        if wanted:
-            names, scales = zip(*wanted, strict=True)
+        if active:
+            names, scales = zip(*active, strict=True)
             set_weights_and_activate_adapters(model, list(names), list(scales))
-        set_adapter_layers(model, enabled=bool(wanted))
-        _require_grad(model, not wanted)
-        self._active[component] = wanted
+        set_adapter_layers(model, enabled=bool(active))
+        _require_grad(model, not active)
+        self._active[component] = active
 
     def _load(self, sha256: str) -> None:
         if sha256 in self._loaded:
             self._loaded.move_to_end(sha256)
             return
-        path = self._assets.lora(sha256)
+        path = self._find(sha256)
         name = f"LoRA {sha256[:12]}"
         try:
             check_lora_file(path, name=name)
@@ -105,18 +103,18 @@ class Adapters:
     def _components(self, sha256: str, name: str, entries: list[TensorEntry]) -> frozenset[str]:
         """The components that took a part of it. Raises BadInput unless all found a place:
         diffusers drops the rest silently."""
-        taken = {component: list(self._layers(component, sha256)) for component in COMPONENTS}
-        layers = {layer for found in taken.values() for layer in found}
+        layers_of = {component: list(self._layers(component, sha256)) for component in COMPONENTS}
+        layers = {layer for names in layers_of.values() for layer in names}
         weights = [entry.name for entry in entries if not entry.name.endswith(".alpha")]
-        if sum(map(len, taken.values())) != len(weights):
-            homeless = [weight for weight in weights if not _belongs(weight, layers)]
-            example = f", such as {homeless[0]}" if homeless and layers else ""
+        if sum(map(len, layers_of.values())) != len(weights):
+            placeless = [weight for weight in weights if not _belongs(weight, layers)]
+            example = f", such as {placeless[0]}" if placeless and layers else ""
             raise BadInput(
-                f"{name}: {len(homeless) or 'some'} of its {len(weights)} weights have no place "
+                f"{name}: {len(placeless) or 'some'} of its {len(weights)} weights have no place "
                 f"in this model{example}",
                 hint="it was made for another model, or is of a kind that is not supported",
             )
-        return frozenset(component for component, found in taken.items() if found)
+        return frozenset(component for component, names in layers_of.items() if names)
 
     def _layers(self, component: str, sha256: str) -> Iterator[str]:
         """For each weight of the LoRA in a component the name of the layer it is in."""
@@ -166,8 +164,8 @@ def _reason(name: str, error: Exception) -> Exception:
 
 def _example(error: Exception) -> str:
     sizes = r"mismatch for (\S+)\.lora_.*?Size\((.+?)\).*?Size\((.+?)\)"
-    found = re.search(sizes, str(error), re.DOTALL)
-    return f" than this model's: {found[1]} has {found[2]}, not {found[3]}" if found else ""
+    match = re.search(sizes, str(error), re.DOTALL)
+    return f" than this model's: {match[1]} has {match[2]}, not {match[3]}" if match else ""
 
 
 def _brief(error: Exception) -> str:

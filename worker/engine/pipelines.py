@@ -25,9 +25,10 @@ from diffusers import (
 )
 
 from common.errors import BadInput
-from common.job import SCHEDULER_TYPES, Job, SchedulerUse
+from common.job import Job
 from worker.assets import Assets, Part
-from worker.engine.loras import MACHINE_TROUBLE, Adapters
+from worker.engine.errors import MACHINE_TROUBLE
+from worker.engine.loras import Loras
 from worker.engine.prompts import TextEncoder
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -41,7 +42,7 @@ class Base:
     ref: str
     dtype: str
     pipe: Any
-    adapters: Adapters
+    loras: Loras
     own_vae: Any
     own_scheduler: Any
 
@@ -49,7 +50,7 @@ class Base:
         """`text_encoder` or `text_encoder_2` with the LoRAs that are on in it now."""
         second = component == "text_encoder_2"
         return TextEncoder(
-            identity=(self.ref, self.dtype, component, self.adapters.active(component)),
+            identity=(self.ref, self.dtype, component, self.loras.active(component)),
             tokenizer=self.pipe.tokenizer_2 if second else self.pipe.tokenizer,
             model=getattr(self.pipe, component),
             pooled=second,
@@ -112,7 +113,7 @@ class Pipelines:
                 f"the model {ref} is no SDXL base",
                 hint="a refiner goes under `refiner: {model: …}`",
             )
-        return Base(ref, dtype, pipe, Adapters(pipe, self._assets), pipe.vae, pipe.scheduler)
+        return Base(ref, dtype, pipe, Loras(pipe, self._assets.lora), pipe.vae, pipe.scheduler)
 
     def _load_refiner(self, ref: str, dtype: str, base: Base) -> Refiner:
         shared = {"text_encoder_2": base.pipe.text_encoder_2, "vae": base.pipe.vae}
@@ -175,31 +176,6 @@ class Pipelines:
         gc.collect()
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()
-
-
-def scheduler(own: Any, use: SchedulerUse | None, steps: int) -> Any:
-    """A fresh scheduler (they hold state), from the model's own config and the job's options.
-
-    Its timesteps are set, so its length is known. Raises BadInput for options that do not
-    go together or not with so many steps.
-    """
-    kind, options = (type(own), {}) if use is None else (_scheduler_type(use.type), use.options)
-    try:
-        made = kind.from_config(own.config, **options)
-        made.set_timesteps(steps)
-    except (ValueError, NotImplementedError, IndexError, TypeError, RuntimeError) as error:
-        written = " ".join([kind.__name__, *(f"{name}={options[name]}" for name in options)])
-        raise BadInput(
-            f"the scheduler {written} does not work with {steps} steps: {error}",
-            hint="choose other options or another number of steps",
-        ) from error
-    return made
-
-
-def _scheduler_type(name: str) -> Any:
-    if name not in SCHEDULER_TYPES:
-        raise BadInput(f"this worker knows no scheduler {name!r}", hint="update it")
-    return getattr(diffusers, name)
 
 
 def _tokenizers(pipe: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from compel import Compel, ReturnedEmbeddingsType
 
 from common.errors import BadInput
 from common.job import check_prompt
-from worker.engine.loras import MACHINE_TROUBLE
+from worker.engine.errors import MACHINE_TROUBLE
 
 #: What CLIP reads at once, its begin and end marks included.
 CHUNK_TOKENS = 77

@@ -1,14 +1,22 @@
-"""TODO."""
+"""The clouds' notices that this machine will be taken away, as one signal: a `Notice`.
+
+notice.py     Notice: when the machine or process goes, and why; what SIGTERM leaves
+metadata.py   Metadata: HTTP to a cloud's metadata server
+aws.py, gcp.py, azure.py   each cloud's own way of saying it
+watcher.py    NoticeWatcher: finds out which cloud this is, and waits for its notice
+"""
 
 from __future__ import annotations
 
-from worker.preemption.watcher import CLOUDS, METADATA_URL, Metadata, Notice, Watcher, default_grace
+from worker.preemption.metadata import METADATA_URL, Metadata
+from worker.preemption.notice import Notice, default_grace
+from worker.preemption.watcher import CLOUDS, NoticeWatcher
 
 __all__ = [
     "CLOUDS",
     "METADATA_URL",
     "Metadata",
     "Notice",
-    "Watcher",
+    "NoticeWatcher",
     "default_grace",
 ]

@@ -3,7 +3,7 @@
     first SIGTERM     the machine or the pod goes: a notice of `grace` seconds
     a cloud's notice  the launcher's word on stdin, with the seconds that are left
     SIGINT, or any signal after the first   hand everything back at the next step
-    a restart, a machine found unfit        as SIGTERM, with an exit code that says so
+    a restart, a quarantined machine        as SIGTERM, with an exit code that says so
     a stalled render  the process ends at once; its thread cannot be stopped
 
 A process that has not ended by its deadline hands back what it holds and ends all the same.
@@ -23,8 +23,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from worker.preemption import Notice
-from worker.supervisor import LEFT, RESTART, STALLED, UNFIT
-from worker.tasks import CellTask
+from worker.process.consumer import stop_consuming
+from worker.supervisor import LEFT, QUARANTINED, RESTART, STALLED
+from worker.tasks import InHand
 
 log = logging.getLogger(__name__)
 
@@ -37,83 +38,84 @@ MARGIN_S = 0.5
 LOOK_S = 0.1
 
 
-class Departure(threading.Thread):
-    """Waits for a reason to end, tells the task and Celery, and sees to it that it ends. The
-    work is done in this thread: a signal handler may interrupt anything."""
+class Shutdown(threading.Thread):
+    """Waits for a reason to end, tells the cells in hand and Celery, and sees to it that the
+    process ends. The work is done in this thread: a signal handler may interrupt anything."""
 
     def __init__(self, grace_s: float) -> None:
-        super().__init__(name="departure", daemon=True)
+        super().__init__(name="shutdown", daemon=True)
         self.grace_s = grace_s
         # Celery that ends of itself, as with a broker's death, is to be started afresh.
         self.code = RESTART
-        self._asked: queue.SimpleQueue[int | tuple[Notice, int] | None] = queue.SimpleQueue()
+        # A signal's number, or a notice with the exit code that it asks for; None wakes the thread.
+        self._requests: queue.SimpleQueue[int | tuple[Notice, int] | None] = queue.SimpleQueue()
         self._notice: Notice | None = None
-        self._signalled = 0.0
+        self._signalled_at = 0.0
         self._empty_since: float | None = None
         self._closed = threading.Event()
-        self._task: CellTask
-        self._goodbye: Callable[[], None]
+        self._in_hand: InHand
+        self._deregister: Callable[[], None]
 
-    def watch_over(self, task: CellTask, *, goodbye: Callable[[], None]) -> None:
+    def watch_over(self, in_hand: InHand, *, deregister: Callable[[], None]) -> None:
         """Call it in the main thread: it takes SIGTERM and SIGINT."""
-        self._task, self._goodbye = task, goodbye
+        self._in_hand, self._deregister = in_hand, deregister
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signal)
+            signal.signal(number, self._on_signal)
 
     def listen_to_launcher(self) -> None:
         threading.Thread(target=self._read_notices, name="launcher", daemon=True).start()
 
     def restart(self) -> None:
-        self._ask(RESTART, "a fresh process takes over")
+        self._request(RESTART, "a fresh process takes over")
 
-    def unfit(self) -> None:
-        self._ask(UNFIT, "this machine is unfit")
+    def quarantine(self) -> None:
+        self._request(QUARANTINED, "this machine is unfit")
 
     def stalled(self, why: str) -> None:
         """Ends the process. The cell on the GPU comes back with its attempt charged."""
         log.error("%s: the process ends, its cells are handed back", why)
-        self._last_words(STALLED, self._task.stalled)
+        self._force_exit(STALLED, self._in_hand.stalled)
 
     def close(self) -> None:
         """Celery has ended."""
         self._closed.set()
-        self._asked.put(None)
-        self._goodbye()
+        self._requests.put(None)
+        self._deregister()
         if self._notice:
             log.info("left: %s", self._notice.source)
 
     def run(self) -> None:
         while not self._closed.is_set():
             try:
-                asked = self._asked.get(timeout=LOOK_S if self._notice else None)
-                if asked is not None:
-                    self._hear(asked)
+                request = self._requests.get(timeout=LOOK_S if self._notice else None)
+                if request is not None:
+                    self._obey(request)
             except queue.Empty:
                 pass
             if self._notice and not self._closed.is_set():
-                self._see_to_the_end(self._notice)
+                self._enforce_end(self._notice)
 
-    def _ask(self, code: int, why: str) -> None:
-        self._asked.put((Notice.within(self.grace_s, why), code))
+    def _request(self, code: int, why: str) -> None:
+        self._requests.put((Notice.within(self.grace_s, why), code))
 
-    def _signal(self, number: int, _: FrameType | None) -> None:
-        self._asked.put(number)
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._requests.put(number)
 
     def _read_notices(self) -> None:
         for line in sys.stdin:
-            said = json.loads(line)
-            self._asked.put((Notice.within(said["seconds"], said["source"]), LEFT))
+            message = json.loads(line)
+            self._requests.put((Notice.within(message["seconds"], message["source"]), LEFT))
 
-    def _hear(self, asked: int | tuple[Notice, int]) -> None:
-        if isinstance(asked, tuple):
-            self._leave(*asked)
+    def _obey(self, request: int | tuple[Notice, int]) -> None:
+        if isinstance(request, tuple):
+            self._leave(*request)
             return
-        first, since = self._notice is None, time.monotonic() - self._signalled
-        self._signalled = time.monotonic()
-        if asked == signal.SIGINT or (not first and since > REPEATED_WITHIN_S):
-            self._hand_back()
+        first, since = self._notice is None, time.monotonic() - self._signalled_at
+        self._signalled_at = time.monotonic()
+        if request == signal.SIGINT or (not first and since > REPEATED_WITHIN_S):
+            self._hand_back_all()
         elif first:
-            self._leave(Notice.within(self.grace_s, signal.Signals(asked).name), LEFT)
+            self._leave(Notice.within(self.grace_s, signal.Signals(request).name), LEFT)
 
     def _leave(self, notice: Notice, code: int) -> None:
         """Of several reasons the first gives the exit code, the nearest the deadline."""
@@ -123,38 +125,34 @@ class Departure(threading.Thread):
             return
         self._notice = notice
         log.info("leaving: %s; %.0f s left, taking no more work", notice.source, notice.left_s)
-        self._stop_consuming()
-        self._task.leave(notice)
+        stop_consuming()
+        self._in_hand.leave(notice)
 
-    def _hand_back(self) -> None:
+    def _hand_back_all(self) -> None:
         self._leave(Notice.within(HAND_BACK_S, "told to hand everything back"), LEFT)
-        self._task.hand_back_all()
+        self._in_hand.hand_back_all()
 
-    def _stop_consuming(self) -> None:
-        from celery.worker import state
-
-        state.should_stop = 0
-
-    def _see_to_the_end(self, notice: Notice) -> None:
-        if self._task.leases.held:
+    def _enforce_end(self, notice: Notice) -> None:
+        """End by force at the deadline, or when nothing is in hand and the process lives on."""
+        if self._in_hand.leases.held:
             self._empty_since = None
         elif self._empty_since is None:
             self._empty_since = time.monotonic()
         empty_s = time.monotonic() - (self._empty_since or time.monotonic())
         if notice.left_s < MARGIN_S or empty_s > EMPTY_HANDED_S:
-            self._last_words(self.code, self._task.abandon)
+            self._force_exit(self.code, self._in_hand.abandon)
 
-    def _last_words(self, code: int, hand_back: Callable[[], None]) -> None:
+    def _force_exit(self, code: int, hand_back: Callable[[], None]) -> None:
         """End now, whatever other threads do; a broker that hangs is not waited for."""
         self.code = code
 
-        def speak() -> None:
+        def sign_off() -> None:
             hand_back()
-            self._goodbye()
+            self._deregister()
 
-        words = threading.Thread(target=speak, daemon=True)
-        words.start()
-        words.join(EMPTY_HANDED_S)
+        signing_off = threading.Thread(target=sign_off, daemon=True)
+        signing_off.start()
+        signing_off.join(EMPTY_HANDED_S)
         if self._notice:
             log.info("left: %s", self._notice.source)
         logging.shutdown()

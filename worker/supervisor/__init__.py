@@ -1,15 +1,26 @@
-"""TODO."""
+"""What starts worker processes on a machine, and what the two say to each other.
+
+Neither torch nor Celery is imported here.
+
+    process_options.py  ProcessOptions: what a process is started with
+    exit_codes.py       what it ends with
+    slot.py             Slot: a place for one process, and when the next is started in it
+    launcher.py         Launcher: all slots of a machine, signals and the cloud's notice
+"""
 
 from __future__ import annotations
 
-from worker.supervisor.exit_codes import LEFT, RESTART, STALLED, UNFIT
-from worker.supervisor.launcher import Launcher, Slot
+from worker.supervisor.exit_codes import LEFT, QUARANTINED, RESTART, STALLED
+from worker.supervisor.launcher import Launcher
+from worker.supervisor.process_options import ProcessOptions
+from worker.supervisor.slot import Slot
 
 __all__ = [
     "LEFT",
+    "QUARANTINED",
     "RESTART",
     "STALLED",
-    "UNFIT",
     "Launcher",
+    "ProcessOptions",
     "Slot",
 ]

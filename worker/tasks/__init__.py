@@ -1,17 +1,43 @@
-"""TODO."""
+"""What a worker process does with one message: a cell is claimed, rendered, stored, reported.
+
+    protocol.py        what a task needs of a renderer; ShuttingDown and CellAborted
+    identity.py        Identity: a process on a machine
+    leases.py          Lease and LeaseKeeper, which renews all of them
+    in_hand.py         InHand: claimed cells, and how they leave: done, failed, handed back
+    step_timer.py      StepTimer: what still fits before the machine is taken
+    watchdog.py        Watchdog: ends the process when a render makes no progress
+    gpu.py             Gpu: threads take turns; a turn is an attempt that is charged
+    failure_policy.py  FailurePolicy: what a failure means
+    store_outage.py    StoreOutage: waits until the store answers again
+    uploader.py        Uploader: finished pictures on their way into the store
+    attempt.py         Attempt: one cell's picture, drawn and stored
+    cell_task.py       CellTask: claim → look in the store → attempt → report
+
+Of these only `attempt` and `cell_task` know that a cell is a picture.
+"""
 
 from __future__ import annotations
 
-from worker.tasks.cell_task import CellTask, Leaving, RendersJobs
-from worker.tasks.failure_policy import Identity
+from worker.tasks.cell_task import CellTask
+from worker.tasks.failure_policy import FailurePolicy
+from worker.tasks.gpu import Gpu
+from worker.tasks.identity import Identity
+from worker.tasks.in_hand import InHand
 from worker.tasks.leases import LeaseKeeper
+from worker.tasks.protocol import CellAborted, RendersJobs, ShuttingDown
+from worker.tasks.store_outage import StoreOutage
 from worker.tasks.watchdog import Watchdog
 
 __all__ = [
+    "CellAborted",
     "CellTask",
+    "FailurePolicy",
+    "Gpu",
     "Identity",
+    "InHand",
     "LeaseKeeper",
-    "Leaving",
     "RendersJobs",
+    "ShuttingDown",
+    "StoreOutage",
     "Watchdog",
 ]

@@ -1,13 +1,24 @@
-"""Whose fault a failure is: the cell's, this machine's, or nobody's yet."""
+"""What a failed attempt means: the cell fails, is tried again, or this machine is at fault.
+
+the cell's own input is at fault              it fails at once
+NaN or black                                  it fails when a second process has drawn it too
+attempts that ended without a word            it fails, as what renders it is killed or hangs
+anything else                                 it fails after three attempts on two machines
+five different jobs in a row                  the machine is bad: this process is quarantined
+the store, the broker, a full disk, the hub   nobody's fault
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.dispatch import Ledger
-from common.errors import CellError
+from common.errors import BadInput, CellError, GridfarmError, HubError, StoreFull, SuspectPicture
+from common.store import FULL
+from worker.tasks.identity import Identity
 from worker.tasks.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -16,77 +27,143 @@ ATTEMPTS = 3
 #: Different jobs in a row that fail for no fault of their input say that the machine is bad.
 BAD_AFTER = 5
 
-
-@dataclass(frozen=True)
-class Identity:
-    """Who renders: a process of its own name on a machine."""
-
-    worker: str
-    machine: str
+RETRY_AFTER_MS = 5_000
+#: Where the hub is away.
+HUB_RETRY_AFTER_MS = 30_000
+#: For a picture that another process has to see too.
+SUSPECT_RETRY_AFTER_MS = 1_000
 
 
-class WornOut(CellError):
+class AttemptsExhausted(CellError):
     """The cell's attempts ended without a word: what rendered it was killed, or hung."""
 
 
-class Blame:
-    """`restart` asks for a fresh process in this one's place."""
+@dataclass(frozen=True)
+class Verdict:
+    """The cell fails with `reason`, or where that is "" is tried again after `retry_ms`. With
+    `machine_suspected` it may have been this machine's fault."""
 
-    def __init__(self, who: Identity, ledger: Ledger, *, restart: Callable[[], None]) -> None:
-        self.who = who
+    reason: str = ""
+    retry_ms: int = 0
+    machine_suspected: bool = False
+
+
+class FailurePolicy:
+    """`restart` asks for a fresh process in this one's place, `quarantine` for the end of this
+    one; `quarantined` then says why, and is "" before. `closing` says that the process ends
+    anyway."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        ledger: Ledger,
+        closing: threading.Event,
+        *,
+        restart: Callable[[], None],
+        quarantine: Callable[[], None],
+    ) -> None:
+        self.identity = identity
         self.ledger = ledger
+        self.closing = closing
         self.restart = restart
-        self._suspected: set[str] = set()
-        self._failing: dict[str, None] = {}
+        self.quarantine = quarantine
+        self.quarantined = ""
+        self._drawn_suspect: set[str] = set()
+        self._failing_keys: dict[str, None] = {}
 
-    def is_the_cells(self, attempts: int, machines: int) -> bool:
+    def verdict(self, lease: Lease, error: Exception) -> Verdict | None:
+        """What becomes of the cell whose attempt ended with `error`; None where it is in other
+        hands. Raises StoreFull where this machine's disk is full."""
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise StoreFull(f"the disk of {self.identity.machine} is full: {error}") from error
+        if isinstance(error, BadInput | AttemptsExhausted):
+            return Verdict(reason=reason_of(error))
+        if isinstance(error, SuspectPicture):
+            return self._of_suspect_picture(lease, error)
+        return self._of_failed_attempt(lease, error)
+
+    def _of_suspect_picture(self, lease: Lease, error: SuspectPicture) -> Verdict:
+        """NaN or black may be a bad machine's: another process has to see it too."""
+        if self.confirmed_by_second_worker(lease):
+            return Verdict(reason=f"{error.message} (two workers agree)")
+        log.warning("%s: %s; another worker will try", lease, error.message)
+        return Verdict(retry_ms=SUSPECT_RETRY_AFTER_MS, machine_suspected=True)
+
+    def _of_failed_attempt(self, lease: Lease, error: Exception) -> Verdict | None:
+        """An error that may be the machine's."""
+        expected = isinstance(error, GridfarmError)
+        log.error("%s #%d: %s", lease.batch_id, lease.i, error, exc_info=not expected)
+        if lease.ended:
+            return None
+        machine, worker = self.identity.machine, self.identity.worker
+        counts = self.ledger.record_attempt(lease.batch_id, lease.i, machine, worker)
+        if not counts:
+            return None  # frozen or cut off for long
+        attempts, machines = counts
+        hub_away = isinstance(error, HubError)
+        if self.attempts_exhausted(attempts, machines):
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            reason = f"{reason} (after {attempts} attempts)"
+            return Verdict(reason=reason, machine_suspected=not hub_away)
+        retry_ms = HUB_RETRY_AFTER_MS if hub_away else RETRY_AFTER_MS
+        return Verdict(retry_ms=retry_ms, machine_suspected=not hub_away)
+
+    def attempts_exhausted(self, attempts: int, machines: int) -> bool:
         """Three attempts on two machines, or on the only live one."""
         if attempts < ATTEMPTS or machines >= 2:
             return attempts >= ATTEMPTS
-        live = {w.machine for w in self.ledger.workers() if w.state != "paused"}
-        return live <= {self.who.machine}
+        live = {w.machine for w in self.ledger.workers.alive() if w.state != "paused"}
+        return live <= {self.identity.machine}
 
-    def check_not_worn_out(self, lease: Lease) -> None:
-        """Raises WornOut. Had the last attempt failed with a word, it would have failed the
-        cell."""
-        before = self.ledger.charges(lease.batch_id, lease.i) if lease.tried else []
-        if self.is_the_cells(len(before), len(set(before))):
-            raise WornOut(
-                f"given up after {len(before)} attempts: the process that rendered it was killed "
-                f"(out of memory?) or made no progress; the workers' logs say more"
+    def check_attempts_left(self, lease: Lease) -> None:
+        """Raises AttemptsExhausted. Had the last attempt failed with a word, it would have
+        failed the cell."""
+        machines = self.ledger.attempts_of(lease.batch_id, lease.i) if lease.has_attempts else []
+        if self.attempts_exhausted(len(machines), len(set(machines))):
+            raise AttemptsExhausted(
+                f"given up after {len(machines)} attempts: the process that rendered it was "
+                f"killed (out of memory?) or made no progress; the workers' logs say more"
             )
 
-    def stored(self) -> None:
-        """A picture came of this machine: it is a good one."""
-        self._failing.clear()
-
-    def failed(self, key: str, why: str) -> str:
-        """Why this machine is at fault, "" as long as it is not: different jobs failed in a row,
-        and no picture between them."""
-        self._failing[key] = None
-        if len(self._failing) < BAD_AFTER:
-            return ""
-        return (
-            f"{len(self._failing)} different jobs in a row failed on {self.who.machine}, "
-            f"so it takes no more work; the last: {why[:200]}"
-        )
-
-    def two_agree(self, lease: Lease) -> bool:
+    def confirmed_by_second_worker(self, lease: Lease) -> bool:
         """Whether another process has drawn NaN or black of this cell before. If not, this one
         has to leave it to another, or to a fresh one."""
-        if self.ledger.suspect(lease.batch_id, lease.i, self.who.worker):
+        if self.ledger.report_suspect_picture(lease.batch_id, lease.i, self.identity.worker):
             return True
-        self._suspected.add(lease.key)
+        self._drawn_suspect.add(lease.key)
         return False
 
-    def may_judge(self, key: str) -> bool:
+    def may_retry_suspect(self, key: str) -> bool:
         """False for a picture that this process drew black: it cannot agree with itself."""
-        if key in self._suspected:
-            self.restart_if_alone()
-        return key not in self._suspected
+        if key in self._drawn_suspect:
+            self._restart_if_alone()
+        return key not in self._drawn_suspect
 
-    def restart_if_alone(self) -> None:
-        others = [w for w in self.ledger.workers() if w.name != self.who.worker]
+    def picture_stored(self) -> None:
+        """A picture came of this machine: it is a good one."""
+        self._failing_keys.clear()
+
+    def suspect_machine(self, lease: Lease, error: Exception) -> None:
+        """After a verdict that suspects the machine, and once the cell is out of hand: take no
+        more work where different jobs failed in a row, and no picture was stored between them."""
+        if isinstance(error, SuspectPicture):
+            self._restart_if_alone()
+        self._failing_keys[lease.key] = None
+        if len(self._failing_keys) >= BAD_AFTER and not self.closing.is_set():
+            self.quarantined = (
+                f"{len(self._failing_keys)} different jobs in a row failed on "
+                f"{self.identity.machine}, so it takes no more work; the last: {str(error)[:200]}"
+            )
+            log.error("%s", self.quarantined)
+            self.quarantine()
+
+    def _restart_if_alone(self) -> None:
+        others = [w for w in self.ledger.workers.alive() if w.name != self.identity.worker]
         if all(worker.state == "paused" for worker in others):
             log.warning("the only worker: a fresh process will judge the picture")
             self.restart()
+
+
+def reason_of(error: GridfarmError) -> str:
+    """In one line, with what to do next."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from common.dispatch import LEASE_MS, Ledger
 from common.errors import BrokerError
+from worker.tasks.protocol import CellAborted
 
 log = logging.getLogger(__name__)
 RENEW_EVERY_S = LEASE_MS / 1000 / 3
@@ -17,20 +18,25 @@ RENEW_EVERY_S = LEASE_MS / 1000 / 3
 
 @dataclass(eq=False)
 class Lease:
-    """A claimed cell. `tried` says that attempts were charged before; `stop` is set when it is no
-    longer wanted here; `entered` says that its turn on the GPU has begun, `stepped` when its
-    latest step ended (of time.monotonic()), `over` that it was settled or handed back. `lock`
-    keeps a renewal from taking back what was just handed back."""
+    """A claimed cell. `has_attempts` says that attempts were charged before; `stop` is set when
+    it is no longer wanted here; `reached_gpu` says that its turn on the GPU has begun,
+    `last_step_at` when its latest step ended (of time.monotonic()), `ended` that it was settled
+    or handed back. `lock` keeps a renewal from taking back what was just handed back."""
 
     batch_id: str
     i: int
     key: str
-    tried: bool = False
-    entered: bool = False
-    stepped: float = 0.0
-    over: bool = False
+    has_attempts: bool = False
+    reached_gpu: bool = False
+    last_step_at: float = 0.0
+    ended: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_wanted(self) -> None:
+        """Raises CellAborted for a cell that is no longer wanted here."""
+        if self.stop.is_set():
+            raise CellAborted
 
     def __str__(self) -> str:
         return f"{self.batch_id} #{self.i}"
@@ -58,7 +64,7 @@ class LeaseKeeper(threading.Thread):
     @property
     def held(self) -> tuple[Lease, ...]:
         """What is in hand, without what other threads have handed back for its own."""
-        return tuple(lease for lease in tuple(self._held) if not lease.over)
+        return tuple(lease for lease in tuple(self._held) if not lease.ended)
 
     def stop_all(self) -> None:
         """Ask every cell in hand to be handed back."""
@@ -75,7 +81,7 @@ class LeaseKeeper(threading.Thread):
 
     def _renew(self, lease: Lease) -> None:
         with lease.lock:
-            if lease.over:
+            if lease.ended:
                 return
             try:
                 kept = self.ledger.renew(lease.batch_id, lease.i, lease.key, self.worker)

@@ -10,7 +10,7 @@ CAUTION = 1.2
 SPARE_S = 1.0
 
 
-class Pace:
+class StepTimer:
     """Follows one cell after the other: `begin`, `step` for each denoising step, `stored`."""
 
     def __init__(self) -> None:
@@ -18,8 +18,10 @@ class Pace:
         self._tails_s = [UNKNOWN_TAIL_S]
         self._last = time.monotonic()
 
-    def begin(self) -> None:
+    def begin(self) -> float:
+        """A render begins; its time (of time.monotonic())."""
         self._last = time.monotonic()
+        return self._last
 
     def step(self, done: int) -> float:
         """A step has ended; its time (of time.monotonic()). The first of a cell has the

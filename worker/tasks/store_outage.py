@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 PROBE_AFTER_S = (2, 5, 10, 20, 30)
 
 
-class StorePause:
-    """`reason` is "" unless the worker pauses; `lasted_s` are the seconds of the pauses that are
-    over, since a picture was stored. `closing` ends a pause."""
+class StoreOutage:
+    """`reason` is "" unless the worker waits for the store; `lasted_s` are the seconds of the
+    outages that are over, since a picture was stored. `closing` ends the waiting."""
 
     def __init__(self, store: Store, closing: threading.Event) -> None:
         self.store = store
         self.closing = closing
         self.reason = ""
         self.lasted_s = 0.0
-        self._count = 0
+        self._probes = 0
         self._probing = threading.Lock()
 
     def wait(self, error: StoreError) -> None:
@@ -42,13 +42,13 @@ class StorePause:
 
     def forget(self) -> None:
         """A picture was stored: all is well."""
-        self._count, self.lasted_s = 0, 0.0
+        self._probes, self.lasted_s = 0, 0.0
 
     def _next_s(self) -> float:
         """They grow until a picture is stored: where the probe's few bytes have room, or go to
         a place that may be written, a picture may still have none."""
-        self._count += 1
-        return PROBE_AFTER_S[min(self._count, len(PROBE_AFTER_S)) - 1]
+        self._probes += 1
+        return PROBE_AFTER_S[min(self._probes, len(PROBE_AFTER_S)) - 1]
 
     def _store_answers(self) -> bool:
         try:

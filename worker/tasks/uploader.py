@@ -23,39 +23,39 @@ class Uploader:
         self._kept: dict[str, EncodedPicture] = {}
 
     def take(self, key: str) -> EncodedPicture | None:
-        """What was made for `key` and could not be stored; the caller has it now."""
+        """What was drawn for `key` and could not be stored; the caller has it now."""
         return self._kept.pop(key, None)
 
-    def put(self, key: str, made: EncodedPicture) -> None:
+    def put(self, key: str, encoded: EncodedPicture) -> None:
         """Raises StoreError, and keeps the picture."""
         try:
-            self._put(key, made)
+            self._put(key, encoded)
         except StoreError:
-            self._keep(key, made)
+            self._keep(key, encoded)
             raise
 
-    def _put(self, key: str, made: EncodedPicture) -> None:
+    def _put(self, key: str, encoded: EncodedPicture) -> None:
         """Copies first, the picture last: a PNG under its key is a finished cell."""
         copies = [
             self._copies.submit(
                 self.store.put,
                 object_names.sidecar(key),
-                made.sidecar,
+                encoded.sidecar,
                 content_type="application/json",
             ),
             self._copies.submit(
                 self.store.put,
                 object_names.thumbnail(key),
-                made.thumbnail,
+                encoded.thumbnail,
                 content_type="image/webp",
             ),
         ]
         for copy in copies:
             copy.result()
-        self.store.put(object_names.picture(key), made.png, content_type="image/png")
+        self.store.put(object_names.picture(key), encoded.png, content_type="image/png")
 
-    def _keep(self, key: str, made: EncodedPicture) -> None:
-        self._kept[key] = made
+    def _keep(self, key: str, encoded: EncodedPicture) -> None:
+        self._kept[key] = encoded
         while len(self._kept) > KEPT:
             with suppress(KeyError, StopIteration):  # another thread took it
                 del self._kept[next(iter(self._kept))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from common.text import ELSEWHERE, closest, meant
+from common.text import ELSEWHERE, closest, suggestion
 from producer.language.axes import TOP_AXES, generators
 from producer.language.settings import SETTINGS
 from producer.language.yaml import Items, Node, is_null
@@ -14,7 +14,7 @@ _DOTTED = tuple(name for name in SETTINGS if "." in name)
 
 
 def one_of(name: str, known: Iterable[str]) -> str:
-    return meant(name, known)
+    return suggestion(name, known)
 
 
 def key(name: str, node: Node, known: Mapping[str, str]) -> str:
@@ -25,7 +25,7 @@ def key(name: str, node: Node, known: Mapping[str, str]) -> str:
         return f"write it under axes: {{{name}: […]}}"
     if name in SETTINGS:
         return f"write it under settings: {{{name}: …}}"
-    return meant(name, known)
+    return suggestion(name, known)
 
 
 def setting(name: str, node: Node) -> str:
@@ -36,18 +36,18 @@ def setting(name: str, node: Node) -> str:
     close = closest(name, SETTINGS)
     if close is None and is_null(node):
         return "quote the prompt if the comma or brace belongs to it"
-    return f"did you mean {close!r}?" if close else meant(name, SETTINGS)
+    return f"did you mean {close!r}?" if close else suggestion(name, SETTINGS)
 
 
 def setting_of_group(group: str, name: str) -> str:
     known = [n.partition(".")[2] for n in SETTINGS if n.startswith(f"{group}.")]
     ours = ELSEWHERE.get(name, name)
     beside = ours in SETTINGS and ours not in known
-    return f"write {ours}: beside {group}:" if beside else meant(name, known)
+    return f"write {ours}: beside {group}:" if beside else suggestion(name, known)
 
 
 def dotted_setting(name: str) -> str:
-    return meant(name, _DOTTED)
+    return suggestion(name, _DOTTED)
 
 
 def axis(name: str, node: Node) -> str:
@@ -73,4 +73,4 @@ def word(name: str, known: Iterable[str]) -> str:
 
 
 def lora(name: str, known: Iterable[str]) -> str:
-    return meant(name, known) or "write lora_files: {name: file or hub id}"
+    return suggestion(name, known) or "write lora_files: {name: file or hub id}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.batch import RangeAxis
-from common.text import meant
+from common.text import suggestion
 from producer.language.axes import AnyAxis
 
 
@@ -11,7 +11,7 @@ def nearest_value(axis: AnyAxis, text: str) -> str:
     if isinstance(axis, RangeAxis):
         step = "" if axis.step == "1" else f" by {axis.step}"
         return f"it has {axis.first}..{axis.last}{step}"
-    return meant(text, axis.labels())
+    return suggestion(text, axis.labels())
 
 
 def smaller_steps(first: str, last: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.batch import Axis, Batch, Matrix, RangeAxis, Value
 from common.errors import GridfarmError
 from common.job import BUILTIN_MODELS, TINY_REFINER
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 
 SETTINGS: dict[str, Any] = DEFAULTS | {"model": "tiny", "prompt": "a wolf"}
 LORAS: dict[str, str | None] = {name: name * 64 for name in "abcd"}

@@ -14,15 +14,12 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from common.batch import Matrix
-from common.config import load_settings
 from common.dispatch import read_failures
 from common.job import TINY_LORAS
 from common.store import object_names, open_store
-from producer.cli.machine import _forget_failures
 from producer.cli.main import cli, run
-from producer.cli.options import Farm
-from producer.cli.output import Output
 from producer.language import load_batch_file
+from producer.local.render import forget_failures
 from tests.support.servers import free_port, ministack, valkey
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -104,6 +101,12 @@ def test_plan_says_when_the_disk_is_too_small(tmp_path: Path) -> None:
 def test_plan_reads_standard_input() -> None:
     answer = CliRunner().invoke(cli, ["plan", "-", "--json"], input=BATCH)
     assert json.loads(answer.output)["cells"] == 6
+
+
+def test_a_prompt_on_the_command_line_holds_any_character(gridfarm: Any, tmp_path: Path) -> None:
+    store = ("--store", str(tmp_path / "store"))
+    answer, _ = gridfarm("plan", "--prompt", "a \N{WOLF FACE}: “wolf”", "--seeds", "1..4", *store)
+    assert (answer["jobs"], answer["batch"].rpartition("-")[0]) == (4, "a-wolf")
 
 
 def test_all_mistakes_of_a_file_at_once(gridfarm: Any, tmp_path: Path) -> None:
@@ -202,12 +205,14 @@ def test_nothing_configured(gridfarm: Any, tmp_path: Path, arguments: list[str])
 
 
 def test_what_failed_is_tried_again_by_the_next_render(tmp_path: Path) -> None:
-    farm = Farm(load_settings({"store": str(tmp_path)}), Output())
-    farm.store.put(object_names.failure("night-00000000", 3), b'{"reason": "no network"}')
-    farm.store.put(object_names.failure("other-00000000", 3), b'{"reason": "no network"}')
-    _forget_failures(farm, "night-00000000")
-    assert read_failures(farm.store, "night-00000000") == {}
-    assert read_failures(farm.store, "other-00000000") == {3: "no network"}
+    store = open_store(str(tmp_path))
+    store.put(object_names.failure("night-00000000", 3), b'{"reason": "no network"}')
+    store.put(object_names.failure("other-00000000", 3), b'{"reason": "no network"}')
+    said: list[str] = []
+    forget_failures("night-00000000", store, said.append)
+    assert said == ["1 failed before and are tried again"]
+    assert read_failures(store, "night-00000000") == {}
+    assert read_failures(store, "other-00000000") == {3: "no network"}
 
 
 def test_a_broker_that_is_down(gridfarm: Any, tmp_path: Path) -> None:

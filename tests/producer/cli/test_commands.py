@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from common.batch import Matrix, matrix
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.store import Store, object_names, open_store
-from producer.batches import find_batch, overview, remember
+from producer import Farm
+from producer.batches import list_batches, remember
+from producer.cli.commands.list import ago
 from producer.cli.main import cli, run
-from producer.cli.stored import ago
 from producer.language import first_batch, load_batch_file
 from tests.support.orders import frozen, put_batch
 from tests.support.servers import free_port
@@ -132,9 +133,9 @@ class TestList:
             raise AssertionError("a cell was looked at")
 
         monkeypatch.setattr(matrix.Matrix, "__getitem__", looked_at)
-        rows, total = overview(store, None, 20)
-        assert total == 2
-        assert sorted((row.jobs, row.done) for row in rows) == [(4, 4), (10**8, 0)]
+        listing = list_batches(store, None, 20)
+        assert listing.total == 2
+        assert sorted((row.jobs, row.done) for row in listing) == [(4, 4), (10**8, 0)]
 
     @pytest.mark.integration
     def test_the_ledger_knows_better(self, gridfarm: Any, here: Path, broker: str) -> None:
@@ -226,8 +227,9 @@ class TestFind:
 
     @pytest.fixture
     def find(self, shelf: Store, here: Path) -> Callable[[str], str]:
-        self.settings = FarmSettings(store=shelf.url, cache=str(here.parent / "cache"))
-        return lambda word: find_batch(word, shelf, self.settings)[0]
+        self.settings = FarmConfig(store=shelf.url, cache=str(here.parent / "cache"))
+        farm = Farm(store=shelf.url, cache=here.parent / "cache")
+        return lambda word: farm.find(word).id
 
     def test_each_form(self, find: Any, shelf: Store, here: Path) -> None:
         """An id, its beginning, a name as it is written, a batch file, @last."""
@@ -257,7 +259,7 @@ class TestFind:
         self, gridfarm: Any, shelf: Store, here: Path
     ) -> None:
         batch = put_batch(shelf, frozen())
-        remember(FarmSettings(cache=str(here.parent / "cache")), batch)
+        remember(FarmConfig(cache=str(here.parent / "cache")), batch)
         gridfarm("rm", "@last", "--yes")
         answer, _ = gridfarm("status", code=2)
         assert batch in answer["message"]

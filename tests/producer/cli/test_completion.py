@@ -14,7 +14,7 @@ import pytest
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from common.store import open_store
-from producer.cli import complete
+from producer.cli import completion
 from producer.cli.main import cli
 from tests.support.orders import frozen, put_batch
 from tests.support.servers import free_port
@@ -108,16 +108,16 @@ def test_no_store_is_silence(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("GRIDFARM_STORE", store)
-    monkeypatch.setattr(complete, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(completion, "PATIENCE_S", 0.2)
     assert offered("rm", "") == ["@last", "a.yaml", "b.yml"]
     assert offered("grid", "--rows", "") == []
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_store_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(complete, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(completion, "PATIENCE_S", 0.01)
     hangs = threading.Event()
-    assert complete.within(lambda: [str(hangs.wait())]) == []
+    assert completion.within(lambda: [str(hangs.wait())]) == []
     hangs.set()
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from common.dispatch import WorkerReport
 from producer.batches import Status
-from producer.cli.live import NOBODY, Rate, bar_of, describe, fitted, show_progress
 from producer.cli.output import Output
+from producer.cli.progress_display import NOBODY, Rate, bar_of, describe, fitted, show_progress
 
 DOWNLOADED = "stabilityai/stable-diffusion-xl-base-1.0, 3.2 of 6.9 GB"
 

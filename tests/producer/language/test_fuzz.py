@@ -19,16 +19,14 @@ from PIL import Image
 
 from common.assets import check_lora_file
 from common.batch import Batch, Matrix, fill
-from common.config import load_settings
+from common.config import load_config
 from common.dispatch import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
 from common.store import Store, object_names, open_store
 from common.text import escaped
-from producer.cli.pictures import _as_file
 from producer.language import load_batch_file, printed
 from producer.language.axes import tables
-from producer.pictures import Failed, Picture, store_lookup
-from producer.pictures import fetch as fetching
+from producer.pictures import Failed, Picture, fetch_pictures, recipe_of_batch, store_lookup
 from producer.submission.hub import HubName, recorded_commit
 from tests.fuzz import hostile, readers
 from tests.support.orders import frozen
@@ -203,8 +201,8 @@ def test_fetch_takes_no_other_picture(
     right = hostile.picture_of(cells[0].job)
     for cell, png in zip(cells, (right, right, b"GIF89a", right + b" " * 10_000), strict=True):
         stored.put(object_names.picture(cell.key), png)
-    monkeypatch.setattr(fetching, "GET_BYTES", len(right))
-    report = fetching.fetch(matrix, stored, tmp_path / "out")
+    monkeypatch.setattr("producer.pictures.fetch.GET_BYTES", len(right))
+    report = fetch_pictures(matrix, stored, tmp_path / "out")
     assert (len(report.written), len(report.damaged)) == (1, 3)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [*report.written]
 
@@ -252,7 +250,7 @@ def test_records_of_the_hub_that_pin_nothing(stored: Store, record: bytes) -> No
 def test_settings_files_do_not_tell_passwords(tmp_path: Path) -> None:
     (tmp_path / "gridfarm.toml").write_text('brokr = "redis://:secret@host"')
     with pytest.raises(UsageError) as refused:
-        load_settings({}, folder=tmp_path)
+        load_config({}, folder=tmp_path)
     assert "brokr" in refused.value.message and "secret" not in refused.value.message
 
 
@@ -268,7 +266,7 @@ def test_a_terminal_is_told_nothing() -> None:
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
     document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@3"
-    lines = _as_file("night-00000000", read(document)).splitlines()
+    lines = recipe_of_batch("night-00000000", read(document)).file.splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)
 

@@ -17,8 +17,7 @@ from common.errors import BatchFileError
 from common.job import SCHEDULER_NAMES, RefinerUse, parse_scheduler
 from producer.cli.main import run
 from producer.language import load_batch_file
-from producer.language.settings.catalogue import DEFAULTS, SETTINGS
-from producer.language.settings.labels import as_text
+from producer.language.settings import DEFAULTS, SETTINGS, as_text
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "batch-files.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from common.errors import BatchFileError
 from producer.language import as_text, batch_schema, load_batch_file
 from producer.language.json_schema import REGENERATE
-from producer.language.settings.catalogue import SETTINGS
+from producer.language.settings import SETTINGS
 from producer.language.yaml import read_yaml, to_json
 from tests.support.batch_files import documents, dumped
 

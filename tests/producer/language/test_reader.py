@@ -17,7 +17,7 @@ from common.errors import BatchFileError, InputFileError
 from common.job import BUILTIN_MODELS, Job
 from producer.language import BatchFile, load_batch_file, printed
 from producer.language.axes.generators import KEYS
-from producer.language.settings.catalogue import DEFAULTS, SETTINGS
+from producer.language.settings import DEFAULTS, SETTINGS
 from tests.support.batch_files import documents, dumped, words
 from tests.support.broken_files import BROKEN, write_room
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,8 @@ from common.errors import UsageError
 from common.picture import PictureMeta, decode_meta
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
-from producer.language.settings.catalogue import DEFAULTS
-from producer.pictures import fetch
-from producer.pictures.fetch import FetchReport
+from producer.language.settings import DEFAULTS
+from producer.pictures import FetchReport, fetch_pictures
 
 SETTINGS = DEFAULTS | {"model": "tiny", "seed": "7", "size": "64x64"}
 HOSTILE = ["../x", "a/b", "/etc/passwd", "..", "\x00\x1b[2J", "CON", "w" * 5000]
@@ -54,7 +54,7 @@ def folder_store(tmp_path: Path) -> Store:
 def test_every_cell_gets_its_picture_under_its_name(store: Store, tmp_path: Path) -> None:
     cells = matrix("wolf", "cat", "Cat")
     render(cells, store)
-    assert counts(fetch(cells, store, tmp_path / "out")) == (3, 0, 0)
+    assert counts(fetch_pictures(cells, store, tmp_path / "out")) == (3, 0, 0)
     names = ["wolf/s7/base.png", "cat/s7/base.png", "Cat-2/s7/base.png"]
     assert files(tmp_path / "out") == {
         name: cell.key for name, cell in zip(names, cells, strict=True)
@@ -67,21 +67,21 @@ def test_what_is_not_rendered_yet_is_reported_and_leaves_nothing(
     cells = matrix("wolf", "cat")
     render(cells, folder_store, only={0})
     out = tmp_path / "out"
-    seen: list[tuple[int, int]] = []
-    report = fetch(cells, folder_store, out, on_file=lambda done, of: seen.append((done, of)))
+    seen: list[tuple[str, int, int]] = []
+    report = fetch_pictures(cells, folder_store, out, progress=lambda *now: seen.append(now))
     wolf, cat = (out / f"{name}/s7/base.png" for name in ("wolf", "cat"))
     assert report == FetchReport(written=(wolf,), skipped=(), missing=(cat,))
-    assert seen == [(1, 2), (2, 2)]
+    assert seen == [("fetching pictures", 1, 2), ("fetching pictures", 2, 2)]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["wolf"]
 
 
 def test_a_second_fetch_brings_only_what_is_new(folder_store: Store, tmp_path: Path) -> None:
     cells = matrix("wolf", "cat")
     render(cells, folder_store, only={0})
-    fetch(cells, folder_store, tmp_path)
+    fetch_pictures(cells, folder_store, tmp_path)
     before = (tmp_path / "wolf/s7/base.png").stat()
     render(cells, folder_store, only={1})
-    assert counts(fetch(cells, folder_store, tmp_path)) == (1, 1, 0)
+    assert counts(fetch_pictures(cells, folder_store, tmp_path)) == (1, 1, 0)
     assert (tmp_path / "wolf/s7/base.png").stat() == before
 
 
@@ -106,11 +106,11 @@ def test_a_file_that_is_not_the_cells_picture_is_replaced(
 ) -> None:
     cells = matrix("wolf")
     render(cells, folder_store)
-    fetch(cells, folder_store, tmp_path / "out")
+    fetch_pictures(cells, folder_store, tmp_path / "out")
     path = tmp_path / "out/wolf/s7/base.png"
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    assert counts(fetch(cells, folder_store, tmp_path / "out")) == (1, 0, 0)
+    assert counts(fetch_pictures(cells, folder_store, tmp_path / "out")) == (1, 0, 0)
     assert path.read_bytes() == whole
 
 
@@ -126,7 +126,7 @@ def test_equal_cells_are_downloaded_once_and_found_under_each_name(
         "get_file",
         lambda name, *rest: (downloads.append(name), get_file(name, *rest)),
     )
-    assert counts(fetch(cells, folder_store, tmp_path / "out")) == (3, 0, 0)
+    assert counts(fetch_pictures(cells, folder_store, tmp_path / "out")) == (3, 0, 0)
     assert len(downloads) == 1
     assert set(files(tmp_path / "out")) == {f"wolf/s7/{name}.png" for name in "abc"}
 
@@ -140,7 +140,7 @@ def test_a_file_system_without_links_gets_copies(
     monkeypatch.setattr("os.link", refuse)
     cells = matrix("wolf", variants=("a", "b"))
     render(cells, folder_store)
-    fetch(cells, folder_store, tmp_path / "out")
+    fetch_pictures(cells, folder_store, tmp_path / "out")
     a, b = (tmp_path / f"out/wolf/s7/{name}.png" for name in "ab")
     assert a.read_bytes() == b.read_bytes() and a.stat().st_ino != b.stat().st_ino
 
@@ -149,7 +149,7 @@ def test_hostile_labels_stay_in_the_folder(folder_store: Store, tmp_path: Path) 
     cells = matrix(*HOSTILE, variants=tuple(HOSTILE))
     render(cells, folder_store)
     outside = set(tmp_path.rglob("*"))
-    report = fetch(cells, folder_store, tmp_path / "out" / "deep")
+    report = fetch_pictures(cells, folder_store, tmp_path / "out" / "deep")
     assert counts(report) == (len(HOSTILE) ** 2, 0, 0)
     new = set(tmp_path.rglob("*")) - outside - {tmp_path / "out", tmp_path / "out/deep"}
     assert new and all(path.is_relative_to(tmp_path / "out/deep") for path in new)
@@ -165,7 +165,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/wolf").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="leads out of"):
-        fetch(cells, folder_store, tmp_path / "out")
+        fetch_pictures(cells, folder_store, tmp_path / "out")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -173,11 +173,12 @@ def test_a_large_matrix_is_fetched_cell_by_cell(
     folder_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given more cells than are enumerated, nothing is grouped and all is fetched."""
-    monkeypatch.setattr("producer.pictures.fetch.ENUMERATE_UP_TO", 2)
-    monkeypatch.setattr("producer.pictures.fetch.AT_ONCE", 2)
+    fetching = import_module("producer.pictures.fetch")
+    monkeypatch.setattr(fetching, "ENUMERATE_UP_TO", 2)
+    monkeypatch.setattr(fetching, "AT_ONCE", 2)
     cells = matrix("wolf", "cat", "fox", variants=("a", "b"))
     render(cells, folder_store)
-    assert counts(fetch(cells, folder_store, tmp_path / "out")) == (6, 0, 0)
+    assert counts(fetch_pictures(cells, folder_store, tmp_path / "out")) == (6, 0, 0)
     assert len(files(tmp_path / "out")) == 6
 
 
@@ -189,5 +190,5 @@ def test_what_cannot_be_written_is_said_and_leaves_no_partial_file(
     render(cells, folder_store)
     (tmp_path / "out/wolf/s7/b.png").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"cannot write .*b\.png"):
-        fetch(cells, folder_store, tmp_path / "out")
+        fetch_pictures(cells, folder_store, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out/wolf/s7").iterdir()} == {"a.png", "b.png"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, Matrix, RangeAxis
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.pictures import distinct_names
 from producer.pictures.file_names import LIMIT, cell_paths, safe_name
 

@@ -14,10 +14,9 @@ from common.picture import PictureMeta
 from common.picture.png import encode_png
 from common.store import object_names, open_store
 from producer.pictures import Failed, Lookup, Outcome, Picture, shown_size, store_lookup
-from producer.sheet import make_sheets, save
+from producer.sheet import Sheet, make_sheets, save
 from producer.sheet.model import Box, Layout, Slot
 from producer.sheet.paint import PAPER
-from producer.sheet.sheets import Sheet
 
 SETTINGS = {
     "model": "sdxl",

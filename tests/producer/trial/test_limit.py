@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.batch import Axis, Batch, Matrix, RangeAxis, Value
 from common.job import BUILTIN_MODELS
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.trial import limited, only_where
 from tests.support.trials import cells, contents, load
 

@@ -14,7 +14,7 @@ from common.errors import BadInput, StoreUnreachable
 from common.job import TINY_BASE, TINY_REFINER
 from common.store import Store, object_names, open_store
 from tests.support.engine import Told, put, put_tree
-from worker.assets import Assets, Stopped
+from worker.assets import Assets, DownloadStopped
 
 DATA = b"some weights"
 
@@ -91,7 +91,7 @@ def test_each_piece_that_comes_from_the_store_is_told(store_url: str, cache: Pat
     assert f"model folder {tree[5:17]}: unet/b, 10 of 10 MB" in downloads.told
 
     downloads.stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(DownloadStopped):
         assets.lora(put(store, b"z" * 20_000_000))
     assert leftovers(cache) == []
 

@@ -19,7 +19,7 @@ from common.job import RefinerUse
 from common.store import Store
 from tests.support.engine import REFINED, Told, job, same
 from tests.support.hub_server import Files, Hub, connected, files_of
-from worker.assets import Assets, Downloads, Stopped, short_name
+from worker.assets import Assets, Downloads, DownloadStopped, short_name
 from worker.assets.hub import HubModel, download, needed_files
 from worker.engine import Renderer
 
@@ -157,7 +157,7 @@ class Impatient(Told):
 
 def test_a_download_can_be_stopped_and_done_again(hub: Hub, big: HubModel) -> None:
     """Told to hand back its work, a worker does not wait for gigabytes; whole files stay."""
-    with pytest.raises(Stopped):
+    with pytest.raises(DownloadStopped):
         download(big, "base", "fp32", Impatient())
     before = len(hub.sent)
     folder = download(big, "base", "fp32", Downloads())

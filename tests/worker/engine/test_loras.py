@@ -145,7 +145,7 @@ def test_many_loras_stay_within_bounds(
     hashes = [put(engine_store, file_of(random_pair(LAYER, rank=rank))) for rank in (1, 2, 3, 4)]
     cells = [job(loras=(use(sha256),)) for sha256 in (wrong, *hashes)]
     first = [renderer.render(cell).image for cell in cells]
-    assert len(renderer._pipelines.base(job()).adapters._loaded) == 2
+    assert len(renderer._pipelines.base(job()).loras._loaded) == 2
     again = [renderer.render(cell).image for cell in reversed(cells)]
     assert all(map(same, first, reversed(again)))
 

@@ -3,7 +3,6 @@ watches sees what goes on, and how far it is."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 import pytest
 
 from common.batch import Batch, RangeAxis
-from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
+from common.dispatch import Ledger, WorkerReport, queue_name
 from common.job import Job
 from common.store import open_store
-from producer.language.settings.catalogue import DEFAULTS
+from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, submit
+from tests.support.cell_tasks import cell_task
 from tests.support.hub_server import Hub, connected, files_of
-from worker.assets import Assets, Downloads, Stopped
+from worker.assets import Assets, Downloads, DownloadStopped
 from worker.assets.downloads import Count
 from worker.engine import Renderer
 from worker.engine.renderer import Rendered
-from worker.process.main import Heart
-from worker.tasks import CellTask, Identity, LeaseKeeper
+from worker.process.heartbeat import Heartbeat
+from worker.tasks import CellTask
 
 pytestmark = pytest.mark.integration
 
@@ -91,78 +91,70 @@ def task(hub: Hub, ledger: Ledger, tmp_path: Path, session_cache: Path) -> CellT
     renderer = SeenRenderer(
         Assets(store, session_cache, downloads=downloads), device="cpu", cpu_threads=1
     )
-    return CellTask(
-        Identity("w1", "m1"),
-        store,
-        ledger,
-        Dispatcher(store, ledger, [queue_name()]),
-        renderer,
-        LeaseKeeper(ledger, "w1"),
-        restart=threading.Event().set,
-        downloads=downloads,
-    )
+    return cell_task(store, ledger, renderer, downloads=downloads)
 
 
-def heart(task: CellTask) -> Heart:
-    return Heart(task, WorkerReport("w1", "m1", (queue_name(),), 1, "cpu x86_64", "starting"))
+def heartbeat(task: CellTask) -> Heartbeat:
+    report = WorkerReport("w1", "m1", (queue_name(),), 1, "cpu x86_64", "starting")
+    return Heartbeat(task.in_hand.ledger, task, report)
 
 
 def looking(task: Any, look: Look) -> None:
-    task.downloads.look = task.renderer.look = look
+    task.in_hand.downloads.look = task.attempt.renderer.look = look
 
 
 def test_downloading_loading_and_rendering_are_told(task: CellTask, ledger: Ledger) -> None:
-    beating, said = heart(task), []
+    beating, reports = heartbeat(task), []
 
     def look() -> None:
         beating.beat()
-        report = ledger.workers()[0]
-        said.append((report.state, report.message))
+        report = ledger.workers.alive()[0]
+        reports.append((report.state, report.message))
 
     looking(task, look)
     task(BATCH.id, 0, 0)
     status = ledger.status(BATCH.id)
     assert status and (status.done, status.failed) == (1, 0)
-    assert list(dict.fromkeys(state for state, _ in said)) == [
+    assert list(dict.fromkeys(state for state, _ in reports)) == [
         "downloading",
         "loading",
         "rendering",
     ]
-    messages = dict(said)
+    messages = dict(reports)
     assert messages["downloading"].startswith("someone/model")
     assert messages["loading"] == "someone/model onto cpu x86_64"
     assert messages["rendering"] == ""
     look()
-    assert said[-1] == ("listening", "")
+    assert reports[-1] == ("listening", "")
 
 
 def test_what_is_drawn_counts_for_more_than_what_comes(task: CellTask) -> None:
     """Given a second cell whose model comes while the first is drawn."""
-    said = []
+    phases = []
 
     def look() -> None:
-        with task.downloads.follow("another/model", 2_000_000_000) as count:
+        with task.in_hand.downloads.follow("another/model", 2_000_000_000) as count:
             count(500_000_000)
-            said.append(task.phase)
+            phases.append(task.phase)
 
     looking(task, lambda: None)
-    task.renderer.look = look  # type: ignore[attr-defined]
+    task.attempt.renderer.look = look  # type: ignore[attr-defined]
     task(BATCH.id, 0, 0)
-    assert said[0] == ("loading", "someone/model")
-    assert set(said[1:]) == {("rendering", "")}
-    with task.downloads.follow("another/model", 2_000_000_000):
+    assert phases[0] == ("loading", "someone/model")
+    assert set(phases[1:]) == {("rendering", "")}
+    with task.in_hand.downloads.follow("another/model", 2_000_000_000):
         assert task.phase == ("downloading", "another/model, 0.0 of 2.0 GB")
 
 
 def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Ledger) -> None:
     """The cell goes back uncharged, for another worker to take."""
-    looking(task, task.hand_back_all)
+    looking(task, task.in_hand.hand_back_all)
     task(BATCH.id, 0, 0)
     status = ledger.status(BATCH.id)
     assert status and (status.done, status.failed) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, _key(task), "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
-    with pytest.raises(Stopped), task.downloads.follow("x", 1) as count:
+    assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
+    with pytest.raises(DownloadStopped), task.in_hand.downloads.follow("x", 1) as count:
         count(1)
 
 

@@ -30,7 +30,7 @@ from common.store import Store
 from tests.support.engine import REFINED, file_of, job, put, put_tree, same, tiny_lora, use
 from worker.assets import Assets
 from worker.engine import Renderer
-from worker.engine.pipelines import scheduler
+from worker.engine.schedule import new_scheduler
 
 REPAINTED = {"refiner": RefinerUse(model=TINY_REFINER, strength=0.4)}
 
@@ -50,7 +50,7 @@ def test_every_name_of_a_scheduler_is_one_of_diffusers(renderer: Renderer, name:
     """Its options are ones that the class knows."""
     used = parse_scheduler(name)
     assert used
-    made = scheduler(renderer._pipelines.base(job()).own_scheduler, used, steps=7)
+    made = new_scheduler(renderer._pipelines.base(job()).own_scheduler, used, steps=7)
     assert type(made) is getattr(diffusers, used.type)
     assert {option: made.config[option] for option in used.options} == used.options
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.supervisor import LEFT, STALLED, UNFIT, Slot, launcher
-from worker.supervisor.exit_codes import COME_BACK, UNREACHABLE, USAGE
-from worker.supervisor.launcher import BACK_OFF_S, GIVE_UP_AFTER, HEALTHY_AFTER_S
+from worker.supervisor import QUARANTINED
+from worker.supervisor.exit_codes import UNREACHABLE, USAGE
+from worker.supervisor.launcher import GIVE_UP_AFTER
 
 CHILD = """
 import os, signal, sys, threading
@@ -40,17 +40,17 @@ if "twice" in sys.argv:
 LAUNCHER = """
 import json, sys
 from tests.support.clouds import CloudStub
-from worker import launch
 from worker.logs import set_up_logging
-from worker.preemption import Metadata, Watcher
-said = json.loads(sys.argv[1])
+from worker.preemption import Metadata, NoticeWatcher
+from worker.supervisor import Launcher, ProcessOptions, Slot, launcher, slot
+plan = json.loads(sys.argv[1])
 set_up_logging("json")
-launch.BACK_OFF_S, launch.UNFIT_PAUSE_S, launch.LATEST_S = (0.05,), 0.05, 0.5
+slot.BACK_OFF_S, slot.QUARANTINE_PAUSE_S, launcher.LATEST_S = (0.05,), 0.05, 0.5
 slots = [
-    launch.Slot([log, *said["arguments"]], {}, command=("launched_child",)) for log in said["logs"]
+    Slot(ProcessOptions(), {}, ("launched_child", log, *plan["arguments"])) for log in plan["logs"]
 ]
-watcher = Watcher("gcp", Metadata(said["url"])) if said["url"] else None
-sys.exit(launch.Launcher(slots, parent=None, watcher=watcher, grace_s=said["grace"]).run())
+watcher = NoticeWatcher("gcp", Metadata(plan["url"])) if plan["url"] else None
+sys.exit(Launcher(slots, parent=None, watcher=watcher, grace_s=plan["grace"]).run())
 """
 
 
@@ -62,14 +62,14 @@ class Launched:
     ) -> None:
         (folder / "launched_child.py").write_text(CHILD)
         self.logs = [folder / f"child-{n}.log" for n in range(count)]
-        said = {
+        plan = {
             "arguments": arguments, "url": url, "grace": grace,
             "logs": [str(log) for log in self.logs],
         }  # fmt: skip
         self.stderr = folder / "launcher.log"
         with self.stderr.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", LAUNCHER, json.dumps(said)],
+                [sys.executable, "-c", LAUNCHER, json.dumps(plan)],
                 stderr=out,
                 env=os.environ | {"PYTHONPATH": f"{Path.cwd()}{os.pathsep}{folder}"},
             )
@@ -138,9 +138,9 @@ def test_the_clouds_notice_is_told_to_each(launched) -> None:
         cloud.take_away(seconds=30)
         assert farm.ended() == 0
     for n in range(2):
-        said = json.loads(farm.lines(n)[-1].removeprefix("notice "))
-        assert said["source"] == "GCP preempts this machine"
-        assert 25 < said["seconds"] <= 30
+        message = json.loads(farm.lines(n)[-1].removeprefix("notice "))
+        assert message["source"] == "GCP preempts this machine"
+        assert 25 < message["seconds"] <= 30
         assert len(farm.children(n)) == 1
 
 
@@ -157,7 +157,7 @@ def test_a_killed_process_is_started_again_without_end(launched) -> None:
 
 @pytest.mark.parametrize(
     ("code", "starts", "ends"),
-    [(USAGE, 1, USAGE), (UNREACHABLE, 1, UNREACHABLE), (1, GIVE_UP_AFTER, 1), (UNFIT, 2, 1)],
+    [(USAGE, 1, USAGE), (UNREACHABLE, 1, UNREACHABLE), (1, GIVE_UP_AFTER, 1), (QUARANTINED, 2, 1)],
     ids=["wrong settings", "no broker at the start", "broken install", "bad machine"],
 )
 def test_what_will_not_live_is_not_started_for_ever(
@@ -171,7 +171,7 @@ def test_what_will_not_live_is_not_started_for_ever(
 def test_one_bad_gpu_leaves_the_others_at_work(launched, tmp_path: Path) -> None:
     farm = launched(count=2)
     farm.started()
-    (tmp_path / "launched_child.py").write_text(f"import sys; sys.exit({UNFIT})")
+    (tmp_path / "launched_child.py").write_text(f"import sys; sys.exit({QUARANTINED})")
     os.kill(farm.children(0)[0], signal.SIGKILL)
     farm.eventually(lambda: "no other is started" in farm.stderr.read_text())
     assert farm.process.poll() is None
@@ -195,42 +195,3 @@ def test_each_line_of_the_json_log_is_an_object(launched) -> None:
     lines = [json.loads(line) for line in farm.stderr.read_text().splitlines()]
     assert lines
     assert all(set(line) >= {"time", "level", "message"} for line in lines)
-
-
-@pytest.fixture
-def slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slot, list[float]]]:
-    """A slot on a clock of the test's; [0] is the time."""
-    clock = [1000.0]
-    monkeypatch.setattr(launcher.time, "monotonic", lambda: clock[0])
-    return Slot([], {}), clock
-
-
-def die(slot: Slot, clock: list[float], code: int, after: float) -> float:
-    slot.started = clock[0]
-    clock[0] += after
-    slot.died(code)
-    return slot.start_at - clock[0]
-
-
-@pytest.mark.parametrize("code", [-9, LEFT, STALLED, 1])
-def test_the_pause_grows_and_is_forgotten(slot, code: int) -> None:
-    pauses = [die(*slot, code, after=1) for _ in range(len(BACK_OFF_S) + 1)]
-    assert pauses == [*BACK_OFF_S, BACK_OFF_S[-1]]
-    assert die(*slot, code, after=HEALTHY_AFTER_S + 1) == BACK_OFF_S[0]
-
-
-@pytest.mark.parametrize("code", [*COME_BACK, LEFT, -9])
-def test_only_an_unknown_end_soon_after_the_start_is_a_broken_install(slot, code: int) -> None:
-    die(*slot, 1, after=1), die(*slot, 1, after=1)
-    assert slot[0].broken == 2
-    die(*slot, code, after=1)
-    assert slot[0].broken == 0
-
-
-def test_a_machine_that_was_mended_may_fail_again(slot) -> None:
-    """Unfit once an hour is restarted; twice within one is not."""
-    for _ in range(3):
-        die(*slot, UNFIT, after=launcher.UNFIT_AGAIN_WITHIN_S + 1)
-        assert not slot[0].out
-    die(*slot, UNFIT, after=60)
-    assert slot[0].out

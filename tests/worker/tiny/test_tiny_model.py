@@ -138,7 +138,7 @@ def test_processes_that_write_at_once_agree(tmp_path: Path) -> None:
     is left over."""
     code = f"""
 from pathlib import Path
-from worker.tiny import cached
+from worker.assets.tiny_model import cached
 assert (cached(Path({str(tmp_path)!r})) / "refiner" / "vae" / "config.json").is_file()
 """
     writers = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(4)]

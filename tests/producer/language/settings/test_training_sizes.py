@@ -6,12 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.language.settings.training_sizes import (
-    TRAINING_SIZES,
-    Size,
-    nearest_training_size,
-    note_on_size,
-)
+from producer.language.settings import note_on_size
+from producer.language.settings.training_sizes import TRAINING_SIZES, Size, nearest_training_size
 
 #: The third column of the paper's table, which is printed beside height and width.
 HEIGHT_BY_WIDTH_RATIOS = (

@@ -1,0 +1,37 @@
+"""doctor: what works on this machine and on the farm, and what to do about the rest."""
+
+from __future__ import annotations
+
+import click
+
+from producer.cli.options import farm_command
+from producer.cli.output import Output
+from producer.doctor import Check
+from producer.farm import Farm
+
+NOTHING_WORKS = 3
+
+
+@click.command()
+@farm_command
+def doctor(farm: Farm, out: Output) -> int:
+    """Say what works here and what does not.
+
+    Broker, store, workers, GPU, packages, and what to do about each that is not well.
+
+    \b
+      gridfarm doctor
+      gridfarm doctor --broker redis://broker:6379/0 --store s3://bucket/renders
+
+    Ends with 3 when a configured broker or store does not answer.
+    """
+    checks = farm.examine()
+    ok = all(check.ok for check in checks)
+    data = {"ok": ok, "checks": [check.__dict__ for check in checks]}
+    out.result(data, "\n".join(_check_line(check) for check in checks))
+    return 0 if ok else NOTHING_WORKS
+
+
+def _check_line(check: Check) -> str:
+    mark = click.style("ok  ", fg="green") if check.ok else click.style("BAD ", fg="red")
+    return f"{mark} {check.name:<9} {check.message}"

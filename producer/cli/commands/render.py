@@ -1,0 +1,107 @@
+"""render: a batch on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from common.batch import Matrix
+from producer.cli.options import json_command
+from producer.cli.output import Output
+from producer.cli.progress_display import FAILED_CELLS, show_progress
+from producer.cli.status_text import status_json, status_text
+from producer.cli.trial_options import BatchOptions, batch_options
+from producer.farm import Farm
+from producer.local import RenderReport, need_worker_packages
+from producer.wording import counted
+
+
+@click.command()
+@batch_options
+@click.option(
+    "--out",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where grid, pictures and the store go; default gridfarm-out/NAME.",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="Worker processes; default one per GPU.",
+)
+@json_command
+def render(out: Output, options: BatchOptions, folder: Path | None, workers: int | None) -> int:
+    """Render FILE on this machine.
+
+    FILE is a batch file, or - for standard input; --prompt renders without one. A broker,
+    workers and a folder as the store are started and ended with it; nothing is installed or
+    configured first. Leaves DIR/images and, unless a sheet would be too large to open,
+    DIR/grid.png. The same command again renders only what is new.
+
+    \b
+      gridfarm render batch.yaml
+      gridfarm render batch.yaml --model tiny --out trial
+      gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
+
+    Ends with 4 when cells failed. Ctrl-C hands running cells back and ends with 130; the same
+    command goes on.
+    """
+    need_worker_packages()
+    report = Farm(say=out.say, progress=out.progress).render(
+        options.read(),
+        out=folder,
+        workers=workers,
+        watch=partial(show_progress, out=out, nobody="starting workers"),
+        **options.trial,
+    )
+    _show_result(report, out)
+    return FAILED_CELLS if report.status.failed else 0
+
+
+def _show_result(report: RenderReport, out: Output) -> None:
+    status, grid = report.status, str(report.sheets[0]) if report.sheets else None
+    data = status_json(status) | {"out": str(report.folder), "grid": grid}
+    pictures = f"{counted(status.done, 'picture')} in {report.images}"
+    text = status_text(status) if status.failed else pictures
+    out.result(data, "\n".join([text, *_next_steps(report)]))
+
+
+def _next_steps(report: RenderReport) -> list[str]:
+    matrix, sheets, folder = report.matrix, report.sheets, report.folder
+    images = sorted(report.images.rglob("*.png"))
+    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)] if sheets else []
+    lines += ["", "Try next:"]
+    gridfarm = _as_called()
+    if images:
+        lines.append(f"  {gridfarm} show {_quoted(images[0])}")
+    if not sheets:
+        return [*lines, f"  {gridfarm} grid @last {_a_part(matrix)}"]
+    lines.append(f"  {gridfarm} open @last")
+    if len(varying) > 1:
+        rows, columns = varying[-1], ",".join(varying[:-1])
+        turned = f"--rows {rows} --columns {columns} -o {_quoted(folder / 'turned.png')}"
+        lines.append(f"  {gridfarm} grid @last {turned}")
+    return lines
+
+
+def _a_part(matrix: Matrix) -> str:
+    """Options that draw the first value of the longest axis alone."""
+    longest = max(matrix.axes, key=lambda axis: len(axis))
+    return f"--where {shlex.quote(f'{longest.name}={next(longest.labels())}')}"
+
+
+def _as_called() -> str:
+    """`gridfarm`, or the path to it where it is not on the PATH, so that lines can be pasted."""
+    return "gridfarm" if shutil.which("gridfarm") else _quoted(Path(sys.argv[0]))
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

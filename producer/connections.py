@@ -1,0 +1,117 @@
+"""The broker and the stores that a Farm talks to, each opened when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from common.batch import BATCH_ID, Batch
+from common.config import FarmConfig
+from common.dispatch import Ledger
+from common.errors import BrokerError, GridfarmError, NotFound, StoreError
+from common.store import Store, open_store
+from producer.batch_argument import BatchArgument, read_argument
+from producer.batches import FoundBatch, batch_ids, find_batch, store_for
+from producer.language import BatchFile
+from producer.progress import Say
+
+
+@dataclass
+class Connections:
+    """`say` is told where something else than what is configured answers."""
+
+    settings: FarmConfig
+    say: Say
+    _stores: dict[str, Store] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """The configured store. Raises UsageError where none is."""
+        return self.store_at(self.settings.need_store())
+
+    def store_at(self, url: str) -> Store:
+        if url not in self._stores:
+            self._stores[url] = open_store(url)
+        return self._stores[url]
+
+    def store_of(self, batch: str | BatchFile) -> Store:
+        """Where to look for the batch; another store than the configured one is said, once."""
+        url = store_for(batch, self.settings)
+        if url != self.settings.store and url not in self._stores:
+            self.say(f"looking in {_from_here(url)}, where the last batch is")
+        return self.store_at(url) if url else self.store
+
+    def store_of_first(self, batches: Sequence[BatchArgument]) -> Store:
+        """Batches that are named together are in one store: the first one's."""
+        first = batches[0]
+        if isinstance(first, FoundBatch):
+            return first.store
+        return self.store_of(first if isinstance(first, str) else "")
+
+    @property
+    def reachable_store(self) -> Store | None:
+        """The configured store; None where there is none, and, said aloud, when it is away."""
+        if not self.settings.store:
+            return None
+        try:
+            self.store.exists("active")
+        except StoreError as error:
+            self.say(f"planning without the store: {error.message}")
+            return None
+        return self.store
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The configured broker's. Raises UsageError where none is."""
+        return Ledger(self.settings.need_broker())
+
+    @property
+    def ledger_if_any(self) -> Ledger | None:
+        return self.ledger if self.settings.broker else None
+
+    @property
+    def answering_ledger(self) -> Ledger | None:
+        """The ledger of the configured broker; None, said aloud, when that is away."""
+        ledger = self.ledger_if_any
+        try:
+            if ledger:
+                ledger.broker.ping()
+        except BrokerError as error:
+            self.say(f"{error.message}; this is what the store knows")
+            return None
+        return ledger
+
+    def find(self, batch: BatchArgument) -> FoundBatch:
+        """The batch of a store that is meant. Raises NotFound, and what `read_argument` does."""
+        meant = read_argument(batch)
+        if isinstance(meant, FoundBatch):
+            return meant
+        store = self.store_of(meant)
+        return FoundBatch(*find_batch(meant, store, self.settings), store)
+
+    def find_removable(self, batch: BatchArgument, store: Store) -> tuple[str, Batch | None]:
+        """(id, document) of a batch in `store`; or, by its whole id, of one whose document is
+        gone or cannot be read, None. Raises NotFound and StoreError."""
+        try:
+            meant = read_argument(batch)
+            if isinstance(meant, FoundBatch):
+                return meant.id, meant.document
+            return find_batch(meant, store, self.settings)
+        except StoreError:
+            raise
+        except GridfarmError as error:
+            if isinstance(batch, str) and BATCH_ID.match(batch) and batch in batch_ids(store):
+                return batch, None
+            if isinstance(error, NotFound):
+                raise
+            raise NotFound(error.message, hint="to remove it, give its whole id") from error
+
+
+def _from_here(store: str) -> str:
+    """A folder below this one as a person would write it."""
+    with suppress(ValueError):
+        return str(Path(store).relative_to(Path.cwd()))
+    return store

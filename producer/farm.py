@@ -1,0 +1,384 @@
+"""gridfarm for scripts and notebooks: what each command does is a method of `Farm`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.batch import slug
+from common.config import load_config
+from common.errors import UsageError
+from producer.batch_argument import (
+    ENDINGS,
+    BatchArgument,
+    Set,
+    TrialOptions,
+    Where,
+    read_argument,
+    tried,
+    where_options,
+)
+from producer.batches import (
+    LAST,
+    FoundBatch,
+    Listing,
+    Removal,
+    RemovalPlan,
+    Status,
+    StatusWatcher,
+    Steering,
+    changes,
+    list_batches,
+    priority_number,
+    remember,
+)
+from producer.connections import Connections
+from producer.doctor import Check, examine
+from producer.language import BatchFile, parse_where
+from producer.lint import equal_cells
+from producer.local import (
+    LocalRender,
+    RenderReport,
+    Watch,
+    need_worker_packages,
+    watch_silently,
+)
+from producer.pictures import (
+    BatchRecipe,
+    FetchReport,
+    Recipe,
+    StoredPicture,
+    chosen_cells,
+    fetch_pictures,
+    recipe_of_batch,
+    recipe_of_cell,
+    recipe_of_file,
+    stored_pictures,
+)
+from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
+from producer.sheet import all_rows, save, sheets_of_batch
+from producer.submission import Hub, Plan, SubmitReport, plan_batch, resolve, submit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
+
+
+class Farm:
+    r"""A broker, a store, and what is done with them; without either, this machine.
+
+        farm = Farm()
+        farm.render("batch.yaml", model="tiny", limit=4)
+        farm.grid()                                       # a PIL image: a notebook shows it
+
+    `broker` (redis:// or rediss:// URL), `store` (s3://bucket/prefix, or a folder) and `cache` (a
+    folder) are those of the command line: what is not given comes from `GRIDFARM_BROKER`,
+    `GRIDFARM_STORE` and `GRIDFARM_CACHE`, then from `gridfarm.toml` here or in a folder above.
+    They are read once, now; nothing is opened before it is needed.
+
+    A Farm prints nothing. `say(text)` is called with each note for a person (`say=print`),
+    `progress(what, done, of)` while something takes more than a moment.
+
+    `batch` is, in every method, one of
+        a path               "batch.yaml", Path("batch.yaml")
+        a batch file's text  "prompts: [a wolf]\nseeds: 0..3"
+        a mapping            {"prompts": ["a wolf"], "seeds": "0..3"}
+        a word               an id, the beginning of one, a name, or "@last", which is the batch
+                             that was rendered or submitted last from this machine
+
+    `plan`, `submit` and `render` take the trial options of the command line as `set`, `where`,
+    `limit` and `model`: `set={"steps": 10}` or `"steps=10"`; `where={"prompt": "wolf"}` or
+    `"prompt=wolf"` or `["prompt=wolf", "steps>20"]`; `limit=4` cells; `model="tiny"`.
+
+    Every expected error is a `GridfarmError` (`common.errors`): its `message` says what is wrong,
+    `hint` what to do. BatchFileError carries all mistakes of a file. NotFound is a batch that the
+    store has not, StoreError and BrokerError are servers that are away or refuse, and UsageError
+    is raised where none is configured.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: str | None = None,
+        store: str | PathLike[str] | None = None,
+        cache: str | PathLike[str] | None = None,
+        say: Say = say_nothing,
+        progress: ProgressCallback = show_no_progress,
+    ) -> None:
+        flags = {"broker": broker, "store": _text(store), "cache": _text(cache)}
+        self.settings = load_config(flags)
+        self.say = say
+        self.progress = progress
+        self._servers = Connections(self.settings, say)
+
+    def __repr__(self) -> str:
+        ledger = self._servers.ledger_if_any
+        broker = f"broker={ledger.broker.place!r}" if ledger else ""
+        store = f"store={self.settings.store!r}" if self.settings.store else ""
+        return f"Farm({', '.join(filter(None, (broker, store))) or 'this machine'})"
+
+    def plan(
+        self,
+        batch: BatchArgument,
+        *,
+        set: Set = (),
+        where: Where = (),
+        limit: int | None = None,
+        model: str | None = None,
+        exact: bool = False,
+    ) -> Plan:
+        """What `batch` would render: counts, bytes, notes. Works offline; with a store it also
+        knows how many pictures are there already. `exact` counts equal cells and stored
+        pictures above 10,000 cells too. Raises BatchFileError, InputFileError, UsageError."""
+        file = self._tried(batch, TrialOptions.of(set, where, limit, model))
+        store = self._servers.reachable_store
+        plan = plan_batch(file, store, exact=exact, progress=self.progress)
+        doubles = tuple(equal_cells(plan.matrix))
+        for note in doubles:
+            self.say(f"note: {note}")
+        return replace(plan, notes=(*file.notes, *doubles))
+
+    def render(
+        self,
+        batch: BatchArgument,
+        *,
+        out: str | PathLike[str] | None = None,
+        workers: int | None = None,
+        set: Set = (),
+        where: Where = (),
+        limit: int | None = None,
+        model: str | None = None,
+        watch: Watch | None = None,
+    ) -> RenderReport:
+        """Render `batch` on this machine, with a broker, workers and a store of its own that are
+        ended with it; the configured ones have no part in it.
+
+        `out` is the folder for grid, pictures and store, by default gridfarm-out/NAME; `workers`
+        the number of processes, by default one for each GPU. `watch` is given the statuses while
+        they come and returns the last one. Failed cells raise nothing: see `report.status`.
+        Raises what `submit` does, and UsageError in an install without torch.
+        """
+        need_worker_packages()
+        file = self._tried(batch, TrialOptions.of(set, where, limit, model))
+        folder = Path(out) if out else Path("gridfarm-out") / slug(file.batch.name)
+        silently = partial(watch_silently, progress=self.progress)
+        told = (self.say, self.progress, watch or silently)
+        return LocalRender(file, folder, self.settings.cache_dir, workers, *told).run()
+
+    def submit(
+        self,
+        batch: BatchArgument,
+        *,
+        gpu: str | None = None,
+        priority: str | None = None,
+        set: Set = (),
+        where: Where = (),
+        limit: int | None = None,
+        model: str | None = None,
+    ) -> SubmitReport:
+        """Order `batch` from the farm. The same file again is the same batch: what is stored is
+        not rendered twice, a cancelled batch goes on, failed cells stay failed (`retry`).
+
+        Only workers started with `--gpu TYPE` render what is pinned to `gpu=TYPE`; `priority` is
+        "high", "normal" or "low". Raises BatchFileError, InputFileError, UsageError, HubError,
+        StoreError and BrokerError.
+        """
+        file = self._tried(batch, TrialOptions.of(set, where, limit, model))
+        if gpu:
+            file = replace(file, batch=file.batch.model_copy(update={"gpu": slug(gpu)}))
+        number = priority_number(priority)
+        ledger, store = self._servers.ledger, self._servers.store
+        ledger.broker.ping()
+        resolved = resolve(file, Hub(store, self.say))
+        report = submit(resolved, store, ledger, self.progress, priority=number)
+        remember(self.settings, report.batch)
+        return report
+
+    def batches(self, most: int | None = None) -> Listing:
+        """How the batches of the store stand, the latest first, and `total`, how many there are;
+        `most` reads only so many."""
+        store = self._servers.store_of("")
+        return list_batches(store, self._servers.answering_ledger, most)
+
+    def status(self, batch: BatchArgument = LAST) -> Status:
+        """How `batch` stands: counts, and why cells failed. Without a broker, or when that is
+        away, the store answers."""
+        found, ledger = self.find(batch), self._servers.answering_ledger
+        return StatusWatcher(found.id, found.document, found.store, ledger).status()
+
+    def follow(self, batch: BatchArgument = LAST) -> Iterator[Status]:
+        """The status of `batch` now, and again whenever it has changed; the last one when it is
+        over. Raises BrokerError when the broker stays away for a minute, StoreError when every
+        worker has been paused for five minutes, NotFound when the batch was removed."""
+        return changes(self.watcher(batch).follow())
+
+    def watcher(self, batch: BatchArgument = LAST) -> StatusWatcher:
+        """For a display that moves: its `follow()` looks four times a second, changed or not."""
+        found = self.find(batch)
+        self._servers.ledger.broker.ping()
+        return StatusWatcher(found.id, found.document, found.store, self._servers.ledger)
+
+    def wait(self, batch: BatchArgument = LAST) -> Status:
+        """The status of `batch` when it is done or cancelled. Raises what `follow` does."""
+        return watch_silently(self.watcher(batch).follow(), self.progress)
+
+    def cancel(self, batch: BatchArgument) -> Status:
+        """Stop `batch`: nothing more of it is begun, running cells stop within seconds, what is
+        stored stays. This, and the four below, return the status afterwards. Where the broker is
+        away, BrokerError is raised, but the store knows it, and the workers follow."""
+        return self._steering(batch).cancel()
+
+    def pause(self, batch: BatchArgument) -> Status:
+        """Hold `batch`: nothing more of it is begun, running cells are finished."""
+        return self._steering(batch).pause()
+
+    def resume(self, batch: BatchArgument, *, priority: str | None = None) -> Status:
+        """Go on with `batch`, paused or cancelled. Failed cells stay failed."""
+        return self._steering(batch).resume(priority)
+
+    def retry(
+        self, batch: BatchArgument, *, everything: bool = False, priority: str | None = None
+    ) -> Status:
+        """Render the failed cells of `batch` again; with `everything` also what was stored once
+        and is not there any more."""
+        return self._steering(batch).retry(everything=everything, priority=priority)
+
+    def prioritise(self, batch: BatchArgument, priority: str) -> Status:
+        """Let `batch` go before the others ("high"), or after them ("low")."""
+        return self._steering(batch).prioritise(priority)
+
+    def remove(
+        self,
+        *batches: BatchArgument,
+        cancel: bool = False,
+        keep_pictures: bool = False,
+        confirm: Callable[[RemovalPlan], bool] | None = None,
+    ) -> RemovalPlan | None:
+        """Take batches out of the store, with the pictures that no other batch has; what went.
+
+        `cancel` stops what is not finished, which raises UsageError otherwise. `confirm` is asked
+        with what would go; where it says no, nothing is removed and None returned.
+        """
+        removal = self._removal(batches)
+        removal.check_finished(cancel=cancel)
+        if confirm and not confirm(removal.plan(keep_pictures=keep_pictures)):
+            return None
+        return removal.run(keep_pictures=keep_pictures)
+
+    def grid(
+        self,
+        batch: BatchArgument = LAST,
+        *,
+        rows: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
+        where: Where = (),
+        cell_size: int | None = None,
+    ) -> Image:
+        """`batch` as one labelled PIL image; cells that are missing or failed are shown as such.
+
+        `rows` and `columns` name axes ("prompt", "prompt,seed", ["prompt", "seed"]); by default
+        every axis but the last becomes rows. `cell_size` is a picture's longer side in pixels.
+        Raises UsageError for an unknown axis, and where axes are left over that make several
+        sheets (`save_grid` writes those), or one that is too large.
+        """
+        found, kept = self.find(batch), parse_where(where_options(where))
+        if rows is None and columns is None:
+            rows = all_rows(found.matrix, kept)
+        chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
+        sheets = sheets_of_batch(found.matrix, found.id, found.store, **chosen)
+        if len(sheets) > 1:
+            raise UsageError(
+                f"that makes {len(sheets)} sheets",
+                hint="name more axes in rows and columns, keep one value of the others with "
+                "where, or write them all with save_grid",
+            )
+        image, _ = sheets[0].draw()
+        return image
+
+    def save_grid(
+        self,
+        batch: BatchArgument,
+        path: str | PathLike[str],
+        *,
+        rows: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
+        where: Where = (),
+        cell_size: int | None = None,
+    ) -> list[Path]:
+        """Draw `batch` into the PNG `path`, or, where axes are left over, into one for each of
+        their values, PATH-LABEL.png; the files. By default the prompts become rows, else the
+        longest axis, and the variants columns, else the last axis. Raises UsageError."""
+        found, kept = self.find(batch), parse_where(where_options(where))
+        chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
+        return save(sheets_of_batch(found.matrix, found.id, found.store, **chosen), Path(path))
+
+    def pictures(
+        self, batch: BatchArgument = LAST, *, where: Where = ()
+    ) -> Iterator[StoredPicture]:
+        """The pictures of `batch` that are stored, in the order of its cells: number, labels,
+        job, and, fetched when it is asked for, the PIL image. Raises UsageError, StoreError."""
+        found = self.find(batch)
+        cells = chosen_cells(found.matrix, parse_where(where_options(where)))
+        return stored_pictures(cells, found.store)
+
+    def fetch(self, batch: BatchArgument, folder: str | PathLike[str]) -> FetchReport:
+        """Copy the pictures of `batch` to `folder`, under readable names. What is there already is
+        left alone. Raises UsageError for a folder that cannot be written, StoreError."""
+        found = self.find(batch)
+        return fetch_pictures(found.matrix, found.store, Path(folder), progress=self.progress)
+
+    def show(self, what: BatchArgument) -> Recipe | BatchRecipe:
+        """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
+        ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
+        if isinstance(what, str | PathLike) and _is_picture(Path(what)):
+            return recipe_of_file(Path(what))
+        cell = _CELL.match(what) if isinstance(what, str) else None
+        found = self.find(cell["batch"] if cell else what)
+        if cell:
+            return recipe_of_cell(found.id, found.document, int(cell["i"]), found.store)
+        return recipe_of_batch(found.id, found.document)
+
+    def find(self, batch: BatchArgument) -> FoundBatch:
+        """The batch of the store that `batch` means: its `id`, `document` and `matrix`. Every
+        method takes it, too. Raises NotFound."""
+        return self._servers.find(batch)
+
+    def examine(self) -> list[Check]:
+        """What works here, and what to do about the rest: broker, store, workers, GPU."""
+        return examine(self.settings)
+
+    def _tried(self, batch: BatchArgument, options: TrialOptions) -> BatchFile:
+        """The batch file that is meant, or that a batch of the store comes from, changed."""
+        meant = read_argument(batch)
+        if not isinstance(meant, BatchFile):
+            meant = BatchFile(self.find(meant).document, Path.cwd(), {})
+        return tried(meant, options, self.say, self.settings.cache_dir)
+
+    def _steering(self, batch: BatchArgument) -> Steering:
+        ledger, found = self._servers.ledger, self.find(batch)
+        told = (self.say, self.progress)
+        return Steering(found.id, found.document, found.store, ledger, *told)
+
+    def _removal(self, batches: Sequence[BatchArgument]) -> Removal:
+        if not batches:
+            raise UsageError("no batch is named", hint="name what is to be removed")
+        ledger = self._servers.ledger_if_any
+        if ledger:
+            ledger.broker.ping()
+        store = self._servers.store_of_first(batches)
+        documents = dict(self._servers.find_removable(batch, store) for batch in batches)
+        return Removal(documents, store, ledger, self.say, self.progress)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() == ".png" or (path.exists() and path.suffix not in ENDINGS)
+
+
+def _text(path: str | PathLike[str] | None) -> str | None:
+    return None if path is None else fspath(path)
