@@ -37,6 +37,11 @@ WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
 Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
 Conditions = Annotated[tuple[dict[str, tuple[str, ...]], ...], Field(max_length=MAX_CONDITIONS)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+#: Hex digits of the hash at the end of a batch's id: 64 bits.
+ID_DIGITS = 16
+
+#: What an id may look like: `slug`, a hyphen and digits, of which ids of before had 8.
 BATCH_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}\Z")
 
 
@@ -195,9 +200,16 @@ class Batch(_Frozen):
 
     @property
     def id(self) -> str:
-        """`<slug of the name>-<8 hex digits of the document's SHA-256>`."""
-        digest = hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
-        return f"{slug(self.name)}-{digest[:8]}"
+        """`<slug of the name>-<16 hex digits of a SHA-256>`, of the document's canonical JSON.
+
+        A field that the batch does not use is left out of that JSON, as from a `Job.key`, so a
+        field that comes later never gives another id to a batch from before. A stored batch goes
+        by the id it was stored under, whatever this is by now.
+        """
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        document["schema_number"] = self.schema_number
+        digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+        return f"{slug(self.name)}-{digest[:ID_DIGITS]}"
 
     def to_bytes(self) -> bytes:
         """Raises GridfarmError for a batch too large to be read again."""

@@ -205,7 +205,7 @@ def _pictures(farm: Farm, batches: Documents, keep: bool, progress: Any) -> Pict
 
 
 def _what_goes(batches: Documents, pictures: Pictures) -> str:
-    """`night-1a2b3c4d: 15 pictures, 3 of them stay because other batches have them`."""
+    """`night-1a2b3c4d5e6f7a8b: 15 pictures, 3 of them stay because other batches have them`."""
     many = f"{len(batches)} batches ({', '.join(batches)})"
     name = many if len(batches) > 1 else next(iter(batches))
     if pictures.stay is None:

@@ -12,7 +12,7 @@ from common.batch import Batch
 from common.config import load_settings
 from common.job import BUILTIN_MODELS
 from common.store import object_names, open_store
-from producer.batches import remember, store_for
+from producer.batches import find_batch, remember, store_for
 from producer.cli.main import run
 from producer.language.settings.catalogue import DEFAULTS
 
@@ -79,3 +79,16 @@ def test_nothing_remembered_is_no_store(content: str | None, tmp_path: Path) -> 
     if content is not None:
         (tmp_path / "last-batch").write_text(content)
     assert store_for("@last", settings) == ""
+
+
+@pytest.mark.parametrize("word", ["wolves", "wolves-1a2b", "wolves-1a2b3c4d", "wolves.yaml"])
+def test_a_batch_goes_by_the_id_it_was_stored_under(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids once had 8 digits of another hash: by name, beginning, id and file it is found."""
+    monkeypatch.chdir(tmp_path)
+    Path("wolves.yaml").write_text("model: tiny\nprompts: [a wolf]\n")
+    store = open_store(str(tmp_path / "store"))
+    store.put(object_names.batch("wolves-1a2b3c4d"), BATCH.to_bytes())
+    found = find_batch(word, store, load_settings({"cache": str(tmp_path)}))
+    assert found == ("wolves-1a2b3c4d", BATCH)
