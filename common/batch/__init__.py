@@ -10,16 +10,19 @@ from common.batch.document import (
     MAX_CONDITIONS,
     SCHEMA,
     WHOLE_SETTINGS,
+    AnyAxis,
     Axis,
     Batch,
+    Layer,
     RangeAxis,
     Value,
     slug,
 )
-from common.batch.filter import Entry, Spans, labels_of, spans_of
+from common.batch.filter import Entry
 from common.batch.matrix import DAMAGED, ENUMERATE_UP_TO, NOT_OURS, Cell, Matrix
 from common.batch.normalise import LORA, PROMPTS, REFINER, WORD, complete
 from common.batch.seeds import is_drawn, numbered_seed
+from common.batch.spans import Spans, labels_of, spans_of
 from common.batch.templates import MAX_FILLED, WORD_NAME, fill, names_in
 
 __all__ = [
@@ -39,10 +42,12 @@ __all__ = [
     "WHOLE_SETTINGS",
     "WORD",
     "WORD_NAME",
+    "AnyAxis",
     "Axis",
     "Batch",
     "Cell",
     "Entry",
+    "Layer",
     "Matrix",
     "RangeAxis",
     "Spans",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -45,6 +45,10 @@ ID_DIGITS = 16
 BATCH_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}\Z")
 
 
+#: Settings by their flat names, as one value of an axis or the batch itself has them.
+Layer = Mapping[str, JsonValue]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,7 +70,9 @@ class Axis(_Frozen):
     name: Name
     values: Annotated[tuple[Value, ...], Field(min_length=1)]
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many values it has."""
         return len(self.values)
 
     def value(self, position: int) -> Value:
@@ -74,6 +80,10 @@ class Axis(_Frozen):
 
     def labels(self) -> Iterator[str]:
         return (value.label for value in self.values)
+
+    def layers(self) -> Iterator[Layer]:
+        """What each of its values sets."""
+        return (value.settings for value in self.values)
 
     def setting_names(self) -> set[str]:
         return {name for value in self.values for name in value.settings}
@@ -112,7 +122,9 @@ class RangeAxis(_Frozen):
         first, last, step = (_in_units(number, self._places) for number in numbers)
         return first, last, step
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many values it has; more than `len()` could say, which ends at 2⁶³."""
         first, last, step = self._units
         return (last - first) // step + 1
 
@@ -121,7 +133,7 @@ class RangeAxis(_Frozen):
         return Value.model_construct(label=label, settings={self.name: _number(self.name, label)})
 
     def labels(self) -> Iterator[str]:
-        return (self._label(position) for position in range(self.__len__()))
+        return (self._label(position) for position in range(self.count))
 
     def between(self, low: str, high: str) -> range:
         """The positions of the values from `low` to `high` inclusive, both decimal numbers."""
@@ -136,12 +148,20 @@ class RangeAxis(_Frozen):
         scale: int = 10**self._places
         return Fraction(number) * scale
 
+    def layers(self) -> Iterator[Layer]:
+        """What its first value sets, which stands for all."""
+        yield self.value(0).settings
+
     def setting_names(self) -> set[str]:
         return {self.name}
 
     def _label(self, position: int) -> str:
         first, _, step = self._units
         return _from_units(first + position * step, self._places)
+
+
+#: How a cell's values vary along one dimension of the matrix.
+AnyAxis = Axis | RangeAxis
 
 
 def _in_units(number: str, places: int) -> int:
@@ -177,7 +197,7 @@ class Batch(_Frozen):
     schema_number: Literal[2] = 2
     name: Name
     settings: dict[str, JsonValue]
-    axes: Annotated[tuple[Axis | RangeAxis, ...], Field(max_length=MAX_AXES)]
+    axes: Annotated[tuple[AnyAxis, ...], Field(max_length=MAX_AXES)]
     exclude: Conditions = ()
     only: Conditions = ()
     models: dict[str, str | None] = {}
@@ -188,10 +208,17 @@ class Batch(_Frozen):
     def _can_be_counted(self) -> Batch:
         if len({axis.name for axis in self.axes}) < len(self.axes):
             raise ValueError("two axes have one name")
-        cells = prod(axis.__len__() for axis in self.axes)  # len() itself ends at 2⁶³
+        cells = prod(axis.count for axis in self.axes)
         if cells > MAX_CELLS:
             raise ValueError(f"it has more than {MAX_CELLS:,} cells")
         return self
+
+    def layers(self) -> Iterator[Layer]:
+        """Everything that sets something: the settings, then what each value of each axis sets
+        (the first one stands for all of a range)."""
+        yield self.settings
+        for axis in self.axes:
+            yield from axis.layers()
 
     @property
     def unresolved(self) -> list[str]:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
-from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.document import AnyAxis, Batch, Value
 from common.batch.filter import Filter
 from common.batch.normalise import LORA, Settings, complete, filled, job_of, laid_over
 from common.batch.seeds import image_seed
@@ -62,7 +62,7 @@ class Matrix:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.axes = batch.axes
-        self.lengths = [len(axis) for axis in batch.axes]
+        self.lengths = [axis.count for axis in batch.axes]
         self.strides = [math.prod(self.lengths[at + 1 :]) for at in range(len(self.lengths))]
         self._filter = Filter(batch.exclude, batch.only, batch.axes)
         self._layers = sorted(range(len(self.axes)), key=lambda at: _rank(self.axes[at].name))
@@ -167,7 +167,7 @@ def _rank(axis: str) -> int:
     return {"prompt": 0, "variant": 2}.get(axis, 1)
 
 
-def _slowness(axis: Axis | RangeAxis) -> int:
+def _slowness(axis: AnyAxis) -> int:
     names = {"loras" if name.startswith(LORA) else name for name in axis.setting_names()}
     for rank, slow in enumerate(_SLOW_SETTINGS):
         if names & slow:

@@ -181,7 +181,7 @@ def _sheets(farm: Farm, matrix: Matrix, batch_id: str, folder: Path) -> list[Pat
 
 def _next_steps(matrix: Matrix, sheets: list[Path], folder: Path) -> list[str]:
     images = sorted((folder / "images").rglob("*.png"))
-    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    varying = [axis.name for axis in matrix.axes if axis.count > 1]
     lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)] if sheets else []
     lines += ["", "Try next:"]
     gridfarm = _as_called()
@@ -199,7 +199,7 @@ def _next_steps(matrix: Matrix, sheets: list[Path], folder: Path) -> list[str]:
 
 def _a_part(matrix: Matrix) -> str:
     """Options that draw the first value of the longest axis alone."""
-    longest = max(matrix.axes, key=lambda axis: len(axis))
+    longest = max(matrix.axes, key=lambda axis: axis.count)
     return f"--where {shlex.quote(f'{longest.name}={next(longest.labels())}')}"
 
 

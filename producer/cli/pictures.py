@@ -145,7 +145,7 @@ def _show_on_screen(file: str) -> bool:
 def all_rows(matrix: Any) -> str | None:
     """Every axis but the last becomes rows, so that one sheet holds all cells; None leaves a
     batch too large for that to the defaults, which make several sheets."""
-    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    varying = [axis.name for axis in matrix.axes if axis.count > 1]
     if len(varying) < 3 or matrix.cells > ONE_SHEET_UP_TO:
         return None
     columns = "variant" if "variant" in varying else varying[-1]

@@ -65,7 +65,7 @@ def plan(farm: Farm, trial: Trial, exact: bool) -> None:
         "jobs": jobs,
         "new": None if stored is None else jobs - stored,
         "stored": stored,
-        "axes": {axis.name: axis.__len__() for axis in batch.axes},
+        "axes": {axis.name: axis.count for axis in batch.axes},
         "unresolved": [batch_file.lora_sources.get(name, name) for name in batch.unresolved],
         "bytes": jobs * _bytes_a_picture(matrix),
     }
@@ -143,7 +143,7 @@ def _cells_and_jobs(matrix: Matrix, jobs: int, exact: bool) -> str:
 
 
 def _axis_lines(matrix: Matrix) -> Iterator[str]:
-    rows = [(axis.name, f"{axis.__len__():,}", _some_labels(axis)) for axis in matrix.axes]
+    rows = [(axis.name, f"{axis.count:,}", _some_labels(axis)) for axis in matrix.axes]
     if excluded := math.prod(matrix.lengths) - matrix.cells:
         rows.append(("excluded", f"{excluded:,}", "cell" if excluded == 1 else "cells"))
     if rows:
@@ -155,8 +155,8 @@ def _axis_lines(matrix: Matrix) -> Iterator[str]:
 
 def _some_labels(axis: Axis | RangeAxis) -> str:
     shown: list[str] = []
-    if axis.__len__() > MOST_LABELS:
-        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.__len__() - 1).label)}"
+    if axis.count > MOST_LABELS:
+        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.count - 1).label)}"
     for label in axis.labels():
         shown.append(_short(label))
         if len(" · ".join(shown)) > SHOWN_LABELS:
@@ -196,7 +196,7 @@ def _overrides(matrix: Matrix) -> list[str]:
     """What the values of an axis set besides what the axis is named after."""
     lines: list[str] = []
     for axis in matrix.axes:
-        values = [axis.value(at) for at in range(min(axis.__len__(), 1000))]
+        values = [axis.value(at) for at in range(min(axis.count, 1000))]
         set_by = {v.label: _besides(axis.name, v.settings) for v in values}
         if any(set_by.values()):
             lines += _value_lines(axis.name, set_by)

@@ -6,20 +6,18 @@ from producer.language.conditions import Conditions
 from producer.language.json_schema import as_text, batch_schema
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
-from producer.language.references import Layer, layers, with_needs
+from producer.language.references import with_references
 from producer.language.starter_file import first_batch
 from producer.language.words import words_of
 
 __all__ = [
     "BatchFile",
     "Conditions",
-    "Layer",
     "as_text",
     "batch_schema",
     "first_batch",
-    "layers",
     "load_batch_file",
     "printed",
-    "with_needs",
+    "with_references",
     "words_of",
 ]

@@ -7,14 +7,13 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
-from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Spans, Value, labels_of
+from common.batch import MAX_CONDITIONS, AnyAxis, Axis, RangeAxis, Spans, Value, labels_of
 from common.errors import Problem
 from common.text import meant
 from producer.language.axes import GROUPS, AxisReader, between
 from producer.language.settings import Mistake, find_setting, is_null, mapping, noting
 from producer.language.yaml import Items, Node, Scalar, plain, shown
 
-AnyAxis = Axis | RangeAxis
 Condition = dict[str, tuple[str, ...]]
 
 #: Values of lists that all conditions compare and name together. Ranges cost nothing.
@@ -112,7 +111,7 @@ class Conditions:
             return Spans([axis.between(node.text, node.text)] if is_number else [])  # type: ignore[union-attr]
         if isinstance(node, Scalar) and node.text in self._places[axis.name]:
             return _at([self._places[axis.name][node.text]])
-        self._count(len(axis))
+        self._count(axis.count)
         wanted = self._settings(axis.name, node)
         if wanted is None:
             return Spans([])
@@ -148,7 +147,7 @@ class Conditions:
             same = self._equal(axis, plain(rest)) or self._range(axis, plain(rest))
             if not same:
                 raise Mistake(f"no value of {axis.name} is {shown(rest)}", _nearest(axis, rest))
-            return same.rest(axis.__len__()) if sign.startswith("!") else same
+            return same.rest(axis.count) if sign.startswith("!") else same
         if not _DECIMAL.fullmatch(rest):
             raise Mistake(f"{sign} compares numbers, and {rest!r} is none", 'write "> 9"')
         if isinstance(axis, RangeAxis):
@@ -182,7 +181,7 @@ def _numbers(axis: Axis) -> Iterator[tuple[int, Fraction]]:
 
 
 def _compared(axis: RangeAxis, sign: str, rest: str) -> Spans:
-    length = axis.__len__()
+    length = axis.count
     first, last = axis.value(0).label, axis.value(length - 1).label
     up_to, equal = axis.between(first, rest), axis.between(rest, rest)
     below = up_to if not equal else range(up_to.start, equal.start)

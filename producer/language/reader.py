@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from common.batch import LORA, MAX_AXES, MAX_CELLS, Axis, Batch, Matrix, Value
+from common.batch import LORA, MAX_AXES, MAX_CELLS, AnyAxis, Axis, Batch, Layer, Matrix, Value
 from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
 from common.job import TINY_LORAS
 from common.text import meant
-from producer.language.axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
+from producer.language.axes import TOP_AXES, AxisReader, Settings, check_name
 from producer.language.conditions import Conditions
-from producer.language.references import Layer, layers, with_needs
+from producer.language.references import with_references
 from producer.language.settings import (
     DEFAULTS,
     MAX_PROBLEMS,
@@ -159,18 +159,11 @@ class _Reader:
         )
         if self.problems:
             return None
-        written = list(layers(settings, axes))
+        batch = Batch(name=name, settings=settings, axes=axes, exclude=exclude, only=only)
         with noting(self.problems, ""):
-            self.notes += check_words_together(axes, written)
+            self.notes += check_words_together(axes, batch.layers())
         self._note_ignored_negatives(settings, axes)
-        batch = Batch(
-            name=name,
-            settings=settings,
-            axes=axes,
-            exclude=exclude,
-            only=only,
-        )
-        batch = with_needs(batch)
+        batch = with_references(batch)
         unused = [name for name in self.lora_sources if name not in batch.loras]
         self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
         self._check_cells(batch)
@@ -231,7 +224,7 @@ class _Reader:
             self._check_prompts(axes, reader.paths)
         if len(axes) > MAX_AXES:
             self._wrong("", f"has {len(axes):,} axes", f"at most {MAX_AXES} are read")
-        lengths = [axis.__len__() for axis in axes[:MAX_AXES]]  # len() itself ends at 2⁶³
+        lengths = [axis.count for axis in axes[:MAX_AXES]]
         if (cells := math.prod(lengths)) > MAX_CELLS:
             product = " × ".join(f"{length:,}" for length in lengths)
             self._wrong("", f"{product} makes {cells:,} cells", f"at most {MAX_CELLS:,} are read")
@@ -270,7 +263,7 @@ class _Reader:
     def _note_ignored_negatives(self, settings: Layer, axes: tuple[AnyAxis, ...]) -> None:
         """Two values of one axis are never in one cell."""
         groups: list[list[Layer]] = [[settings]]
-        groups += [[value.settings for value in _values(axis)] for axis in axes]
+        groups += [[*axis.layers()] for axis in axes]
         placed = [(place, layer) for place, group in enumerate(groups) for layer in group]
         negative = [found for found in placed if found[1].get("negative_prompt") is not None]
         for place, layer in placed:

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from common.batch import PROMPTS, REFINER, Batch, Matrix, names_in
+from common.batch import PROMPTS, REFINER, Batch, Layer, Matrix, names_in
 from common.job import builtin_models
-from producer.language import BatchFile, Layer, layers
+from producer.language import BatchFile
 from producer.language.settings import note_on_size
 from producer.lint.token_counts import note_on_length, token_counter
 
@@ -22,7 +22,7 @@ FILLED_CELLS = 500
 
 def surprises(file: BatchFile) -> Iterator[str]:
     """Notes on the batch as it will be rendered, each a line."""
-    written = list(layers(file.batch.settings, file.batch.axes))
+    written = list(file.batch.layers())
     if any(layer.get("model") not in (None, builtin_models.TINY) for layer in written):
         yield from _few(_odd_sizes(written), "sizes")
         yield from _few(_cut_prompts(file, written), "prompts are cut")

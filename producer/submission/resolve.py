@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
-from pydantic import JsonValue
 
 from common.assets import check_lora_file, sha256_file
 from common.batch import Batch
@@ -146,11 +145,8 @@ def _all_of(mistakes: list[tuple[str, InputFileError]]) -> InputFileError:
 
 def _refuse_twins(file: BatchFile, batch: Batch) -> None:
     """Two names for one LoRA file in a cell: applied twice or once? Nobody could tell."""
-    layers: list[dict[str, JsonValue]] = [batch.settings]
-    for axis in batch.axes:
-        layers += [value.settings for value in getattr(axis, "values", ())]
     problems = []
-    for layer in layers:
+    for layer in batch.layers():
         loras: Any = layer.get("loras") or {}
         hashes = [batch.loras[name] for name in loras if batch.loras[name]]
         if len(set(hashes)) < len(hashes):

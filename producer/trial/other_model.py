@@ -14,7 +14,7 @@ from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
-from producer.language import BatchFile, layers, with_needs
+from producer.language import BatchFile, with_references
 from producer.language.settings import SETTINGS, Mistake, Scope
 from producer.language.yaml import plain
 
@@ -43,7 +43,7 @@ def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchF
     if any("model" in axis.setting_names() for axis in file.batch.axes):
         say(f"--model {model} replaces the values of the model axis")
     batch = _map_settings(file.batch, lambda s: s | {"model": model} if "model" in s else s)
-    return replace(file, batch=with_needs(batch))
+    return replace(file, batch=with_references(batch))
 
 
 def _check(model: str) -> None:
@@ -62,14 +62,14 @@ def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
     _say_what_changed(file.batch, batch, hub_loras, say)
     return replace(
         file,
-        batch=with_needs(batch),
+        batch=with_references(batch),
         lora_sources=sources,
         notes=tuple(note for note in file.notes if "noise" not in note),
     )
 
 
 def _models(batch: Batch) -> set[JsonValue]:
-    return {layer["model"] for layer in layers(batch.settings, batch.axes) if "model" in layer}
+    return {layer["model"] for layer in batch.layers() if "model" in layer}
 
 
 def _tiny_settings(settings: Settings, on_gpu: bool, *, sizes: bool) -> Settings:
@@ -146,12 +146,12 @@ def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Sa
 
 
 def _uses(batch: Batch, name: str, value: JsonValue = None) -> list[bool]:
-    written = layers(batch.settings, batch.axes)
+    written = batch.layers()
     return [name in layer and value in (None, layer[name]) for layer in written]
 
 
 def _written(batch: Batch, name: str) -> list[JsonValue]:
-    return [layer.get(name) for layer in layers(batch.settings, batch.axes)]
+    return [layer.get(name) for layer in batch.layers()]
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:

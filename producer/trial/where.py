@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from common.batch import Axis, Batch, Entry, Matrix, RangeAxis, Spans, labels_of, spans_of
 from common.errors import UsageError
 from common.text import meant
-from producer.language import Conditions, with_needs, words_of
+from producer.language import Conditions, with_references, words_of
 from producer.language.axes import AxisReader
 from producer.language.settings import Mistake, Scope
 from producer.language.yaml import plain
@@ -48,16 +48,9 @@ def find_values(axis: Axis | RangeAxis, written: Sequence[str], batch: Batch) ->
     for text in written:
         if _COMPARED.match(text):
             found = _found(conditions, axis, text)
-            kept = found if not (kept or named) else _both(kept, found)
+            kept = found if not (kept or named) else kept & found
             named.append(text)
     return kept
-
-
-def _both(one: Spans, other: Spans) -> Spans:
-    overlaps = (
-        range(max(a.start, b.start), min(a.stop, b.stop)) for a in one.ranges for b in other.ranges
-    )
-    return Spans(overlap for overlap in overlaps if overlap.start < overlap.stop)
 
 
 def _found(conditions: Conditions, axis: Axis | RangeAxis, text: str) -> Spans:
@@ -109,7 +102,7 @@ def with_axes(batch: Batch, axes: tuple[Axis | RangeAxis, ...]) -> Batch:
     """
     exclude, only = ([*_pruned(entries, axes)] for entries in (batch.exclude, batch.only))
     update = {"axes": axes, "exclude": tuple(exclude), "only": tuple(only)}
-    changed = with_needs(batch.model_copy(update=update))
+    changed = with_references(batch.model_copy(update=update))
     if (batch.only and not only) or Matrix(changed).cells == 0:
         raise UsageError("no cell is left", hint="exclude and only of the batch hold here too")
     return changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from producer.language.axes import generators, tables
-from producer.language.axes.axes import GROUPS, TOP_AXES, AnyAxis, AxisReader, Settings, check_name
+from producer.language.axes.axes import GROUPS, TOP_AXES, AxisReader, Settings, check_name
 from producer.language.axes.generators import EMPHASIS, MAX_RANDOM
 from producer.language.axes.ranges import RANGE_PATTERN, between
 
@@ -13,7 +13,6 @@ __all__ = [
     "MAX_RANDOM",
     "RANGE_PATTERN",
     "TOP_AXES",
-    "AnyAxis",
     "AxisReader",
     "Settings",
     "between",

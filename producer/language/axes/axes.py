@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common.batch import WORD_NAME, Axis, RangeAxis, Value
+from common.batch import WORD_NAME, AnyAxis, Axis, Value
 from common.errors import Problem
 from common.job import warnings
 from common.text import ELSEWHERE, closest, meant
@@ -45,7 +45,6 @@ GROUPS = frozenset({"refiner"})
 MAX_LABEL = 200
 
 Settings = dict[str, JsonValue]
-AnyAxis = Axis | RangeAxis
 
 _LIKE_NULL = re.compile(r"none|nothing|null|no", re.IGNORECASE)
 #: `wolf:a wolf owl:an owl`: lines of names and texts that YAML reads as one text.

@@ -89,8 +89,8 @@ def generated(
 def in_list(node: Scalar, axis: str, setting: Setting, scope: Scope) -> Iterator[Written]:
     """The numbers of a range that is one entry of a list. Raises Mistake."""
     found: RangeAxis = read_range(axis, setting, node, scope)
-    if found.__len__() > MAX_VALUES:
-        raise Mistake(f"{node} has {found.__len__():,} values", "write it as the whole axis")
+    if found.count > MAX_VALUES:
+        raise Mistake(f"{node} has {found.count:,} values", "write it as the whole axis")
     return (Written("", None, plain(label)) for label in found.labels())
 
 

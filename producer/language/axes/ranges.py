@@ -39,7 +39,7 @@ def read_range(name: str, setting: Setting, node: Scalar, scope: Scope) -> Range
     if _value(first) > _value(last):
         raise Mistake(f"runs backwards: {node}", f"write {last}..{first}")
     axis = RangeAxis(name=name, first=first, last=last, step=step)
-    reached = axis.value(axis.__len__() - 1).label
+    reached = axis.value(axis.count - 1).label
     if reached != last and not match["step"]:
         smaller = "0.1" if _value(last) - _value(first) <= 1 else "0.5"
         hint = f"write {first}..{last} by {smaller}"

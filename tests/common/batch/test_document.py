@@ -75,7 +75,9 @@ def test_the_id_has_64_bits_of_the_hash() -> None:
         assert BATCH_ID.match(batch.id)
 
 
-@pytest.mark.parametrize("batch_id", ["night-1a2b3c4d", f"night-{'0' * 16}", f"{'n' * 60}-{'0' * 16}"])
+@pytest.mark.parametrize(
+    "batch_id", ["night-1a2b3c4d", f"night-{'0' * 16}", f"{'n' * 60}-{'0' * 16}"]
+)
 def test_ids_of_before_and_of_now_are_ids(batch_id: str) -> None:
     assert BATCH_ID.match(batch_id)
 
@@ -96,3 +98,16 @@ def test_the_stored_document_says_everything(batch: Batch) -> None:
 def test_what_is_no_document_is_refused_with_its_place() -> None:
     with pytest.raises(GridfarmError, match="x is not a batch document: name"):
         Batch.from_bytes(b'{"settings": {}, "axes": []}', source="x")
+
+
+def test_a_range_may_have_more_values_than_len_can_say() -> None:
+    axis = RangeAxis(name="seed", first="0", last=str(2**64 - 1))
+    assert axis.count == 2**64
+    assert axis.value(axis.count - 1).label == str(2**64 - 1)
+
+
+def test_layers_are_everything_that_sets_something() -> None:
+    """The settings, each value of a list, and the first of a range for all of it."""
+    assert [*FULL.layers()] == [
+        FULL.settings, {"prompt": "“zwei”\n"}, {"seed": "0"}, {"guidance_scale": 1.0},
+    ]  # fmt: skip
