@@ -14,10 +14,10 @@ import rfc8785
 from common.assets import check_lora_file, sha256_file
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
-from common.job import TINY_LORAS
+from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
 from producer.language import BatchFile
-from producer.submission.hub import Hub, HubName, recorded_commit
+from producer.submission.hub import Hub, recorded_commit
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]
@@ -71,12 +71,12 @@ class _Resolver:
         _refuse_twins(file, batch)
         return Resolved(batch, self.assets)
 
-    def _model(self, written: str) -> str | None:
+    def _model(self, written: str) -> ModelRef | None:
         path = self.base_dir / Path(written).expanduser()
         if path.is_dir():
-            return f"tree:{self._folder(path)}"
+            return ModelRef(f"tree:{self._folder(path)}")
         if path.is_file():
-            return f"file:{self._checkpoint(path)}"
+            return ModelRef(f"file:{self._checkpoint(path)}")
         name = HubName.parse(written)
         if not name or name.file:
             raise InputFileError(
@@ -85,7 +85,7 @@ class _Resolver:
                 "or one .safetensors file",
             )
         commit = self.commit(name)
-        return f"{name.id}@{commit}" if commit else None
+        return name.at(commit) if commit else None
 
     def _folder(self, path: Path) -> str:
         """The SHA-256 of the folder's manifest `{"files": {relative path: sha256}}`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.assets.cache import Assets
-from worker.assets.downloads import Downloads, Stopped, short_name
+from worker.assets.downloads import Downloads, Stopped
 from worker.assets.hub import Part
 from worker.assets.tiny_model import build
 
@@ -13,5 +13,4 @@ __all__ = [
     "Part",
     "Stopped",
     "build",
-    "short_name",
 ]

@@ -36,7 +36,7 @@ from common.errors import (
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, png
 from common.store import FULL, Store, object_names
-from worker.assets import Downloads, Stopped, short_name
+from worker.assets import Downloads, Stopped
 from worker.preemption import Notice
 from worker.tasks.failure_policy import Blame, Identity, WornOut
 from worker.tasks.leases import Lease, LeaseKeeper
@@ -300,7 +300,7 @@ class CellTask:
 
     def _prepare(self, job: Job) -> None:
         """Load models and LoRAs; the timer tells the person that this is going on."""
-        with self._telling("loading", short_name(job.model)):
+        with self._telling("loading", job.model.short_name):
             self.renderer.prepare(job)
 
     @contextmanager

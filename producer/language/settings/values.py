@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from common.batch import MAX_FILLED, names_in
 from common.errors import Problem
-from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
+from common.job import SCHEDULER_SCHEMA, check_prompt, is_hub_id, parse_scheduler
 from common.text import closest, meant
 from producer.language.settings.mistakes import Mistake, read_each
 from producer.language.settings.training_sizes import TRAINING_SIZES
@@ -227,7 +227,7 @@ def source(node: Node, known: tuple[str, ...] = ()) -> str:
     local = re.match(r"[./~]|[A-Za-z]:\\", text) or text.endswith(".safetensors")
     if local:
         _check_path(text)
-    elif not (text in known or (builtin_models.is_hub_id(text) and ".." not in text)):
+    elif not (text in known or (is_hub_id(text) and ".." not in text)):
         forms = (*known, "a hub id (owner/name), a folder (./name) or a .safetensors file")
         raise Mistake(f"must be {', '.join(forms)}, not {node}", _did_you_mean(text, known))
     return text
