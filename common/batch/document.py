@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from common.batch.cell_settings import WHOLE_SETTINGS
 from common.errors import GridfarmError
 
 #: Raised when a reader of the old document would misread a new one.
@@ -30,9 +31,6 @@ MAX_AXES = 100
 MAX_CONDITIONS = 10_000
 #: Of the stored document: axes of 100,000 values fit. Reading the worst takes 2 GB and seconds.
 DOCUMENT_BYTES = 32 << 20
-
-#: The settings that are whole numbers.
-WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
 
 Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
 Conditions = Annotated[tuple[dict[str, tuple[str, ...]], ...], Field(max_length=MAX_CONDITIONS)]

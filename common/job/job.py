@@ -27,6 +27,14 @@ Steps = Annotated[int, Field(ge=1, le=1000)]
 Guidance = Annotated[Finite, Field(ge=0, le=100)]
 Whole = Annotated[int, Field(gt=-(2**53), lt=2**53)]
 Pixels = Annotated[int, Field(ge=0, le=16_384)]
+DType = Literal["fp16", "bf16", "fp32"]
+#: What becomes of a prompt that the text encoders cannot read at once.
+LongPrompts = Literal["truncate", "chunk"]
+#: Where the noise is drawn.
+Noise = Literal["cpu", "cuda"]
+
+#: What the refiner is told where nobody says it.
+AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5
 
 
 class _Frozen(BaseModel):
@@ -58,8 +66,8 @@ class RefinerUse(_Frozen):
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
     strength: Annotated[Finite, Field(gt=0, le=1)] | None = None
-    aesthetic_score: Finite = 6.0
-    negative_aesthetic_score: Finite = 2.5
+    aesthetic_score: Finite = AESTHETIC_SCORE
+    negative_aesthetic_score: Finite = NEGATIVE_AESTHETIC_SCORE
     prompt: Text | None = None
     negative_prompt: NegativePrompt | None = None
 
@@ -97,15 +105,15 @@ class Job(_Frozen):
 
     epoch: int = RENDERER_EPOCH
     model: ModelRef
-    dtype: Literal["fp16", "bf16", "fp32"]
+    dtype: DType
     vae: ModelRef | None = None
     prompt: Text
     prompt_2: Text | None = None
     negative_prompt: Text | None = None
     negative_prompt_2: Text | None = None
-    long_prompts: Literal["truncate", "chunk"] = "truncate"
+    long_prompts: LongPrompts = "truncate"
     seed: Annotated[int, Field(ge=0, lt=2**64)]
-    noise: Literal["cpu", "cuda"] = "cpu"
+    noise: Noise = "cpu"
     width: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
     height: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
     original_size: Size | None = None

@@ -172,8 +172,8 @@ def _short(text: str, width: int = 40) -> str:
 
 def _common_settings(matrix: Matrix) -> list[str]:
     """What all cells have in common, model-dependent defaults included."""
-    from common.batch import REFINER, complete
-    from producer.language.settings import SETTINGS, as_text
+    from common.batch import REFINER, TRAITS, complete
+    from producer.language.settings import DEFAULTS, SETTINGS, as_text
 
     varying = {name for axis in matrix.axes for name in axis.setting_names()}
     settings = complete(matrix.batch.settings)
@@ -185,8 +185,7 @@ def _common_settings(matrix: Matrix) -> list[str]:
         for name in SETTINGS
         if name in settings and name not in varying and settings[name] not in says_nothing
         and not (name.startswith(REFINER) and not refines)
-        and not (name == "lora_scale" and settings[name] == 1)
-        and not (name == "high_noise_frac" and settings[name] == 1)
+        and not (TRAITS[name].unsaid == "everywhere" and settings[name] == DEFAULTS.get(name))
     ]  # fmt: skip
     text = ", ".join(_short(setting, 60) for setting in shown)
     return textwrap.wrap(text, 90, initial_indent="  ", subsequent_indent="  ")

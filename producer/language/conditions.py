@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
-from common.batch import MAX_CONDITIONS, AnyAxis, Axis, RangeAxis, Spans, Value, labels_of
+from common.batch import GROUPS, MAX_CONDITIONS, AnyAxis, Axis, RangeAxis, Spans, Value, labels_of
 from common.errors import Problem
 from common.text import meant
-from producer.language.axes import GROUPS, AxisReader, between
+from producer.language.axes import AxisReader, between
 from producer.language.settings import Mistake, find_setting, is_null, mapping, noting
 from producer.language.yaml import Items, Node, Scalar, plain, shown
 

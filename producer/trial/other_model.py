@@ -15,13 +15,12 @@ from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
 from producer.language import BatchFile, with_references
-from producer.language.settings import SETTINGS, Mistake, Scope
+from producer.language.settings import SETTINGS, SIZES, Mistake, Scope
 from producer.language.yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
-SIZES = ("size", "original_size", "target_size", "crop")
 #: How much smaller the tiny model's pictures are, and what their sides are multiples of.
 SMALLER, MULTIPLE = 8, 8
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common.batch import WORD_NAME, AnyAxis, Axis, Value
+from common.batch import GROUPS, WORD_NAME, AnyAxis, Axis, Value
 from common.errors import Problem
 from common.job import warnings
 from common.text import ELSEWHERE, closest, meant
@@ -37,9 +37,6 @@ from producer.language.yaml import Entries, Items, Node, Scalar, shown
 
 #: The axes with a key of their own, and their names everywhere else.
 TOP_AXES = MappingProxyType({"prompts": "prompt", "seeds": "seed", "variants": "variant"})
-
-#: Settings in one mapping: `refiner: {steps: 10}` is `refiner.steps: 10`.
-GROUPS = frozenset({"refiner"})
 
 #: Characters of a name that is given to a value. A prompt without one is labelled in full.
 MAX_LABEL = 200

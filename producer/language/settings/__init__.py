@@ -4,7 +4,15 @@
 
 from __future__ import annotations
 
-from producer.language.settings.catalogue import DEFAULTS, SETTINGS, WORD, Setting, find_setting
+from producer.language.settings.catalogue import (
+    DEFAULTS,
+    PROMPTS,
+    SETTINGS,
+    SIZES,
+    WORD,
+    Setting,
+    find_setting,
+)
 from producer.language.settings.labels import as_text
 from producer.language.settings.mistakes import (
     MAX_PROBLEMS,
@@ -29,7 +37,9 @@ __all__ = [
     "DEFAULTS",
     "MAX_PROBLEMS",
     "MAX_SEED",
+    "PROMPTS",
     "SETTINGS",
+    "SIZES",
     "TEXT",
     "WORD",
     "EnoughMistakes",
