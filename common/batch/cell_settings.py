@@ -1,9 +1,10 @@
 """What one cell is drawn with: every setting, with its type and what else is known of it.
 
-Adding a setting is a field here, a row in `producer.language.settings.catalogue` (how it is
-written), a field in `common.job.Job`, which `common.batch.normalise` fills, and what the renderer
-does. A new one has the default None (or an empty mapping): left out of the document it changes
-no batch's id, and left out of the Job no picture's key.
+Adding a setting is a field here, a field of the same name in `common.job.Job` (of `RefinerUse`
+for `refiner_…`), a row in `producer.language.settings.catalogue` (how it is written), and what the
+renderer does. A new one has the default None or an empty mapping: left out of the document it
+changes no batch's id, and left out of the Job no picture's key. Where a picture does not depend
+on its value as it stands, `common.batch.normalise.job_of` says so.
 """
 
 from __future__ import annotations

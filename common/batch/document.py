@@ -187,7 +187,7 @@ class Batch(_Frozen):
     axis' in order of precedence: `prompt`, then the axes under `axes`, then `variant`.
     `exclude` and `only` are conditions: axis name → labels that match; all axes of one
     condition must match. On a RangeAxis `a..b` stands for the labels from a to b. `models` maps
-    every model, VAE or refiner as written to its pinned reference (`common.job.job.ModelRef`),
+    every model, VAE or refiner as written to its pinned reference (`common.job.ModelRef`),
     `loras` every LoRA's name to the SHA-256 of its file; None is "not resolved yet", which only
     a plan made offline has.
     """

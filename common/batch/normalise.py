@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from decimal import Decimal
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import JsonValue
 
@@ -16,8 +16,6 @@ from common.batch.document import Batch
 from common.batch.templates import fill
 from common.errors import GridfarmError
 from common.job import (
-    AESTHETIC_SCORE,
-    NEGATIVE_AESTHETIC_SCORE,
     Crop,
     Job,
     LoraUse,
@@ -34,6 +32,14 @@ LORA, WORD, REFINER = "loras.", "words.", "refiner."
 
 #: Settings by their flat names, on their way to a CellSettings.
 FlatSettings = dict[str, JsonValue]
+
+#: Fields of a Job that a cell's settings have too, and of its refiner with the setting of each.
+_ALIKE = tuple(name for name in Job.model_fields if name in CellSettings.model_fields)
+_REFINERS = {
+    name: f"refiner_{name}"
+    for name in RefinerUse.model_fields
+    if f"refiner_{name}" in CellSettings.model_fields
+}
 
 T = TypeVar("T")
 _SPACES = re.compile(r"[ \t\r\n]+")
@@ -64,11 +70,14 @@ def complete(settings: FlatSettings) -> FlatSettings:
 
 def _joined(settings: FlatSettings, whole: str) -> FlatSettings:
     """With the entries of a collection that are set alone among the others."""
-    entry = f"{whole}."
+    alone = [name for name in settings if name.startswith(f"{whole}.")]
+    if not alone:
+        return settings
     entries = dict(cast("FlatSettings", settings.get(whole) or {}))
-    entries |= {n.removeprefix(entry): v for n, v in settings.items() if n.startswith(entry)}
-    others = {name: v for name, v in settings.items() if not name.startswith(entry)}
-    return others | {whole: entries} if entries else others
+    others = dict(settings)
+    for name in alone:
+        entries[name.partition(".")[2]] = others.pop(name)
+    return others | {whole: entries}
 
 
 def filled(settings: FlatSettings) -> FlatSettings:
@@ -90,32 +99,27 @@ def _one_line(text: str) -> str:
 
 def job_of(settings: CellSettings, batch: Batch) -> Job:
     """Normalise complete settings: what cannot change a pixel is dropped, so that equal
-    pictures have equal keys."""
+    pictures have equal keys. What is not named here is taken as it is set."""
     size = _size(settings.size)
     negative = _negative(settings)
-    return Job(
-        model=_model(settings.model, batch),
-        dtype=settings.dtype,
-        vae=None if settings.vae == builtin_models.OWN_VAE else _model(settings.vae, batch),
-        prompt=settings.prompt,
-        prompt_2=_second(settings.prompt_2, settings.prompt),
-        negative_prompt=negative,
-        negative_prompt_2=_second_negative(settings, negative),
-        long_prompts=settings.long_prompts,
-        seed=settings.seed,
-        noise=settings.noise,
-        width=size.width,
-        height=size.height,
-        original_size=_other_size(settings.original_size, size),
-        target_size=_other_size(settings.target_size, size),
-        crop=Crop(**settings.crop),
-        steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
-        high_noise_frac=settings.high_noise_frac,
-        refiner=_refiner(settings, batch, negative),
-        scheduler=parse_scheduler(settings.scheduler),
-        loras=_loras(settings, batch),
-    )
+    own_vae = settings.vae == builtin_models.OWN_VAE
+    normalised: dict[str, Any] = {
+        "model": _model(settings.model, batch),
+        "vae": None if own_vae else _model(settings.vae, batch),
+        "refiner": _refiner(settings, batch, negative),
+        "prompt_2": _second(settings.prompt_2, settings.prompt),
+        "negative_prompt": negative,
+        "negative_prompt_2": _second_negative(settings, negative),
+        "width": size.width,
+        "height": size.height,
+        "original_size": _other_size(settings.original_size, size),
+        "target_size": _other_size(settings.target_size, size),
+        "crop": Crop.model_validate(settings.crop),
+        "scheduler": parse_scheduler(settings.scheduler),
+        "loras": _loras(settings, batch),
+    }
+    alike = {name: getattr(settings, name) for name in _ALIKE}
+    return Job(**alike | normalised)
 
 
 def _second(text: str | None, first: str) -> str | None:
@@ -166,21 +170,20 @@ def _refiner(settings: CellSettings, batch: Batch, base_negative: str | None) ->
             hint="raise refiner.strength, or refiner.steps",
         )
     scale = _own(settings.refiner_guidance_scale, settings.guidance_scale)
-    score, negative_score = settings.refiner_aesthetic_score, None
-    negative = base_negative
-    if scale > 1:
-        negative_score = settings.refiner_negative_aesthetic_score
-        negative = _refiners_negative(settings)
-    return RefinerUse(
-        model=_model(settings.refiner_model, batch),
-        steps=_unless(steps, settings.steps),
-        guidance_scale=_unless(scale, settings.guidance_scale),
-        strength=strength,
-        aesthetic_score=_own(score, AESTHETIC_SCORE),
-        negative_aesthetic_score=_own(negative_score, NEGATIVE_AESTHETIC_SCORE),
-        prompt=_unless(settings.refiner_prompt, settings.prompt),
-        negative_prompt=None if negative == base_negative else NegativePrompt(text=negative),
-    )
+    negative = _refiners_negative(settings) if scale > 1 else base_negative
+    normalised: dict[str, Any] = {
+        "model": _model(settings.refiner_model, batch),
+        "steps": _unless(steps, settings.steps),
+        "guidance_scale": _unless(scale, settings.guidance_scale),
+        "strength": strength,
+        "prompt": _unless(settings.refiner_prompt, settings.prompt),
+        "negative_prompt": None if negative == base_negative else NegativePrompt(text=negative),
+    }
+    own = ((field, getattr(settings, name)) for field, name in _REFINERS.items())
+    alike = {field: value for field, value in own if value is not None}
+    if scale <= 1:
+        alike.pop("negative_aesthetic_score", None)
+    return RefinerUse(**alike | normalised)
 
 
 def _refiners_negative(settings: CellSettings) -> str | None:

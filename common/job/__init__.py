@@ -19,8 +19,6 @@ from common.job.builtin_models import (
     TINY_REFINER,
 )
 from common.job.job import (
-    AESTHETIC_SCORE,
-    NEGATIVE_AESTHETIC_SCORE,
     RENDERER_EPOCH,
     Crop,
     DType,
@@ -43,12 +41,10 @@ from common.job.schedulers import (
 )
 
 __all__ = [
-    "AESTHETIC_SCORE",
     "BLENDED",
     "BUILTIN_MODELS",
     "MAX_LENGTH",
     "MAX_NESTING",
-    "NEGATIVE_AESTHETIC_SCORE",
     "RENDERER_EPOCH",
     "SCHEDULER_NAMES",
     "SCHEDULER_SCHEMA",

@@ -33,9 +33,6 @@ LongPrompts = Literal["truncate", "chunk"]
 #: Where the noise is drawn.
 Noise = Literal["cpu", "cuda"]
 
-#: What the refiner is told where nobody says it.
-AESTHETIC_SCORE, NEGATIVE_AESTHETIC_SCORE = 6.0, 2.5
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -66,8 +63,8 @@ class RefinerUse(_Frozen):
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
     strength: Annotated[Finite, Field(gt=0, le=1)] | None = None
-    aesthetic_score: Finite = AESTHETIC_SCORE
-    negative_aesthetic_score: Finite = NEGATIVE_AESTHETIC_SCORE
+    aesthetic_score: Finite = 6.0
+    negative_aesthetic_score: Finite = 2.5
     prompt: Text | None = None
     negative_prompt: NegativePrompt | None = None
 

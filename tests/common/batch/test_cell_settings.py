@@ -108,6 +108,31 @@ def test_an_entry_has_the_traits_of_its_collection(name: str, reloads: str) -> N
     assert traits_of(name).reloads == reloads
 
 
+#: A cell that uses whatever there is.
+EVERYTHING: dict[str, Any] = {
+    **DEFAULTS, "model": "tiny", "prompt": "a wolf", "negative_prompt": "bad",
+    "high_noise_frac": 0.5, "loras": {"a": 1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_reaches_the_job(name: str) -> None:
+    """Also one that comes later: fields of one name go together of themselves."""
+    below = EVERYTHING | ({"high_noise_frac": 1.0} if name == "refiner.strength" else {})
+    pins = {**BUILTIN_MODELS, "owner/name": f"tree:{'1' * 64}", "./folder": f"tree:{'2' * 64}"}
+    plain, changed = (
+        Matrix(
+            Batch(
+                name="x", settings=settings, axes=(), models=pins,
+                loras={"a": "a" * 64, "b": "b" * 64},
+            )
+        )[0]
+        for settings in (below, below | {name: OTHERS[name]})
+    )  # fmt: skip
+    assert plain and changed
+    assert plain.key != changed.key
+
+
 DAMAGED: list[dict[str, Any]] = [
     {"steps": "many"}, {"steps": None}, {"steps": 1.5}, {"guidance_scale": []}, {"seed": "x"},
     {"seed": {}}, {"noise": "gpu"}, {"dtype": "fp8"}, {"prompt": 3},
