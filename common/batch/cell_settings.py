@@ -93,6 +93,7 @@ class CellSettings(BaseModel):
     loras: Annotated[
         dict[str, LoraScale], Traits(reloads="loras", entries=True, unsaid="everywhere")
     ] = {}
+    # The one default that a document may lack.
     lora_scale: Annotated[float, Traits(default=1.0, reloads="loras", unsaid="everywhere")] = 1.0
     vae: Annotated[str, Traits(reloads="model", captioned=False)]
     dtype: Annotated[DType, Traits(reloads="model", captioned=False)]

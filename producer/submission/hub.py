@@ -140,10 +140,10 @@ def _explained(name: HubName, error: Exception, text: str) -> HubError:
             f"{name.id} on the hub asks for its licence to be accepted",
             hint="accept it in the browser, then set HF_TOKEN",
         )
-    if isinstance(
-        error,
-        errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError,
-    ):
+    # A name that cannot be one on the hub (`some--one/model`) is not asked for.
+    nothing = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError,
+               errors.EntryNotFoundError, errors.HFValidationError)  # fmt: skip
+    if isinstance(error, nothing):
         return HubError(
             f"the hub has no {name}",
             hint="check the spelling; a private one needs "
