@@ -11,17 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import distributed
 
 from common.assets import read_header
 from common.errors import UsageError
 from common.job import TINY_FOLDER
+from tests.support.line import LAST, Line, stage_of, train_line
 from worker.tiny.train import base, latents, loop, loras, refiner, vae
 from worker.tiny.train.__main__ import main
-from worker.tiny.train.loop import Stage
-
-#: Steps.
-LAST = 6
 
 
 @pytest.fixture
@@ -52,23 +49,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loras, "LORAS", recipes)
 
 
-class Line(nn.Module):
-    """Something that learns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.inner, self.embed = nn.Linear(8, 8), nn.Embedding(4, 8)
-
-    def loss(self, _: int) -> torch.Tensor:
-        self.last = torch.randn(3, 8)
-        return (self.inner(self.last) - self.embed.weight[:3]).square().mean()
-
-
-def stage_of(model: Line, folder: Path) -> Stage:
-    return Stage("line", model, folder, steps=LAST, rate=0.1, ends=("embed",))
-
-
 @pytest.mark.usefixtures("alone")
 def test_an_interrupted_stage_ends_where_another_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,13 +71,6 @@ def test_an_interrupted_stage_ends_where_another_does(
     assert steps == [3, 4, 5]
     for name, weight in through.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
-
-
-def train_line(folder: Path) -> None:
-    """Each process of a training leaves its weights and its last batch."""
-    line = Line()
-    stage_of(line, folder).run(line.loss)
-    torch.save((line.state_dict(), line.last), folder / f"{distributed.get_rank()}.saved")
 
 
 def test_two_processes_train_the_same_weights(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import nn
 
+from worker.engine import quieten
 from worker.tiny.train import latents
 from worker.tiny.train.loop import PROCESSES, Stage, together
 from worker.tiny.train.models import base_unet, quiet_start, scheduler, text_encoders, vae
@@ -42,6 +43,7 @@ class Drawer(nn.Module):  # type: ignore[misc]
     @classmethod
     def trained(cls, folder: Path) -> Drawer:
         """With the weights of a saved pipeline."""
+        quieten()
         pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
         model = cls()
         for part in ("unet", "text_encoder", "text_encoder_2"):

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
-from worker.engine import quieten
 from worker.tiny.train.muon import Muon
 from worker.tiny.train.progress import Progress
 from worker.tiny.train.whole import whole
@@ -41,7 +40,6 @@ def _one_of_them(
     rank: int, meeting: Path, work: Callable[..., None], folder: Path, *more: object
 ) -> None:
     torch.set_num_threads(1)
-    quieten()
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting.resolve()}", rank=rank, world_size=PROCESSES
     )

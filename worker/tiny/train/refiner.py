@@ -16,6 +16,7 @@ from diffusers import (
 )
 from torch import nn
 
+from worker.engine import quieten
 from worker.tiny.train import latents
 from worker.tiny.train.base import ENDS, denoising_loss
 from worker.tiny.train.loop import PROCESSES, Stage, together
@@ -73,6 +74,7 @@ def make(folder: Path) -> None:
 def _train(folder: Path) -> None:
     """One of the processes: trains and saves."""
     torch.manual_seed(4)
+    quieten()
     base = StableDiffusionXLPipeline.from_pretrained(folder / "base", dtype=torch.float32)
     model, learnt = Polisher(base), latents.load(folder, "latents")
     stage = Stage("refiner", model, folder, steps=STEPS, rate=RATE, ends=ENDS)
