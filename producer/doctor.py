@@ -91,10 +91,10 @@ def _workers(config: FarmConfig) -> Iterator[Check]:
 
 
 def _nobody(alive: list[WorkerReport]) -> str:
-    said = f"none listens on {queue_name()}; start one: gridfarm-worker"
+    text = f"none listens on {queue_name()}; start one: gridfarm-worker"
     if others := sorted({queue for worker in alive for queue in worker.queues}):
-        said += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
-    return said
+        text += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
+    return text
 
 
 def _gpu() -> Check:

@@ -55,9 +55,6 @@ from producer.pictures import (
     StoredPicture,
     chosen_cells,
     fetch_pictures,
-    recipe_of_batch,
-    recipe_of_cell,
-    recipe_of_file,
     stored_pictures,
 )
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
@@ -337,12 +334,12 @@ class Farm:
         """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
         ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
         if isinstance(what, str | PathLike) and _is_picture(Path(what)):
-            return recipe_of_file(Path(what))
+            return Recipe.of_file(Path(what))
         cell = _CELL.match(what) if isinstance(what, str) else None
         found = self.find(cell["batch"] if cell else what)
         if cell:
-            return recipe_of_cell(found.id, found.document, int(cell["i"]), found.store)
-        return recipe_of_batch(found.id, found.document)
+            return Recipe.of_cell(found.id, found.document, int(cell["i"]), found.store)
+        return BatchRecipe.of_batch(found.id, found.document)
 
     def find(self, batch: BatchArgument) -> FoundBatch:
         """The batch of the store that `batch` means: its `id`, `document` and `matrix`. Every

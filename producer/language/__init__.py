@@ -14,21 +14,19 @@ from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
-from producer.language.references import Layer, layers, with_references
+from producer.language.references import with_references
 from producer.language.selection import find_values, find_where, parse_where
 from producer.language.starter_file import first_batch
 from producer.language.words import words_of
 
 __all__ = [
     "BatchFile",
-    "Layer",
     "Mistake",
     "as_text",
     "batch_schema",
     "find_values",
     "find_where",
     "first_batch",
-    "layers",
     "load_batch_file",
     "parse_where",
     "printed",

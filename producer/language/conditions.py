@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fractions import Fraction
 
-from common.batch import MAX_CONDITIONS, Axis, RangeAxis, Spans, Value, labels_of
-from producer.language.axes import GROUPS, AnyAxis, BundleReader, between
+from common.batch import GROUPS, MAX_CONDITIONS, AnyAxis, Axis, RangeAxis, Spans, Value, labels_of
+from producer.language.axes import BundleReader, between
 from producer.language.mistakes import Finding, Mistake, collecting
 from producer.language.settings import find_setting, mapping
 from producer.language.yaml import Items, Node, Scalar, is_null, plain
@@ -106,7 +106,7 @@ class Conditions:
             return Spans([axis.between(node.text, node.text)] if is_number else [])  # type: ignore[union-attr]
         if isinstance(node, Scalar) and node.text in self._positions[axis.name]:
             return _spans([self._positions[axis.name][node.text]])
-        self._count(len(axis))
+        self._count(axis.count)
         wanted = self._settings(axis.name, node)
         if wanted is None:
             return Spans([])
@@ -142,7 +142,7 @@ class Conditions:
             same = self._equal(axis, plain(rest)) or self._range(axis, plain(rest))
             if not same:
                 raise Mistake("no-such-value-after-sign", axis=axis, text=rest)
-            return same.rest(axis.__len__()) if sign.startswith("!") else same
+            return same.rest(axis.count) if sign.startswith("!") else same
         if not _DECIMAL.fullmatch(rest):
             raise Mistake("compared-with-text", sign=sign, text=rest)
         if isinstance(axis, RangeAxis):
@@ -176,7 +176,7 @@ def _numbers(axis: Axis) -> Iterator[tuple[int, Fraction]]:
 
 
 def _compared(axis: RangeAxis, sign: str, rest: str) -> Spans:
-    length = axis.__len__()
+    length = axis.count
     first, last = axis.value(0).label, axis.value(length - 1).label
     up_to, equal = axis.between(first, rest), axis.between(rest, rest)
     below = up_to if not equal else range(up_to.start, equal.start)

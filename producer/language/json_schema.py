@@ -14,9 +14,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from common.batch import LORA
+from common.batch import GROUPS, LORA
 from producer.language import reader
-from producer.language.axes import EMPHASIS, GROUPS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
+from producer.language.axes import EMPHASIS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
 from producer.language.settings import (
     DEFAULTS,
     MAX_SEED,

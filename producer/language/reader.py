@@ -13,14 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from common.batch import Batch
+from common.batch import AnyAxis, Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS
-from producer.language.axes import AnyAxis, AxisReader, BundleReader, Settings, check_name
+from producer.language.axes import AxisReader, BundleReader, Settings, check_name
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
 from producer.language.mistakes import MAX_FINDINGS, EnoughMistakes, Finding, Mistake, collecting
-from producer.language.references import layers, with_references
+from producer.language.references import with_references
 from producer.language.settings import DEFAULTS, SETTINGS, Scope, mapping, source
 from producer.language.whole_file_checks import (
     check_cells,
@@ -203,7 +203,7 @@ class _Reader:
     def _checked(self, batch: Batch) -> Batch:
         """With what its writer should know noted."""
         with collecting(self.findings):
-            written = list(layers(batch.settings, batch.axes))
+            written = list(batch.layers())
             self.notes += check_words_together(batch.axes, written)
         self.notes += notes_on_ignored_negatives(batch.settings, batch.axes)
         unused = [name for name in self.lora_sources if name not in batch.loras]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from common.batch import LORA, MAX_AXES, MAX_CELLS, Axis, Batch, Matrix, Value
+from common.batch import LORA, MAX_AXES, MAX_CELLS, AnyAxis, Axis, Batch, Layer, Matrix, Value
 from common.errors import GridfarmError
-from producer.language.axes import AnyAxis
 from producer.language.mistakes import Finding, Mistake
-from producer.language.references import Layer
 from producer.language.settings import as_text
 
 _BUNDLE_AXES = frozenset({"prompt", "variant"})
@@ -51,7 +49,7 @@ def too_many(axes: Sequence[AnyAxis]) -> Iterator[Finding]:
     """More axes, or more cells, than any reader takes."""
     if len(axes) > MAX_AXES:
         yield Finding("too-many-axes", {"axes": len(axes), "most": MAX_AXES})
-    lengths = [axis.__len__() for axis in axes[:MAX_AXES]]  # len() itself ends at 2⁶³
+    lengths = [axis.count for axis in axes[:MAX_AXES]]
     if (cells := math.prod(lengths)) > MAX_CELLS:
         yield Finding("too-many-cells", {"lengths": lengths, "cells": cells, "most": MAX_CELLS})
 

@@ -8,9 +8,10 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from common.batch import MAX_FILLED, PROMPTS, WORD, Axis, Batch, RangeAxis, fill, names_in
+from common.batch import MAX_FILLED, WORD, Axis, Batch, RangeAxis, fill, names_in
 from common.job import check_prompt
 from producer.language.mistakes import Mistake
+from producer.language.settings import PROMPTS
 
 #: Combinations of words that are tried out in each prompt, and in all of them.
 TRIED, TRIED_IN_ALL = 2_000, 20_000

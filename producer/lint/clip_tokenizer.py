@@ -43,10 +43,10 @@ def cached_sdxl(cache_dir: Path | None = None) -> Path | None:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    repo, _, revision = BUILTIN_MODELS[SDXL].partition("@")
+    sdxl = BUILTIN_MODELS[SDXL]
     file = f"{FOLDERS[0]}/vocab.json"
-    vocabulary = try_to_load_from_cache(repo, file, cache_dir=cache_dir, revision=revision)
-    return Path(vocabulary).parents[1] if isinstance(vocabulary, str) else None
+    found = try_to_load_from_cache(sdxl.hub_id, file, cache_dir=cache_dir, revision=sdxl.revision)
+    return Path(found).parents[1] if isinstance(found, str) else None
 
 
 def _load(folder: Path) -> Any:

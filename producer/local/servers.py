@@ -20,6 +20,8 @@ from common.dispatch import Broker
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 
+#: The module that is run as these workers' launcher, and its first arguments.
+WORKER = ("worker.cli",)
 BROKER_START_S = 20
 WORKER_END_S = 60
 LOG_LINES = 15
@@ -104,7 +106,7 @@ def local_workers(
     broker: str, store_url: str, log: Path, *, workers: int | None, cache: str
 ) -> Iterator[LocalWorkers]:
     """Worker processes, one per GPU, else one; the CPU's cores are shared among them."""
-    command = [sys.executable, "-m", "worker.cli", "--with-parent"]
+    command = [sys.executable, "-m", *WORKER, "--with-parent"]
     count = workers or len(visible_gpus()) or 1
     command += [f"--workers={count}"]
     if not visible_gpus():

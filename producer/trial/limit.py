@@ -56,12 +56,7 @@ def _both(entry: Entry, box: Box, batch: Batch) -> dict[str, tuple[str, ...]]:
     for axis, inside in zip(batch.axes, box, strict=True):
         if axis.name in entry:
             spans = spans_of(axis, entry[axis.name])
-            wanted[axis.name] = labels_of(axis, _within(spans, inside))
-        elif len(inside) < axis.__len__():
+            wanted[axis.name] = labels_of(axis, spans & Spans([inside]))
+        elif len(inside) < axis.count:
             wanted[axis.name] = labels_of(axis, Spans([inside]))
     return wanted
-
-
-def _within(spans: Spans, inside: range) -> Spans:
-    cut = ((max(s.start, inside.start), min(s.stop, inside.stop)) for s in spans.ranges)
-    return Spans(range(start, stop) for start, stop in cut if start < stop)

@@ -14,14 +14,13 @@ from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
-from producer.language import BatchFile, Mistake, layers, problem_of, with_references
-from producer.language.settings import SETTINGS, Scope
+from producer.language import BatchFile, Mistake, problem_of, with_references
+from producer.language.settings import SETTINGS, SIZES, Scope
 from producer.language.yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
-SIZES = ("size", "original_size", "target_size", "crop")
 #: How much smaller the tiny model's pictures are, and what their sides are multiples of.
 SMALLER, MULTIPLE = 8, 8
 
@@ -70,7 +69,7 @@ def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
 
 
 def _models(batch: Batch) -> set[JsonValue]:
-    return {layer["model"] for layer in layers(batch.settings, batch.axes) if "model" in layer}
+    return {layer["model"] for layer in batch.layers() if "model" in layer}
 
 
 def _tiny_settings(settings: Settings, on_gpu: bool, *, sizes: bool) -> Settings:
@@ -147,12 +146,12 @@ def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Sa
 
 
 def _uses(batch: Batch, name: str, value: JsonValue = None) -> list[bool]:
-    written = layers(batch.settings, batch.axes)
+    written = batch.layers()
     return [name in layer and value in (None, layer[name]) for layer in written]
 
 
 def _written(batch: Batch, name: str) -> list[JsonValue]:
-    return [layer.get(name) for layer in layers(batch.settings, batch.axes)]
+    return [layer.get(name) for layer in batch.layers()]
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:

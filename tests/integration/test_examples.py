@@ -3,16 +3,8 @@ tiny model, a few cells each, with a broker, a worker process and a folder as th
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, ImageStat
@@ -21,11 +13,11 @@ from safetensors.numpy import load_file, save_file
 from common.batch import Matrix
 from common.dispatch import read_batch
 from common.picture import decode_meta
-from common.store import Store, object_names, open_store
-from producer.cli.main import run
-from tests.support.servers import valkey
+from common.store import object_names
+from tests.support.tiny_farm import TinyFarm
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+on_a_folder = pytest.mark.parametrize("running_farm", ["folder"], indirect=True)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = "--set size=64x64"
@@ -53,74 +45,26 @@ JOBS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[dict[str, str]]:
-    """The environment that names a broker and a store, with one worker process at them."""
-    folder = tmp_path_factory.mktemp("examples")
-    own = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "GRIDFARM_"))}
-    with valkey(folder / "broker") as server, (folder / "worker.log").open("wb") as log:
-        farm = {"GRIDFARM_BROKER": server.url, "GRIDFARM_STORE": str(folder / "store")}
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "worker.cli", "--workers=1", "--cpu-threads=1"],
-            env=own | farm | {"GRIDFARM_CACHE": str(session_cache)},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield farm
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.wait(60)
-
-
-@pytest.fixture(autouse=True)
-def farm_environment(farm: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in farm.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def store(farm: dict[str, str]) -> Store:
-    return open_store(farm["GRIDFARM_STORE"])
-
-
 def test_every_example_is_tried() -> None:
     names = {path.stem for path in EXAMPLES.glob("*.yaml")}
     assert TRIALS.keys() == JOBS.keys() == names
 
 
+@on_a_folder
 @pytest.mark.parametrize("name", TRIALS)
-def test_an_example_is_rendered(
-    name: str, store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_example_is_rendered(name: str, farm: TinyFarm) -> None:
     """Each of its cells has a stored picture, with the Job inside that has the cell's key."""
     file = str(EXAMPLES / f"{name}.yaml")
-    order = submit(capsys, file, "--model", "tiny", *TRIALS[name].split())
+    order = farm.gridfarm("submit", file, "--model", "tiny", *TRIALS[name].split())
     assert order["jobs"] == JOBS[name]
-    wait_until_done(store, order["batch"])
-    for cell in Matrix(read_batch(store, order["batch"])):
-        meta = decode_meta(store.get(object_names.picture(cell.key)))
+    farm.wait_until_over(order["batch"])
+    for cell in Matrix(read_batch(farm.store, order["batch"])):
+        meta = decode_meta(farm.store.get(object_names.picture(cell.key)))
         assert (meta.job, meta.job.key) == (cell.job, cell.key)
 
 
-def submit(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    code = run(["submit", *arguments, "--json"])
-    out, err = capsys.readouterr()
-    assert code == 0, out + err
-    return json.loads(out)
-
-
-def wait_until_done(store: Store, batch: str) -> None:
-    """Done, with a picture or a failure for each cell; the worker says so in the store."""
-    deadline = time.monotonic() + 120
-    while store.exists(object_names.active(batch)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def test_checkpoints_found_by_a_pattern_are_an_axis(
-    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+@on_a_folder
+def test_checkpoints_found_by_a_pattern_are_an_axis(tmp_path: Path, farm: TinyFarm) -> None:
     """Two model folders beside the batch file: uploaded, pinned by content, each drawn with."""
     build(tmp_path / "checkpoints" / "plain")
     build(tmp_path / "checkpoints" / "dark")
@@ -129,11 +73,11 @@ def test_checkpoints_found_by_a_pattern_are_an_axis(
         "prompts: [a wolf]\nseeds: 1..2\naxes: {model: {files: checkpoints/*}}\n"
         "settings: {size: 64x64, steps: 2, dtype: fp32, vae: own}\n"
     )
-    order = submit(capsys, str(tmp_path / "which.yaml"))
-    wait_until_done(store, order["batch"])
+    order = farm.gridfarm("submit", str(tmp_path / "which.yaml"))
+    farm.wait_until_over(order["batch"])
     drawn = {
-        (cell.labels["model"], cell.labels["seed"]): store.get(object_names.picture(cell.key))
-        for cell in Matrix(read_batch(store, order["batch"]))
+        (cell.labels["model"], cell.labels["seed"]): farm.store.get(object_names.picture(cell.key))
+        for cell in Matrix(read_batch(farm.store, order["batch"]))
     }
     assert list(drawn) == [("dark", "1"), ("plain", "1"), ("dark", "2"), ("plain", "2")]
     brightness = {at: ImageStat.Stat(Image.open(BytesIO(png))).sum[0] for at, png in drawn.items()}

@@ -1,4 +1,5 @@
-"""`gridfarm render`: a whole farm on this machine in one command."""
+"""`gridfarm render`: a whole farm on this machine in one command. What its processes do is shown by
+workers that draw with a stub (tests/support/stub_farm.py), what it draws by one with torch."""
 
 from __future__ import annotations
 
@@ -18,21 +19,26 @@ from producer.language import load_batch_file
 from producer.submission import resolve_offline
 from tests.support.orders import put_pictures
 from tests.support.servers import free_port, valkey
+from tests.support.stub_farm import NAME as STUB
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+REAL = "producer.cli.main"
+#: A second a picture of these.
+SLOW_STEPS = 20
 
 FILE = """
 name: local
 model: tiny
-settings: {{steps: {steps}, size: {size}}}
+settings: {{steps: {steps}, size: 64x64}}
 prompts: {{wolf: a wolf, cat: "a cat, sitting"}}
 seeds: {seeds}
 variants: {{base: {{}}, wrong: {{negative_prompt: wrong}}}}
 """
 
 
-def write(path: Path, *, steps: int = 3, size: str = "64x64", seeds: str = "1..2") -> str:
-    path.write_text(FILE.format(steps=steps, size=size, seeds=seeds))
+def write(path: Path, *, steps: int = 3, seeds: str = "1..2") -> str:
+    path.write_text(FILE.format(steps=steps, seeds=seeds))
     return str(path)
 
 
@@ -41,9 +47,9 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, program: str = STUB) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "producer.cli.main", "render", *arguments],
+        [sys.executable, "-m", program, "render", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=heed_ctrl_c,
     )  # fmt: skip
@@ -70,8 +76,8 @@ def wait_for(folder: Path, count: int) -> None:
 def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     """And the same command again, with a seed more, renders only what is new."""
     file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
-    answer = json.loads(ended(start(file, "--out", str(out), "--workers", "2", "--json"), 0)[0]
-                        .splitlines()[-1])  # fmt: skip
+    said, _ = ended(start(file, "--out", str(out), "--json", program=REAL), 0)
+    answer = json.loads(said.splitlines()[-1])
     assert (answer["state"], answer["jobs"], answer["done"], answer["failed"]) == ("done", 8, 8, 0)
     assert (answer["out"], answer["grid"]) == (str(out), str(out / "grid.png"))
     names = {str(path.relative_to(out / "images")) for path in (out / "images").rglob("*.png")}
@@ -86,7 +92,8 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     again, said = ended(start(file, "--out", str(out)), 0)
     assert "nothing to render, 8 of 8 stored" in said
     assert "Try next" in again
-    _, said = ended(start(write(tmp_path / "local.yaml", seeds="1..3"), "--out", str(out)), 0)
+    more = write(tmp_path / "local.yaml", seeds="1..3")
+    _, said = ended(start(more, "--out", str(out), "--workers", "2"), 0)
     assert "4 pictures to render, 8 stored already" in said
     assert len(pictures(out)) == 12
     assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
@@ -108,7 +115,7 @@ def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
+    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "out"
     process = start(file, "--out", str(out), "--workers", "2")
     wait_for(out, 1)
     process.send_signal(signal.SIGINT)
@@ -123,11 +130,11 @@ def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
 
 def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
     """SIGKILL of the command: workers and broker end by themselves."""
-    file, out = write(tmp_path / "local.yaml", steps=40, size="256x256"), tmp_path / "out"
+    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "out"
     process = start(file, "--out", str(out), "--workers", "2")
     wait_for(out, 1)
     family = descendants(process.pid)
-    assert len(family) >= 3, "broker, launcher, worker"
+    assert len(family) >= 4, "broker, launcher, two workers"
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 60

@@ -21,11 +21,11 @@ from unicodedata import normalize
 
 from common.assets import sha256_file
 from common.errors import BadInput, ObjectMissing
-from common.job import TINY_BASE, TINY_REFINER
+from common.job import TINY_BASE, TINY_REFINER, ModelRef
 from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
-from worker.assets.downloads import Downloads, short_name
-from worker.assets.hub import HubModel, Part, download, download_configs
+from worker.assets.downloads import Downloads
+from worker.assets.hub import Part, download, download_configs
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -60,12 +60,13 @@ class Assets:
         return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
 
     def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
-        """A pipeline's folder or a checkpoint's file, with what a load as `part` in `dtype`
-        needs of it. Threads that want the same one wait for the first.
+        """The folder of a pipeline or the file of a checkpoint, with what a load as `part` in
+        `dtype` needs of it; `ref` is a `ModelRef` or its text. Threads that want the same one
+        wait for the first.
 
         Raises BadInput if the store lacks a part of it or it is unusable, and HubError.
         """
-        return self._once((ref, part, dtype), lambda: self._model(ref, part, dtype))
+        return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
 
     def configs(self, part: Part) -> Path:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
@@ -79,24 +80,28 @@ class Assets:
                 path = self._models[key] = bring()
             return path
 
-    def _model(self, ref: str, part: Part, dtype: str) -> Path:
-        if ref in (TINY_BASE, TINY_REFINER):
-            folder = "base" if ref == TINY_BASE else "refiner"
-            with disk_errors(f"cannot write {self.cache_dir}"):
-                return self._build_tiny(self.cache_dir) / folder
-        kind, _, sha256 = ref.partition(":")
-        if kind == "tree":
-            return self._tree(sha256)
-        if kind == "file":
-            return self._checkpoint(sha256, ref, part)
-        if "/" not in ref or "@" not in ref:
-            raise BadInput(
-                f"this worker knows no model {ref!r}", hint="update gridfarm on the worker"
-            )
-        return download(HubModel.parse(ref), part, dtype, self._downloads)
+    def _model(self, ref: ModelRef, part: Part, dtype: str) -> Path:
+        match ref.kind:
+            case "builtin":
+                return self._tiny(ref)
+            case "tree":
+                return self._tree(ref)
+            case "file":
+                return self._checkpoint(ref, part)
+            case "hub":
+                return download(ref, part, dtype, self._downloads)
 
-    def _checkpoint(self, sha256: str, ref: str, part: Part) -> Path:
-        path = self._file(sha256, ".safetensors", short_name(ref))
+    def _tiny(self, ref: ModelRef) -> Path:
+        folders = {TINY_BASE: "base", TINY_REFINER: "refiner"}
+        if ref not in folders:
+            raise BadInput(
+                f"this worker knows no model {str(ref)!r}", hint="update gridfarm on the worker"
+            )
+        with disk_errors(f"cannot write {self.cache_dir}"):
+            return self._build_tiny(self.cache_dir) / folders[ref]
+
+    def _checkpoint(self, ref: ModelRef, part: Part) -> Path:
+        path = self._file(ref.sha256, ".safetensors", ref.short_name)
         check_checkpoint(path, ref, part)
         self.configs(part)
         return path
@@ -121,11 +126,12 @@ class Assets:
                 "delete that object and submit the batch again"
             )
 
-    def _tree(self, sha256: str) -> Path:
-        folder = self.cache_dir / "trees" / sha256
+    def _tree(self, ref: ModelRef) -> Path:
+        folder = self.cache_dir / "trees" / ref.sha256
         if not folder.exists():
-            what = short_name(f"tree:{sha256}")
-            files = _manifest(_read(self._file(sha256, "", what), sha256), sha256)
+            what = ref.short_name
+            manifest = self._file(ref.sha256, "", what)
+            files = _manifest(_read(manifest, ref.sha256), ref.sha256)
             with disk_errors(f"cannot write {folder}"), prepared(folder) as partial:
                 for path, file_sha256 in files.items():
                     link(self._file(file_sha256, "", f"{what}: {path}"), partial / path)

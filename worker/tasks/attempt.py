@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, encode_picture
-from worker.assets import DownloadStopped, short_name
+from worker.assets import DownloadStopped
 from worker.tasks.failure_policy import FailurePolicy
 from worker.tasks.gpu import Gpu
 from worker.tasks.leases import Lease
@@ -56,7 +56,7 @@ class Attempt:
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(
             lease,
-            loading=short_name(job.model),
+            loading=job.model.short_name,
             load=lambda: self.renderer.prepare(job),
             compute=lambda on_step: self.renderer.render(job, on_step),
         )

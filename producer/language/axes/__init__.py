@@ -9,20 +9,18 @@ else than was meant), `ranges` (`0..9`), `tables` (files of texts and settings),
 from __future__ import annotations
 
 from producer.language.axes import generators, tables
-from producer.language.axes.axes import AnyAxis, AxisReader
+from producer.language.axes.axes import AxisReader
 from producer.language.axes.bundles import LIKE_A_FILE, BundleReader, Settings
 from producer.language.axes.generators import EMPHASIS, MAX_RANDOM
-from producer.language.axes.names import GROUPS, TOP_AXES, check_name
+from producer.language.axes.names import TOP_AXES, check_name
 from producer.language.axes.ranges import RANGE_PATTERN, between
 
 __all__ = [
     "EMPHASIS",
-    "GROUPS",
     "LIKE_A_FILE",
     "MAX_RANDOM",
     "RANGE_PATTERN",
     "TOP_AXES",
-    "AnyAxis",
     "AxisReader",
     "BundleReader",
     "Settings",

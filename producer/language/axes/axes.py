@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from common.batch import Axis, RangeAxis, Value
+from common.batch import GROUPS, AnyAxis, Axis, Value
 from producer.language.axes.bundles import BundleReader, Settings
 from producer.language.axes.generators import Written, generated, generator_in, in_list
 from producer.language.axes.misreadings import (
@@ -18,7 +18,6 @@ from producer.language.axes.misreadings import (
     check_value_names,
 )
 from producer.language.axes.names import (
-    GROUPS,
     TOP_AXES,
     check_axis_name,
     check_label,
@@ -31,8 +30,6 @@ from producer.language.axes.tables import MAX_VALUES
 from producer.language.mistakes import Finding, Mistake, collecting
 from producer.language.settings import Scope, as_text, mapping
 from producer.language.yaml import Entries, Items, Node, Scalar, is_null
-
-AnyAxis = Axis | RangeAxis
 
 #: Names the generator that is written where a list stands.
 _WHOLE = "\0"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
+from common.batch import GROUPS
 from common.job import warnings
-from producer.language.axes.names import GROUPS
 from producer.language.mistakes import Finding, Mistake, collecting, read_each
 from producer.language.settings import SETTINGS, Scope, find_setting, mapping
 from producer.language.yaml import Entries, Node, Scalar

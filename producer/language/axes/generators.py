@@ -88,8 +88,8 @@ def generated(
 def in_list(node: Scalar, axis: str, setting: Setting, scope: Scope) -> Iterator[Written]:
     """The numbers of a range that is one entry of a list. Raises Mistake."""
     numbers: RangeAxis = read_range(axis, setting, node, scope)
-    if numbers.__len__() > MAX_VALUES:
-        raise Mistake("long-range-in-a-list", node, values=numbers.__len__())
+    if numbers.count > MAX_VALUES:
+        raise Mistake("long-range-in-a-list", node, values=numbers.count)
     return (Written("", None, plain(label)) for label in numbers.labels())
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from common.batch import GROUPS
 from common.text import closest
-from producer.language.axes.names import GROUPS, TOP_AXES
+from producer.language.axes.names import TOP_AXES
 from producer.language.axes.places import AxisPlace
 from producer.language.mistakes import Mistake
 from producer.language.settings import SETTINGS, find_setting

@@ -8,16 +8,13 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from common.batch import WORD_NAME
+from common.batch import GROUPS, WORD_NAME
 from producer.language.axes.places import AxisPlace
 from producer.language.mistakes import Mistake
 from producer.language.settings import SETTINGS, as_text
 
 #: The axes with a key of their own, and their names everywhere else.
 TOP_AXES = MappingProxyType({"prompts": "prompt", "seeds": "seed", "variants": "variant"})
-
-#: Settings in one mapping: `refiner: {steps: 10}` is `refiner.steps: 10`.
-GROUPS = frozenset({"refiner"})
 
 #: Characters of a name that is given to a value. A prompt without one is labelled in full.
 MAX_LABEL = 200

@@ -40,7 +40,7 @@ def read_range(name: str, setting: Setting, node: Scalar, scope: Scope) -> Range
     if _value(first) > _value(last):
         raise Mistake("runs-backwards", node, first=first, last=last)
     axis = RangeAxis(name=name, first=first, last=last, step=step)
-    reached = axis.value(axis.__len__() - 1).label
+    reached = axis.value(axis.count - 1).label
     if reached != last and not match["step"]:
         raise Mistake("misses-its-end", node, first=first, last=last, reached=reached)
     return RangeAxis(name=name, first=first, last=reached, step=step if first != reached else "1")

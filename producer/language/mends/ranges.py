@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from common.batch import RangeAxis
+from common.batch import AnyAxis, RangeAxis
 from common.text import suggestion
-from producer.language.axes import AnyAxis
 
 
 def nearest_value(axis: AnyAxis, text: str) -> str:

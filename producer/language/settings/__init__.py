@@ -7,7 +7,15 @@ the file's tree to plain JSON), `numbers` (their bounds), `training_sizes` (SDXL
 
 from __future__ import annotations
 
-from producer.language.settings.catalogue import DEFAULTS, SETTINGS, WORD, Setting, find_setting
+from producer.language.settings.catalogue import (
+    DEFAULTS,
+    PROMPTS,
+    SETTINGS,
+    SIZES,
+    WORD,
+    Setting,
+    find_setting,
+)
 from producer.language.settings.labels import as_text
 from producer.language.settings.numbers import Bounds, read_whole
 from producer.language.settings.training_sizes import note_on_size
@@ -24,7 +32,9 @@ from producer.language.settings.values import (
 __all__ = [
     "DEFAULTS",
     "MAX_SEED",
+    "PROMPTS",
     "SETTINGS",
+    "SIZES",
     "TEXT",
     "WORD",
     "Bounds",

@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from common.batch import MAX_FILLED, names_in
-from common.job import SCHEDULER_SCHEMA, builtin_models, check_prompt, parse_scheduler
+from common.job import SCHEDULER_SCHEMA, check_prompt, is_hub_id, parse_scheduler
 from producer.language.mistakes import Finding, Mistake, read_each
 from producer.language.settings.numbers import Bounds, read_number
 from producer.language.settings.training_sizes import TRAINING_SIZES
@@ -179,7 +179,7 @@ def source(node: Node, known: tuple[str, ...] = ()) -> str:
     local = re.match(r"[./~]|[A-Za-z]:\\", text) or text.endswith(".safetensors")
     if local:
         _check_path(text)
-    elif not (text in known or (builtin_models.is_hub_id(text) and ".." not in text)):
+    elif not (text in known or (is_hub_id(text) and ".." not in text)):
         raise Mistake("not-a-source", node, known=known)
     return text
 

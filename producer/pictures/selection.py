@@ -77,7 +77,7 @@ def _positions(
     axis: Axis | RangeAxis, written: str | Sequence[str] | None, batch: Batch
 ) -> Sequence[int]:
     if written is None:
-        return range(axis.__len__())
+        return range(axis.count)
     texts = [written] if isinstance(written, str) else written
     return [*find_values(axis, texts, batch)]
 
