@@ -13,13 +13,6 @@ from producer.cli.output import Output, error_json, print_error
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Capture:
-    """What is captured, as if it were a terminal."""
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    return capsys
-
-
 def test_a_result_is_text_or_one_object(capsys: Capture) -> None:
     Output().result({"jobs": 2}, "2 pictures")
     assert capsys.readouterr() == ("2 pictures\n", "")
@@ -33,9 +26,12 @@ def test_what_a_terminal_obeys_is_shown_there_and_kept_in_a_file(capsys: Capture
     assert capsys.readouterr().out == "\x07\n"
 
 
-def test_nothing_rings_the_bell_of_a_terminal(terminal: Capture) -> None:
+def test_nothing_rings_the_bell_of_a_terminal(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     Output().result({}, "\x07")
-    assert terminal.readouterr().out == "\\u0007\n"
+    assert capsys.readouterr().out == "\\u0007\n"
 
 
 def test_json_is_escaped_everywhere_and_means_the_same(capsys: Capture) -> None:
