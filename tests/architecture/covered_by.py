@@ -24,7 +24,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.batches.priority": ("integration/test_control.py", "producer/farm/test_farm.py"),
     "producer.batches.remove": ("integration/test_remove.py",),
     "producer.batches.status": ("integration/test_dispatch.py", "integration/test_watch.py"),
-    "producer.batches.steering": ("integration/test_control.py", "producer/farm/test_farm.py"),
+    "producer.batches.steering": ("integration/test_control.py", "integration/test_steering.py"),
     "producer.cli.commands.cancel": ("integration/test_control.py",),
     "producer.cli.commands.doctor": (f"{_CLI}/test_cli.py", "integration/test_broker_trouble.py"),
     "producer.cli.commands.fetch": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
