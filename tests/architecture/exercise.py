@@ -13,13 +13,15 @@ from tests.architecture.structure import ROOMS, Import, Module, Structure
 
 ROOT = Path(__file__).parents[2]
 
+PROGRAMS = {"gridfarm": "producer.cli.main", "gridfarm-worker": "worker.cli"}
+
 _IMPORTED = re.compile(r"(?:from|import) ([\w.]+)")
 
 
 class Tree(Structure):
     """The rooms and the tests, with what is used by its name alone: a program that a test starts
-    (`python -m worker.cli`, or a text of Python), and the commands, which are imported when they
-    are given."""
+    (`gridfarm`, `python -m worker.cli`, or a text of Python), and the commands, which are imported
+    when they are given."""
 
     def own_imports(self, module: Module) -> Iterator[tuple[Import, Module]]:
         yield from super().own_imports(module)
@@ -27,7 +29,8 @@ class Tree(Structure):
         if module.name.startswith("tests."):
             texts = _texts(module.tree)
             imported = {name for text in texts for name in _IMPORTED.findall(text)}
-            named = (texts | imported) & self.modules.keys()
+            programs = {PROGRAMS[text] for text in texts & PROGRAMS.keys()}
+            named = (texts | imported | programs) & self.modules.keys()
         if module.name == "producer.cli.main":
             named = {name for name in self.modules if name.startswith("producer.cli.commands.")}
         yield from ((Import(0, name), self.modules[name]) for name in named)
