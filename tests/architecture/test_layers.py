@@ -142,6 +142,12 @@ def test_a_planted_import_is_found(copy: Path, file: str, line: str, said: str) 
     assert said.format(line=at) in done.stdout
 
 
+@pytest.mark.parametrize("command", ["lint-imports --no-cache", "python -m tests.architecture"])
+def test_make_lint_runs_what_finds_them(command: str) -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert f"$(BIN)/{command}\n" in recipe + "\n"
+
+
 def test_what_only_one_side_uses_is_found(copy: Path) -> None:
     (copy / "common" / "text" / "lonely.py").write_text('"""Nobody\'s."""\n')
     broken = [line for rule in RULES for line in rule(Structure(copy))]
