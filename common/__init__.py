@@ -1,14 +1,13 @@
-"""What the producer and the workers both need. It imports neither, and no torch.
+"""What producer and worker both need, without torch and without a command line. In reading order:
 
-errors     the tree of what can go wrong
-config     where the servers are: flag, environment, gridfarm.toml
-gpus       which GPUs this machine has
-text       texts of others as they may be shown, and "did you mean"
-job        everything that decides a picture's pixels, and the key made from it
-assets     files that a job names by their hash: LoRAs, checkpoints
-store      the object store: a folder or S3, and the name of every object in it
-batch      what a person ordered, as a lazy matrix of cells
-picture    an image as PNG, thumbnail and sidecar, and back to its metadata
-dispatch   the ledger in Redis, and the loop that feeds the queue
-data       the weights of the tiny model
+errors     what can go wrong, as one tree
+config     where the farm's servers and folders are
+text       words for people: suggestions, escaped and redacted text
+job        what one picture is made of, and its key
+batch      the frozen document of a batch, and its matrix of cells
+store      the object store: a folder or a bucket
+assets     files that pictures are made with
+picture    pictures as bytes, and what is known of them
+dispatch   batches on their way to the workers: store, ledger, queue
+gpus       the GPUs of this machine
 """

@@ -1,4 +1,4 @@
-"""Where gridfarm's servers and folders are: one frozen object.
+"""Where the farm's servers and this machine's cache are: one frozen object.
 
 Each value comes from the first that has it: a flag, the environment (`GRIDFARM_STORE`),
 `gridfarm.toml` in the current folder or one above (`store = "…"`), the default.
@@ -18,7 +18,7 @@ FILE = "gridfarm.toml"
 
 
 @dataclass(frozen=True)
-class FarmSettings:
+class FarmConfig:
     """`broker` is a redis:// or rediss:// URL, `store` is s3://bucket/prefix or a folder,
     `cache` the folder for downloaded assets and the tiny model."""
 
@@ -47,13 +47,13 @@ class FarmSettings:
         return value
 
 
-def load_settings(flags: Mapping[str, str | None], *, folder: Path | None = None) -> FarmSettings:
+def load_config(flags: Mapping[str, str | None], *, folder: Path | None = None) -> FarmConfig:
     """Raises UsageError for a `gridfarm.toml` that cannot be read or has unknown names."""
-    names = [field.name for field in fields(FarmSettings)]
-    found = _from_file(folder or Path.cwd(), names)
-    found |= {n: v for n in names if (v := os.environ.get(f"GRIDFARM_{n.upper()}"))}
-    found |= {n: v for n in names if (v := flags.get(n))}
-    return replace(FarmSettings(), **found)
+    names = [field.name for field in fields(FarmConfig)]
+    values = _from_file(folder or Path.cwd(), names)
+    values |= {n: v for n in names if (v := os.environ.get(f"GRIDFARM_{n.upper()}"))}
+    values |= {n: v for n in names if (v := flags.get(n))}
+    return replace(FarmConfig(), **values)
 
 
 def _from_file(folder: Path, names: list[str]) -> dict[str, str]:

@@ -6,27 +6,32 @@
     submission  planned, pinned, ordered           batches        steered, listed, removed
     pictures    looked up, fetched, explained      sheet          drawn as labelled grids
     local       this machine as a farm             farm           all of it, for scripts
-    cli         `gridfarm`, a thin skin of `Farm`
+    cli         `gridfarm`, a thin skin of Farm    doctor         what works here
 
-`Farm` is loaded when it is asked for, so that `gridfarm --help` pays for click alone.
+`batch_argument` says what a person may give as a batch, `connections` opens the servers;
+`progress` and `wording` are how people are told.
+
+A name is loaded when it is asked for, so that `gridfarm --help` pays for click alone.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from common.errors import GridfarmError
     from producer.farm import Farm
 
-__all__ = ["Farm"]
+__all__ = ["Farm", "GridfarmError"]
+
+_HOMES = {"Farm": "producer.farm", "GridfarmError": "common.errors"}
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        from producer import farm
-
-        return getattr(farm, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from producer.batches import FoundBatch
 from producer.language import BatchFile, load_batch_file
-from producer.lint import surprises
+from producer.lint import notes_on_batch
 from producer.progress import Say
 from producer.trial import limited, only_where, with_model, with_settings
 
@@ -78,7 +78,7 @@ def tried(file: BatchFile, options: TrialOptions, say: Say, cache_dir: Path) -> 
     if options.limit:
         batch = limited(batch, options.limit)
     changed = replace(changed, batch=batch)
-    notes = (*changed.notes, *surprises(changed))
+    notes = (*changed.notes, *notes_on_batch(changed))
     for note in notes:
         say(f"note: {note}")
     return replace(changed, notes=notes)

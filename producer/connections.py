@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.batch import BATCH_ID, Batch
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.dispatch import Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError
 from common.store import Store, open_store
@@ -23,7 +23,7 @@ from producer.progress import Say
 class Connections:
     """`say` is told where something else than what is configured answers."""
 
-    settings: FarmSettings
+    settings: FarmConfig
     say: Say
     _stores: dict[str, Store] = field(default_factory=dict)
 
@@ -38,9 +38,9 @@ class Connections:
         return self._stores[url]
 
     def store_of(self, batch: str | BatchFile) -> Store:
-        """Where to look for the batch; another store than the configured one is said."""
+        """Where to look for the batch; another store than the configured one is said, once."""
         url = store_for(batch, self.settings)
-        if url != self.settings.store:
+        if url != self.settings.store and url not in self._stores:
             self.say(f"looking in {_from_here(url)}, where the last batch is")
         return self.store_at(url) if url else self.store
 
@@ -78,7 +78,7 @@ class Connections:
         ledger = self.ledger_if_any
         try:
             if ledger:
-                ledger.ping()
+                ledger.broker.ping()
         except BrokerError as error:
             self.say(f"{error.message}; this is what the store knows")
             return None

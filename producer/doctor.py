@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from common.config import FarmSettings
-from common.dispatch import Ledger, WorkerReport, queue_name
+from common.config import FarmConfig
+from common.dispatch import Broker, WorkerRegister, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
 from common.store import open_store
@@ -26,55 +26,55 @@ class Check:
     message: str
 
 
-def examine(settings: FarmSettings) -> list[Check]:
+def examine(config: FarmConfig) -> list[Check]:
     return [
         Check("gridfarm", True, f"{_version('gridfarm')}, Python {sys.version.split()[0]}"),
-        _broker(settings),
-        _store(settings),
-        *_workers(settings),
+        _broker(config),
+        _store(config),
+        *_workers(config),
         _gpu(),
         _packages(),
     ]
 
 
-def _broker(settings: FarmSettings) -> Check:
-    if not settings.broker:
+def _broker(config: FarmConfig) -> Check:
+    if not config.broker:
         return Check(
             "broker", True, "none configured (GRIDFARM_BROKER); `gridfarm render` brings its own"
         )
-    ledger = Ledger(settings.broker)
+    broker = Broker(config.broker)
     try:
-        ledger.probe()
-        policy = str(ledger.memory_policy())
+        broker.probe()
+        policy = broker.memory_policy()
     except GridfarmError as error:
         return _bad("broker", error)
     if policy not in ("noeviction", ""):
         return Check(
             "broker",
             False,
-            f"{ledger.place} may drop keys (maxmemory-policy {policy}); set it to noeviction",
+            f"{broker.place} may drop keys (maxmemory-policy {policy}); set it to noeviction",
         )
-    return Check("broker", True, f"{ledger.place} answers")
+    return Check("broker", True, f"{broker.place} answers")
 
 
-def _store(settings: FarmSettings) -> Check:
-    if not settings.store:
+def _store(config: FarmConfig) -> Check:
+    if not config.store:
         return Check(
             "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` uses a folder"
         )
     try:
-        store = open_store(settings.store)
+        store = open_store(config.store)
         store.probe()
     except GridfarmError as error:
         return _bad("store", error)
     return Check("store", True, f"{store.url}: can write, read, list and delete")
 
 
-def _workers(settings: FarmSettings) -> Iterator[Check]:
-    if not settings.broker:
+def _workers(config: FarmConfig) -> Iterator[Check]:
+    if not config.broker:
         return
     try:
-        alive = Ledger(settings.broker).workers()
+        alive = WorkerRegister(Broker(config.broker)).alive()
     except GridfarmError:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]
@@ -91,10 +91,10 @@ def _workers(settings: FarmSettings) -> Iterator[Check]:
 
 
 def _nobody(alive: list[WorkerReport]) -> str:
-    said = f"none listens on {queue_name()}; start one: gridfarm-worker"
+    text = f"none listens on {queue_name()}; start one: gridfarm-worker"
     if others := sorted({queue for worker in alive for queue in worker.queues}):
-        said += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
-    return said
+        text += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
+    return text
 
 
 def _gpu() -> Check:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.batch import slug
-from common.config import load_settings
+from common.config import load_config
 from common.errors import UsageError
 from producer.batch_argument import (
     ENDINGS,
@@ -39,7 +39,7 @@ from producer.batches import (
 )
 from producer.connections import Connections
 from producer.doctor import Check, examine
-from producer.language import BatchFile
+from producer.language import BatchFile, parse_where
 from producer.lint import equal_cells
 from producer.local import (
     LocalRender,
@@ -55,15 +55,11 @@ from producer.pictures import (
     StoredPicture,
     chosen_cells,
     fetch_pictures,
-    recipe_of_batch,
-    recipe_of_cell,
-    recipe_of_file,
     stored_pictures,
 )
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 from producer.sheet import all_rows, save, sheets_of_batch
 from producer.submission import Hub, Plan, SubmitReport, plan_batch, resolve, submit
-from producer.trial import parse_where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +68,7 @@ _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 
 
 class Farm:
-    """A broker, a store, and what is done with them; without either, this machine.
+    r"""A broker, a store, and what is done with them; without either, this machine.
 
         farm = Farm()
         farm.render("batch.yaml", model="tiny", limit=4)
@@ -113,14 +109,14 @@ class Farm:
         progress: ProgressCallback = show_no_progress,
     ) -> None:
         flags = {"broker": broker, "store": _text(store), "cache": _text(cache)}
-        self.settings = load_settings(flags)
+        self.settings = load_config(flags)
         self.say = say
         self.progress = progress
         self._servers = Connections(self.settings, say)
 
     def __repr__(self) -> str:
         ledger = self._servers.ledger_if_any
-        broker = f"broker={ledger.place!r}" if ledger else ""
+        broker = f"broker={ledger.broker.place!r}" if ledger else ""
         store = f"store={self.settings.store!r}" if self.settings.store else ""
         return f"Farm({', '.join(filter(None, (broker, store))) or 'this machine'})"
 
@@ -195,7 +191,7 @@ class Farm:
             file = replace(file, batch=file.batch.model_copy(update={"gpu": slug(gpu)}))
         number = priority_number(priority)
         ledger, store = self._servers.ledger, self._servers.store
-        ledger.ping()
+        ledger.broker.ping()
         resolved = resolve(file, Hub(store, self.say))
         report = submit(resolved, store, ledger, self.progress, priority=number)
         remember(self.settings, report.batch)
@@ -222,7 +218,7 @@ class Farm:
     def watcher(self, batch: BatchArgument = LAST) -> StatusWatcher:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
-        self._servers.ledger.ping()
+        self._servers.ledger.broker.ping()
         return StatusWatcher(found.id, found.document, found.store, self._servers.ledger)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
@@ -338,12 +334,12 @@ class Farm:
         """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
         ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
         if isinstance(what, str | PathLike) and _is_picture(Path(what)):
-            return recipe_of_file(Path(what))
+            return Recipe.of_file(Path(what))
         cell = _CELL.match(what) if isinstance(what, str) else None
         found = self.find(cell["batch"] if cell else what)
         if cell:
-            return recipe_of_cell(found.id, found.document, int(cell["i"]), found.store)
-        return recipe_of_batch(found.id, found.document)
+            return Recipe.of_cell(found.id, found.document, int(cell["i"]), found.store)
+        return BatchRecipe.of_batch(found.id, found.document)
 
     def find(self, batch: BatchArgument) -> FoundBatch:
         """The batch of the store that `batch` means: its `id`, `document` and `matrix`. Every
@@ -371,7 +367,7 @@ class Farm:
             raise UsageError("no batch is named", hint="name what is to be removed")
         ledger = self._servers.ledger_if_any
         if ledger:
-            ledger.ping()
+            ledger.broker.ping()
         store = self._servers.store_of_first(batches)
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
-from common.config import FarmSettings, load_settings
-from common.dispatch import Ledger
+from common.config import FarmConfig, load_config
+from common.dispatch import Broker
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.text import escaped
@@ -98,7 +98,7 @@ def main(
         return
     options = _process_options(**process_options)
     try:
-        settings = load_settings({"broker": broker, "store": store})
+        settings = load_config({"broker": broker, "store": store})
         settings.need_broker(), settings.need_store()
     except GridfarmError as error:
         _refuse(error)
@@ -114,7 +114,7 @@ def main(
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
-        Ledger(settings.broker).shut_down_broker()
+        Broker(settings.broker).shut_down()
     sys.exit(code)
 
 
@@ -122,7 +122,7 @@ def _process_options(gpu: str, **options: Any) -> ProcessOptions:
     return ProcessOptions(gpu=slug(gpu) if gpu else "", **options)
 
 
-def _slots(settings: FarmSettings, options: ProcessOptions, workers: int | None) -> list[Slot]:
+def _slots(settings: FarmConfig, options: ProcessOptions, workers: int | None) -> list[Slot]:
     """One per worker process, pinned to the GPUs in turn."""
     environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
     on_gpu = not options.device or options.device.startswith("cuda")
@@ -173,7 +173,7 @@ def process(options: str) -> None:
         process_options = ProcessOptions.from_json(options)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-    sys.exit(run_process(load_settings({}), process_options))
+    sys.exit(run_process(load_config({}), process_options))
 
 
 def _refuse(error: GridfarmError) -> NoReturn:

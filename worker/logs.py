@@ -9,8 +9,7 @@ import sys
 import warnings
 from datetime import UTC, datetime
 
-from common.store import without_login
-from common.text import escaped
+from common.text import escaped, without_login
 
 FORMATS = ("text", "json")
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "data"}
@@ -21,16 +20,16 @@ class JsonLines(logging.Formatter):
     rendered cell: batch, cell, key, seconds); `traceback` where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, object] = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
         if record.name.startswith("worker"):
-            said |= {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+            line |= {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
         if record.exc_info:
-            said["traceback"] = self.formatException(record.exc_info)
-        return without_login(escaped(json.dumps(said, ensure_ascii=False, default=str)))
+            line["traceback"] = self.formatException(record.exc_info)
+        return without_login(escaped(json.dumps(line, ensure_ascii=False, default=str)))
 
 
 class Lines(logging.Formatter):

@@ -1,12 +1,19 @@
-"""TODO."""
+"""Files that pictures are made with, checked without torch and without reading them into memory.
+
+safetensors   the format: a file's tensors, and its hash
+lora_file     what makes such a file a LoRA
+"""
 
 from __future__ import annotations
 
-from common.assets.safetensors import TensorEntry, check_lora_file, read_header, sha256_file
+from common.assets.hub import hub_errors
+from common.assets.lora_file import check_lora_file
+from common.assets.safetensors import TensorEntry, read_header, sha256_file
 
 __all__ = [
     "TensorEntry",
     "check_lora_file",
+    "hub_errors",
     "read_header",
     "sha256_file",
 ]

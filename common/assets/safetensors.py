@@ -14,16 +14,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from common.errors import InputFileError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 #: Bytes; the limit of the safetensors library itself.
 MAX_HEADER = 100_000_000
 
+#: Bytes of an element → the names of its types.
 DTYPES = {
     1: ("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"),
     2: ("F16", "BF16", "I16", "U16"),
@@ -31,12 +29,6 @@ DTYPES = {
     8: ("F64", "I64", "U64"),
 }
 ITEM_BYTES = {dtype: size for size, dtypes in DTYPES.items() for dtype in dtypes}
-
-#: All of them set is infinity or NaN.
-EXPONENT_BITS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000, "F64": 0x7FF0 << 48}
-
-#: Elements looked at in one go.
-CHUNK = 1 << 20
 
 AGAIN = "download it again, and compare its size with the source's"
 CONVERT = "pickles can run code, so only .safetensors are taken; look for one, or convert it"
@@ -47,14 +39,6 @@ FOREIGN = (
     (b"PK\x03\x04", "a zip archive (.ckpt, .pt, .bin or .zip)", CONVERT),
     (b"\x80", "a pickle (.ckpt, .pt or .bin)", CONVERT),
     (b"GGUF", "a GGUF file", "look for the same as .safetensors"),
-)
-
-#: What a safetensors file without a LoRA may be, told by its tensors' names.
-OTHER_KINDS = (
-    (("lokr_", "hada_", "oft_"), "a LyCORIS file of another kind", "only LoRA is supported"),
-    (("clip_g", "clip_l", "emb_params"), "an embedding (textual inversion)", ""),
-    (("model.diffusion_model.",), "a whole model", "name it under `model`, not as a LoRA"),
-    (("input_blocks.0.0.weight",), "a ControlNet or a UNet", ""),
 )
 
 
@@ -73,27 +57,6 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file of any size, in hex. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_lora_file(path: Path, *, name: str = "") -> None:
-    """Refuse what cannot be a LoRA for any model: unreadable, no safetensors, cut short,
-    without one LoRA tensor, or with weights that are NaN or infinite.
-
-    `name` is how messages call the file, its path by default. Whether it fits a model only
-    the worker can tell. Raises InputFileError.
-    """
-    name = name or str(path)
-    entries = read_header(path, name=name)
-    if not any("lora" in entry.name for entry in entries):
-        raise _no_lora(name, entries)
-    if any("dora_scale" in entry.name for entry in entries):
-        raise InputFileError(f"{name}: is a DoRA", hint="only plain LoRA is supported")
-    for entry in entries:
-        if entry.dtype in EXPONENT_BITS and not _all_finite(path, entry):
-            raise InputFileError(
-                f"{name}: the tensor {entry.name} has weights that are NaN or infinite",
-                hint="it would spoil every picture; take another checkpoint of that training",
-            )
 
 
 def read_header(path: Path, *, name: str = "") -> list[TensorEntry]:
@@ -193,31 +156,3 @@ def _broken(name: str, tensor: str) -> InputFileError:
 
 def _moved(entry: TensorEntry, by: int) -> TensorEntry:
     return TensorEntry(entry.name, entry.dtype, entry.shape, entry.begin + by, entry.end + by)
-
-
-def _no_lora(name: str, entries: list[TensorEntry]) -> InputFileError:
-    for signs, kind, hint in OTHER_KINDS:
-        if any(sign in entry.name for entry in entries for sign in signs):
-            return InputFileError(f"{name}: is {kind}, not a LoRA", hint=hint)
-    first = f", the first is {entries[0].name}" if entries else ""
-    return InputFileError(
-        f"{name}: has no LoRA weights among its {len(entries)} tensors{first}",
-        hint="a LoRA's tensors have names with lora_A, lora_down or lora_unet in them",
-    )
-
-
-def _all_finite(path: Path, entry: TensorEntry) -> bool:
-    import numpy as np
-
-    if entry.begin == entry.end:
-        return True
-    unsigned = np.dtype(f"<u{ITEM_BYTES[entry.dtype]}")
-    count = math.prod(entry.shape)
-    bits = np.memmap(path, unsigned, mode="r", offset=entry.begin, shape=(count,))
-    exponent = unsigned.type(EXPONENT_BITS[entry.dtype])
-    chunks = (bits[at : at + CHUNK] for at in range(0, count, CHUNK))
-    return all(_no_full_exponent(chunk, exponent) for chunk in chunks)
-
-
-def _no_full_exponent(bits: np.ndarray[Any, Any], exponent: Any) -> bool:
-    return not bool(((bits & exponent) == exponent).any())

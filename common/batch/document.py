@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from common.batch.cell_settings import WHOLE_SETTINGS
 from common.errors import GridfarmError
 
 #: Raised when a reader of the old document would misread a new one.
@@ -31,13 +32,19 @@ MAX_CONDITIONS = 10_000
 #: Of the stored document: axes of 100,000 values fit. Reading the worst takes 2 GB and seconds.
 DOCUMENT_BYTES = 32 << 20
 
-#: The settings that are whole numbers.
-WHOLE_SETTINGS = frozenset({"seed", "steps", "refiner.steps"})
-
 Decimals = Annotated[str, Field(pattern=r"^-?\d{1,30}(\.\d{1,15})?$")]
 Conditions = Annotated[tuple[dict[str, tuple[str, ...]], ...], Field(max_length=MAX_CONDITIONS)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+#: Hex digits of the hash at the end of a batch's id: 64 bits.
+ID_DIGITS = 16
+
+#: What an id may look like: `slug`, a hyphen and digits, of which ids of before had 8.
 BATCH_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}\Z")
+
+
+#: Settings by their flat names, as one value of an axis or the batch itself has them.
+Layer = Mapping[str, JsonValue]
 
 
 class _Frozen(BaseModel):
@@ -61,7 +68,9 @@ class Axis(_Frozen):
     name: Name
     values: Annotated[tuple[Value, ...], Field(min_length=1)]
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many values it has."""
         return len(self.values)
 
     def value(self, position: int) -> Value:
@@ -69,6 +78,10 @@ class Axis(_Frozen):
 
     def labels(self) -> Iterator[str]:
         return (value.label for value in self.values)
+
+    def layers(self) -> Iterator[Layer]:
+        """What each of its values sets."""
+        return (value.settings for value in self.values)
 
     def setting_names(self) -> set[str]:
         return {name for value in self.values for name in value.settings}
@@ -107,7 +120,9 @@ class RangeAxis(_Frozen):
         first, last, step = (_in_units(number, self._places) for number in numbers)
         return first, last, step
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many values it has; more than `len()` could say, which ends at 2⁶³."""
         first, last, step = self._units
         return (last - first) // step + 1
 
@@ -116,7 +131,7 @@ class RangeAxis(_Frozen):
         return Value.model_construct(label=label, settings={self.name: _number(self.name, label)})
 
     def labels(self) -> Iterator[str]:
-        return (self._label(position) for position in range(self.__len__()))
+        return (self._label(position) for position in range(self.count))
 
     def between(self, low: str, high: str) -> range:
         """The positions of the values from `low` to `high` inclusive, both decimal numbers."""
@@ -131,12 +146,20 @@ class RangeAxis(_Frozen):
         scale: int = 10**self._places
         return Fraction(number) * scale
 
+    def layers(self) -> Iterator[Layer]:
+        """What its first value sets, which stands for all."""
+        yield self.value(0).settings
+
     def setting_names(self) -> set[str]:
         return {self.name}
 
     def _label(self, position: int) -> str:
         first, _, step = self._units
         return _from_units(first + position * step, self._places)
+
+
+#: How a cell's values vary along one dimension of the matrix.
+AnyAxis = Axis | RangeAxis
 
 
 def _in_units(number: str, places: int) -> int:
@@ -164,7 +187,7 @@ class Batch(_Frozen):
     axis' in order of precedence: `prompt`, then the axes under `axes`, then `variant`.
     `exclude` and `only` are conditions: axis name → labels that match; all axes of one
     condition must match. On a RangeAxis `a..b` stands for the labels from a to b. `models` maps
-    every model, VAE or refiner as written to its pinned reference (`common.job.job.ModelRef`),
+    every model, VAE or refiner as written to its pinned reference (`common.job.ModelRef`),
     `loras` every LoRA's name to the SHA-256 of its file; None is "not resolved yet", which only
     a plan made offline has.
     """
@@ -172,7 +195,7 @@ class Batch(_Frozen):
     schema_number: Literal[2] = 2
     name: Name
     settings: dict[str, JsonValue]
-    axes: Annotated[tuple[Axis | RangeAxis, ...], Field(max_length=MAX_AXES)]
+    axes: Annotated[tuple[AnyAxis, ...], Field(max_length=MAX_AXES)]
     exclude: Conditions = ()
     only: Conditions = ()
     models: dict[str, str | None] = {}
@@ -183,10 +206,17 @@ class Batch(_Frozen):
     def _can_be_counted(self) -> Batch:
         if len({axis.name for axis in self.axes}) < len(self.axes):
             raise ValueError("two axes have one name")
-        cells = prod(axis.__len__() for axis in self.axes)  # len() itself ends at 2⁶³
+        cells = prod(axis.count for axis in self.axes)
         if cells > MAX_CELLS:
             raise ValueError(f"it has more than {MAX_CELLS:,} cells")
         return self
+
+    def layers(self) -> Iterator[Layer]:
+        """Everything that sets something: the settings, then what each value of each axis sets
+        (the first one stands for all of a range)."""
+        yield self.settings
+        for axis in self.axes:
+            yield from axis.layers()
 
     @property
     def unresolved(self) -> list[str]:
@@ -195,9 +225,16 @@ class Batch(_Frozen):
 
     @property
     def id(self) -> str:
-        """`<slug of the name>-<8 hex digits of the document's SHA-256>`."""
-        digest = hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
-        return f"{slug(self.name)}-{digest[:8]}"
+        """`<slug of the name>-<16 hex digits of a SHA-256>`, of the document's canonical JSON.
+
+        A field that the batch does not use is left out of that JSON, as from a `Job.key`, so a
+        field that comes later never gives another id to a batch from before. A stored batch goes
+        by the id it was stored under, whatever this is by now.
+        """
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        document["schema_number"] = self.schema_number
+        digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+        return f"{slug(self.name)}-{digest[:ID_DIGITS]}"
 
     def to_bytes(self) -> bytes:
         """Raises GridfarmError for a batch too large to be read again."""

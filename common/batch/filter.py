@@ -7,14 +7,14 @@ positions carry.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise, starmap
 from operator import xor
 
-from common.batch.document import Axis, RangeAxis
+from common.batch.document import AnyAxis, RangeAxis
+from common.batch.spans import places_of, spans_of
 from common.errors import GridfarmError
 
 Entry = Mapping[str, tuple[str, ...]]
@@ -25,68 +25,12 @@ MAX_COUNTED, MAX_STEPS = 100_000, 5_000_000
 #: Of the stretches of all conditions on one axis: 256 MB.
 MAX_BITS = 1 << 31
 
-_NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
-_SPAN = re.compile(rf"(?P<low>{_NUMBER})(?:\.\.(?P<high>{_NUMBER}))?")
-
-
-class Spans:
-    """A set of positions, kept as the fewest `range`s of step 1, in order."""
-
-    def __init__(self, ranges: Iterable[range]) -> None:
-        self.ranges: list[range] = []
-        for span in sorted(ranges, key=lambda span: span.start):
-            if span and self.ranges and span.start <= self.ranges[-1].stop:
-                last = self.ranges.pop()
-                span = range(last.start, max(last.stop, span.stop))
-            if span:
-                self.ranges.append(span)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.ranges))
-
-    def __iter__(self) -> Iterator[int]:
-        return (position for span in self.ranges for position in span)
-
-    def rest(self, length: int) -> Spans:
-        """The positions below `length` that are not in here."""
-        edges = [0, *(edge for span in self.ranges for edge in (span.start, span.stop)), length]
-        return Spans(map(range, edges[::2], edges[1::2]))
-
-
-Places = Mapping[str, Sequence[int]]
-
-
-def places_of(axis: Axis | RangeAxis) -> Places:
-    """Label → its positions on an Axis; a RangeAxis counts instead."""
-    places: dict[str, list[int]] = {}
-    for at, label in enumerate(axis.labels() if isinstance(axis, Axis) else ()):
-        places.setdefault(label, []).append(at)
-    return places
-
-
-def spans_of(axis: Axis | RangeAxis, labels: Iterable[str], places: Places | None = None) -> Spans:
-    """Where on `axis` the labels are; on a RangeAxis `a..b` stands for those from a to b."""
-    if isinstance(axis, Axis):
-        places = places_of(axis) if places is None else places
-        found = (at for label in labels for at in places.get(label, ()))
-        return Spans(range(at, at + 1) for at in found)
-    matches = (_SPAN.fullmatch(label) for label in labels)
-    return Spans(axis.between(m["low"], m["high"] or m["low"]) for m in matches if m)
-
-
-def labels_of(axis: Axis | RangeAxis, spans: Spans) -> tuple[str, ...]:
-    """The inverse of `spans_of`."""
-    if isinstance(axis, Axis):
-        return tuple(axis.value(position).label for position in spans)
-    ends = ((axis.value(span.start).label, axis.value(span[-1]).label) for span in spans.ranges)
-    return tuple(first if first == last else f"{first}..{last}" for first, last in ends)
-
 
 class Filter:
     """Which cells `exclude` and `only` keep. Raises GridfarmError for an axis there is not."""
 
     def __init__(
-        self, exclude: Sequence[Entry], only: Sequence[Entry], axes: Sequence[Axis | RangeAxis]
+        self, exclude: Sequence[Entry], only: Sequence[Entry], axes: Sequence[AnyAxis]
     ) -> None:
         entries = [*exclude, *only]
         self._excluded = (1 << len(exclude)) - 1
@@ -167,7 +111,7 @@ class Filter:
 class _Marks:
     """One axis in stretches, each with the bits of the conditions that it matches."""
 
-    def __init__(self, axis: Axis | RangeAxis, entries: Sequence[Entry]) -> None:
+    def __init__(self, axis: AnyAxis, entries: Sequence[Entry]) -> None:
         places = places_of(axis)
         if isinstance(axis, RangeAxis):  # whose labels are stretches already
             _check_bits(sum(len(entry.get(axis.name, ())) for entry in entries), len(entries))
@@ -183,10 +127,10 @@ class _Marks:
             for span in found.ranges:
                 for edge in (span.start, span.stop):
                     turns[edge] = turns.get(edge, 0) ^ 1 << bit
-        turns.pop(axis.__len__(), None)
+        turns.pop(axis.count, None)
         self._starts = sorted(turns)
         self._bits: list[int] = [*accumulate((turns[start] for start in self._starts), xor)]
-        self._length = axis.__len__()
+        self._length = axis.count
         self.classes: Counter[int] = Counter()
         for stretch, bits in self.stretches():
             self.classes[bits] += len(stretch)

@@ -13,9 +13,10 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
-from common.batch.document import Axis, Batch, RangeAxis, Value
+from common.batch.cell_settings import CellSettings, traits_of
+from common.batch.document import AnyAxis, Batch, Value
 from common.batch.filter import Filter
-from common.batch.normalise import LORA, Settings, complete, filled, job_of, laid_over
+from common.batch.normalise import complete, filled, job_of, laid_over
 from common.batch.seeds import image_seed
 from common.errors import BadInput, GridfarmError
 from common.job import Job
@@ -28,7 +29,8 @@ DAMAGED = "the batch document is damaged; submit the batch file again"
 #: What comes of settings that are missing or of another type, in a document of a stranger's.
 NOT_OURS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
-_SLOW_SETTINGS = ({"model", "vae", "refiner.model", "dtype"}, {"loras", "lora_scale"})
+#: What workers load anew, the slowest first; "" is nothing.
+_RELOADS = ("model", "loras", "")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Cell:
 
     i: int
     labels: dict[str, str]
-    settings: Settings
+    settings: CellSettings
     job: Job
 
     @property
@@ -62,7 +64,7 @@ class Matrix:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.axes = batch.axes
-        self.lengths = [len(axis) for axis in batch.axes]
+        self.lengths = [axis.count for axis in batch.axes]
         self.strides = [math.prod(self.lengths[at + 1 :]) for at in range(len(self.lengths))]
         self._filter = Filter(batch.exclude, batch.only, batch.axes)
         self._layers = sorted(range(len(self.axes)), key=lambda at: _rank(self.axes[at].name))
@@ -84,12 +86,10 @@ class Matrix:
         except GridfarmError as error:
             raise BadInput(_of_cell(i, labels, error.message), hint=error.hint) from error
         except ValidationError as error:
-            reason = error.errors()[0]
-            place = ".".join(map(str, reason["loc"])) or "the job"
-            raise BadInput(_of_cell(i, labels, f"{place}: {reason['msg']}")) from error
+            raise BadInput(_of_cell(i, labels, _first_mistake(error))) from error
         except NOT_OURS as error:
-            what = f"its settings are none that gridfarm writes ({type(error).__name__}: {error})"
-            raise BadInput(_of_cell(i, labels, what[:300]), hint=DAMAGED) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise BadInput(_of_cell(i, labels, _not_ours(reason)), hint=DAMAGED) from error
 
     def __iter__(self) -> Iterator[Cell]:
         """Every cell that is not excluded, in order."""
@@ -148,13 +148,25 @@ class Matrix:
     def _labels(self, values: list[Value]) -> dict[str, str]:
         return {axis.name: value.label for axis, value in zip(self.axes, values, strict=True)}
 
-    def _settings(self, values: list[Value], labels: dict[str, str]) -> Settings:
+    def _settings(self, values: list[Value], labels: dict[str, str]) -> CellSettings:
         settings = dict(self.batch.settings)
         for at in self._layers:
             settings = laid_over(settings, values[at].settings)
         if isinstance(seed := settings["seed"], dict):
             settings["seed"] = image_seed(str(seed["from"]), labels)
-        return filled(complete(settings))
+        try:
+            return CellSettings.model_validate(filled(complete(settings)))
+        except ValidationError as error:
+            raise BadInput(_not_ours(_first_mistake(error)), hint=DAMAGED) from error
+
+
+def _first_mistake(error: ValidationError) -> str:
+    reason = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, reason['loc'])) or 'the job'}: {reason['msg']}"
+
+
+def _not_ours(reason: str) -> str:
+    return f"its settings are none that gridfarm writes ({reason})"[:300]
 
 
 def _of_cell(i: int, labels: dict[str, str], message: str) -> str:
@@ -167,9 +179,6 @@ def _rank(axis: str) -> int:
     return {"prompt": 0, "variant": 2}.get(axis, 1)
 
 
-def _slowness(axis: Axis | RangeAxis) -> int:
-    names = {"loras" if name.startswith(LORA) else name for name in axis.setting_names()}
-    for rank, slow in enumerate(_SLOW_SETTINGS):
-        if names & slow:
-            return rank
-    return len(_SLOW_SETTINGS)
+def _slowness(axis: AnyAxis) -> int:
+    ranks = (_RELOADS.index(traits_of(name).reloads) for name in axis.setting_names())
+    return min(ranks, default=len(_RELOADS) - 1)

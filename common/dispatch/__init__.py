@@ -1,32 +1,35 @@
-"""TODO."""
+"""Batches on their way to the workers: the truth in the store, the traffic in Redis, and the loop
+that keeps the two together.
+
+    states         what a batch may be doing, and its priority
+    records        its documents in the store: the truth
+    bitmap         sets of cells as bits
+    broker         the connection to Redis
+    ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
+    workers        who is alive
+    queues         the queues' names, and Celery's settings
+    dispatcher     feed the queues, rebuild the ledger, write down how a batch ended
+"""
 
 from __future__ import annotations
 
-from common.dispatch.dispatcher import (
+from common.dispatch.bitmap import bitmap_of, is_set
+from common.dispatch.broker import PROBE, Broker
+from common.dispatch.dispatcher import Dispatcher, opening
+from common.dispatch.ledger import LEASE_MS, Ledger, LedgerStatus
+from common.dispatch.queues import TASK_NAME, celery_app, queue_name, queue_of
+from common.dispatch.records import (
     Control,
-    Dispatcher,
     cell_of_failure,
     new_control,
-    opening,
     read_batch,
     read_control,
     read_done,
     read_failures,
     write_control,
 )
-from common.dispatch.ledger import (
-    LEASE_MS,
-    PRIORITIES,
-    PROBE,
-    UNFINISHED,
-    Ledger,
-    LedgerStatus,
-    State,
-    WorkerReport,
-    bitmap,
-    is_set,
-)
-from common.dispatch.queues import TASK_NAME, celery_app, queue_name, queue_of
+from common.dispatch.states import PRIORITIES, UNFINISHED, State
+from common.dispatch.workers import WorkerRegister, WorkerReport
 
 __all__ = [
     "LEASE_MS",
@@ -34,13 +37,15 @@ __all__ = [
     "PROBE",
     "TASK_NAME",
     "UNFINISHED",
+    "Broker",
     "Control",
     "Dispatcher",
     "Ledger",
     "LedgerStatus",
     "State",
+    "WorkerRegister",
     "WorkerReport",
-    "bitmap",
+    "bitmap_of",
     "celery_app",
     "cell_of_failure",
     "is_set",

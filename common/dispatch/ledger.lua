@@ -1,6 +1,6 @@
 -- The ledger: what of each batch is done, failed, sent and leased. Every function below is one
--- atomic step; `common/dispatch/ledger.py` calls them by name. Times are milliseconds of Redis' own
--- clock, since the machines' clocks disagree. Numbers i are zero-based cells of a batch.
+-- atomic step; `ledger.py` and `workers.py` beside it call them by name. Times are milliseconds of
+-- Redis' own clock, since the machines' clocks disagree. Numbers i are zero-based cells of a batch.
 --
 --   gridfarm:active              set of batch ids that are not finished
 --   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,

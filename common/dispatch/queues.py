@@ -32,10 +32,7 @@ def queue_of(batch: Batch) -> str:
 
 
 def _needs_cuda(batch: Batch) -> bool:
-    layers = [batch.settings]
-    for axis in batch.axes:
-        layers += [v.settings for v in getattr(axis, "values", ())]
-    return any(layer.get("noise") == "cuda" for layer in layers)
+    return any(layer.get("noise") == "cuda" for layer in batch.layers())
 
 
 def celery_app(broker: str) -> Celery:

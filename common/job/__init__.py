@@ -1,4 +1,9 @@
-"""TODO."""
+"""The Job: what decides the pixels of one picture, as it travels and as it is named.
+
+In reading order: `job` (the Job and its key), `model_ref` (which weights exactly),
+`builtin_models` (those that a batch file names in one word), `schedulers` (the names that people
+know, as diffusers' classes), `prompt_syntax` (weights, blends, and what other programs write).
+"""
 
 from __future__ import annotations
 
@@ -8,21 +13,25 @@ from common.job.builtin_models import (
     SDXL,
     SDXL_REFINER,
     TINY,
+    TINY_BASE,
     TINY_FOLDER,
     TINY_LORAS,
+    TINY_REFINER,
 )
 from common.job.job import (
     RENDERER_EPOCH,
-    TINY_BASE,
-    TINY_REFINER,
     Crop,
+    DType,
     Job,
+    LongPrompts,
     LoraUse,
     NegativePrompt,
+    Noise,
     RefinerUse,
     SchedulerUse,
     Size,
 )
+from common.job.model_ref import HubName, ModelRef, is_hub_id
 from common.job.prompt_syntax import BLENDED, MAX_LENGTH, MAX_NESTING, check_prompt, warnings
 from common.job.schedulers import (
     SCHEDULER_NAMES,
@@ -48,14 +57,20 @@ __all__ = [
     "TINY_LORAS",
     "TINY_REFINER",
     "Crop",
+    "DType",
+    "HubName",
     "Job",
+    "LongPrompts",
     "LoraUse",
+    "ModelRef",
     "NegativePrompt",
+    "Noise",
     "RefinerUse",
     "SchedulerUse",
     "Size",
     "builtin_models",
     "check_prompt",
+    "is_hub_id",
     "parse_scheduler",
     "warnings",
 ]

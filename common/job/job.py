@@ -15,31 +15,23 @@ from typing import Annotated, Any, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.job.model_ref import ModelRef
+
 #: Raised when the renderer starts to draw other pixels for an unchanged Job.
 RENDERER_EPOCH = 1
 
-#: The tiny SDXL's revision: raised with any change of its weights.
-TINY_BASE = "tiny@3"
-TINY_REFINER = "tiny-refiner@3"
-
-#: A model with its revision: the tiny one, `owner/name@commit` on the hub, a folder uploaded as the
-#: asset `tree:<sha256 of its manifest>`, or one checkpoint `file:<sha256>`.
-MODEL_REF = (
-    r"^(tiny@\d+|tiny-refiner@\d+"
-    r"|[A-Za-z0-9][\w.-]*/[\w.-]+@[0-9a-f]{40}"
-    r"|(tree|file):[0-9a-f]{64})$"
-)
-
-ModelRef = Annotated[str, Field(pattern=MODEL_REF, max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
 Text = Annotated[str, Field(max_length=200_000)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Guidance = Annotated[Finite, Field(ge=0, le=100)]
 Whole = Annotated[int, Field(gt=-(2**53), lt=2**53)]
 Pixels = Annotated[int, Field(ge=0, le=16_384)]
+DType = Literal["fp16", "bf16", "fp32"]
+#: What becomes of a prompt that the text encoders cannot read at once.
+LongPrompts = Literal["truncate", "chunk"]
+#: Where the noise is drawn.
+Noise = Literal["cpu", "cuda"]
 
 
 class _Frozen(BaseModel):
@@ -110,15 +102,15 @@ class Job(_Frozen):
 
     epoch: int = RENDERER_EPOCH
     model: ModelRef
-    dtype: Literal["fp16", "bf16", "fp32"]
+    dtype: DType
     vae: ModelRef | None = None
     prompt: Text
     prompt_2: Text | None = None
     negative_prompt: Text | None = None
     negative_prompt_2: Text | None = None
-    long_prompts: Literal["truncate", "chunk"] = "truncate"
+    long_prompts: LongPrompts = "truncate"
     seed: Annotated[int, Field(ge=0, lt=2**64)]
-    noise: Literal["cpu", "cuda"] = "cpu"
+    noise: Noise = "cpu"
     width: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
     height: Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
     original_size: Size | None = None

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from common.job.job import SchedulerUse
-from common.text import closest, meant
+from common.text import closest, suggestion
 
 Option = bool | int | float | str
 
@@ -250,7 +250,9 @@ def _split(text: str) -> tuple[str | None, list[str]]:
 def _add(options: dict[str, Option], scheduler_type: str, option: str, value: JsonValue) -> None:
     if option not in _OPTIONS or not _fits(scheduler_type, option):
         known = [name for name in _OPTIONS if _fits(scheduler_type, name)]
-        raise ValueError(f"{scheduler_type} takes no option {option!r}; {meant(option, known)}")
+        raise ValueError(
+            f"{scheduler_type} takes no option {option!r}; {suggestion(option, known)}"
+        )
     kind = _OPTIONS[option]
     if not kind.accepts(value):
         raise ValueError(f"{option} must be {kind.says}, not {value!r}")
@@ -277,7 +279,9 @@ def _unknown(written: str) -> str:
     if _NEEDS_SCIPY.search(plain):
         return f"{written!r} is not supported: it needs SciPy; use a karras schedule instead"
     close = closest(plain, SCHEDULER_NAMES)
-    return f"there is no scheduler {written!r}; {meant(plain, [close] if close else _SAMPLERS)}"
+    return (
+        f"there is no scheduler {written!r}; {suggestion(plain, [close] if close else _SAMPLERS)}"
+    )
 
 
 def _forms(sampler: str) -> str:

@@ -1,14 +1,19 @@
-"""TODO."""
+"""Pictures as bytes, and what is known of them.
+
+metadata   `PictureMeta`, and how it is read from a PNG
+png        a picture's three objects: PNG, thumbnail, sidecar
+a1111      the Job as the line `parameters` that other programs read
+"""
 
 from __future__ import annotations
 
-from common.picture import png
-from common.picture.png import Z_RLE, EncodedPicture, PictureMeta, decode_meta
+from common.picture.metadata import PictureMeta, decode_meta
+from common.picture.png import Z_RLE, EncodedPicture, encode_picture
 
 __all__ = [
     "Z_RLE",
     "EncodedPicture",
     "PictureMeta",
     "decode_meta",
-    "png",
+    "encode_picture",
 ]

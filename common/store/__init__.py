@@ -1,10 +1,20 @@
-"""TODO."""
+"""The object store, where pictures, assets and batches live: a folder, or a bucket on S3.
+
+object_names   every object name there is; begin here
+protocol       `Store`: what can be done with named bytes, and what names are
+opening        `open_store`: from a URL to a store
+folder         a folder as a store
+s3             a bucket as a store; boto3 is loaded when one is opened
+s3_errors      what a server answers, as the store's errors
+local_files    files of this machine, written whole or not at all
+"""
 
 from __future__ import annotations
 
 from common.store import object_names
-from common.store.local_files import FULL, PARTIAL, disk_errors, replacing
-from common.store.protocol import GET_BYTES, OnBytes, Store, check_size, open_store, without_login
+from common.store.local_files import FULL, PARTIAL, disk_errors, link, prepared, replacing
+from common.store.opening import open_store
+from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
 
 __all__ = [
     "FULL",
@@ -14,8 +24,9 @@ __all__ = [
     "Store",
     "check_size",
     "disk_errors",
+    "link",
     "object_names",
     "open_store",
+    "prepared",
     "replacing",
-    "without_login",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,23 +24,54 @@ GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCON
 
 
 @contextmanager
+def prepared(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` for a file or a folder; when the block ends well, what it made
+    there is at `path`, and otherwise it is removed.
+
+    A file replaces the one that was there. A folder does not: where another process was first
+    with it, that one's stays. Raises OSError.
+    """
+    make_folder(path.parent)
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        yield partial
+        _move(partial, path)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+
+
+def _move(partial: Path, path: Path) -> None:
+    try:
+        partial.replace(path)
+    except OSError:
+        if not (partial.is_dir() and path.is_dir()):
+            raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write to; when the block ends well, it is on disk as `path`.
 
     The content is synced before the rename and the folder after it, so that a crash leaves
     the old file or the new one. Raises OSError.
     """
-    make_folder(path.parent)
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-    try:
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with prepared(path) as partial, partial.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(path.parent)
+
+
+def link(source: Path, path: Path) -> None:
+    """Give a file a second name, over what was there; a copy where the file system has no
+    links. Raises OSError."""
+    with prepared(path) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 def open_input(path: Path) -> BinaryIO:

@@ -1,26 +1,19 @@
-"""The object store: where pictures, assets and batches live.
-
-    open_store("s3://bucket/prefix")    any S3-compatible server (common.store.s3)
-    open_store("~/renders")             a folder, or a file:// URL (common.store.folder)
+"""What a store is: the protocol that `FolderStore` and `S3Store` fulfil, and the rules for names.
 
 Object names are relative and the same on both; `common.store.object_names` makes every one of them.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from common.errors import StoreError, StoreRefused, TooLarge, UsageError
 from common.store import object_names
 
-URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
 #: S3 takes keys of 1,024 bytes of UTF-8; this leaves room for the store's prefix.
 NAME_BYTES = 900
 
@@ -89,60 +82,6 @@ class Store(Protocol):
         """Put, head, get, list and delete a small object: do the rights suffice?
 
         Raises StoreRefused, StoreUnreachable or StoreFull, naming what failed."""
-
-
-def open_store(url: str) -> Store:
-    """The store at `url`; no request is made yet. Raises UsageError for what is no store."""
-    scheme = URL_SCHEME.match(url)
-    if url and not scheme:
-        return _open_folder(Path(url))
-    if scheme and scheme[1].lower() == "file":
-        return _open_folder(_file_url_path(url))
-    if scheme and scheme[1].lower() == "s3":
-        return _open_bucket(url)
-    raise UsageError(
-        f"{without_login(url)!r} is not a store that gridfarm knows",
-        hint="set GRIDFARM_STORE to s3://bucket/prefix (with AWS_ENDPOINT_URL_S3 for a server"
-        " that is not AWS) or to a folder",
-    )
-
-
-def _open_folder(path: Path) -> Store:
-    from common.store.folder import FolderStore
-
-    return FolderStore(path.expanduser().absolute())
-
-
-def _file_url_path(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise UsageError(
-            f"{without_login(url)!r} names a folder of another machine",
-            hint="a folder's URL has three slashes: file:///mnt/renders",
-        )
-    return Path(unquote(parts.path))
-
-
-def _open_bucket(url: str) -> Store:
-    from common.store.s3 import S3Store
-
-    bucket, _, prefix = url[len("s3://") :].partition("/")
-    if "@" in bucket:
-        raise UsageError(
-            f"{without_login(url)!r} was given with credentials in it",
-            hint="leave them out; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-        )
-    if not BUCKET_NAME.match(bucket):
-        raise UsageError(f"{url!r} names no bucket", hint="write s3://bucket/prefix")
-    prefix = prefix.strip("/")
-    if prefix:
-        check_name(prefix)
-    return S3Store(bucket, prefix)
-
-
-def without_login(text: str) -> str:
-    """The text with `user:password@` removed from the URLs in it."""
-    return re.sub(r"(?<=//)[^/\s\"']*@", "", text)
 
 
 def check_name(name: str) -> None:

@@ -19,6 +19,7 @@ from common.errors import ObjectMissing, StoreUnreachable, UsageError
 from common.store import protocol
 from common.store.local_files import disk_errors, open_input, replacing
 from common.store.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
+from common.text import without_login
 
 #: The longest life of a URL signed with SigV4.
 PRESIGN_SECONDS = 7 * 24 * 3600
@@ -48,7 +49,7 @@ class S3Store:
         self.root = f"{prefix}/" if prefix else ""
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = _connect(self.url)
-        self._place = f"{self.url} at {protocol.without_login(self._client.meta.endpoint_url)}"
+        self._place = f"{self.url} at {without_login(self._client.meta.endpoint_url)}"
         self._rights_proven = False
 
     def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
@@ -195,7 +196,7 @@ def _connect(url: str) -> Any:
         raise store_error(error, "open", url) from error
     except ValueError as error:  # an endpoint without its http://
         raise UsageError(
-            f"{url}: {protocol.without_login(str(error))}",
+            f"{url}: {without_login(str(error))}",
             hint="AWS_ENDPOINT_URL_S3 is a URL: http://host:port",
         ) from error
 

@@ -11,7 +11,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ObjectMissing, StoreError, StoreFull, StoreRefused, StoreUnreachable
-from common.store.protocol import without_login
+from common.text import without_login
 
 #: Everything that a request through boto3 raises, but for errors of the local disk.
 FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError)
@@ -119,7 +119,7 @@ def _code(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """One line of what was answered, without a login that a URL in it may carry."""
-    said = str(error)
+    text = str(error)
     if isinstance(error, ClientError):
-        said = f"{_code(error)} {error.response['Error'].get('Message', '')}"
-    return without_login(" ".join(said.split()))[:300]
+        text = f"{_code(error)} {error.response['Error'].get('Message', '')}"
+    return without_login(" ".join(text.split()))[:300]

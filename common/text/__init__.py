@@ -1,14 +1,22 @@
-"""TODO."""
+"""Text for people: names that are offered, and what others wrote made safe to show.
+
+suggest   the "did you mean" of messages
+escape    control characters made visible
+redact    URLs without their secrets
+"""
 
 from __future__ import annotations
 
 from common.text.escape import escaped
-from common.text.suggest import ELSEWHERE, LISTED, closest, meant
+from common.text.redact import without_login, without_password
+from common.text.suggest import ELSEWHERE, LISTED, closest, suggestion
 
 __all__ = [
     "ELSEWHERE",
     "LISTED",
     "closest",
     "escaped",
-    "meant",
+    "suggestion",
+    "without_login",
+    "without_password",
 ]

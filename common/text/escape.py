@@ -18,4 +18,4 @@ _OBEYED = re.compile(
 
 def escaped(text: str) -> str:
     """`text` with line breaks, tabs and plain colours alone of all that a terminal obeys."""
-    return _OBEYED.sub(lambda found: found["colour"] or f"\\u{ord(found[0]):04x}", text)
+    return _OBEYED.sub(lambda match: match["colour"] or f"\\u{ord(match[0]):04x}", text)

@@ -47,7 +47,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint: the name that was probably meant, else the names there are."""
     names = list(known)
     close = closest(word, names)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.batch import BATCH_ID, Batch, Matrix, slug
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.dispatch import read_batch, read_control
 from common.errors import NotFound
 from common.store import Store, object_names, open_store
@@ -46,7 +46,7 @@ class FoundBatch:
     """A batch that a store has, and that store."""
 
     id: str
-    document: Batch
+    document: Batch = field(repr=False)
     store: Store = field(repr=False, compare=False)
 
     @cached_property
@@ -59,13 +59,13 @@ def _last_file(cache_dir: Path) -> Path:
     return cache_dir / "last-batch"
 
 
-def remember(settings: FarmSettings, batch_id: str) -> None:
+def remember(settings: FarmConfig, batch_id: str) -> None:
     """Make `batch_id` what `@last` means on this machine."""
     store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
     LastBatch(batch_id, store).write(settings.cache_dir)
 
 
-def store_for(batch: str | BatchFile, settings: FarmSettings) -> str:
+def store_for(batch: str | BatchFile, settings: FarmConfig) -> str:
     """Where to look for a batch: in the configured store; in the last batch's own where none is
     configured, and for @last where that is not in the configured one."""
     last = LastBatch.read(settings.cache_dir)
@@ -76,7 +76,7 @@ def store_for(batch: str | BatchFile, settings: FarmSettings) -> str:
     return last.store
 
 
-def find_batch(batch: str | BatchFile, store: Store, settings: FarmSettings) -> tuple[str, Batch]:
+def find_batch(batch: str | BatchFile, store: Store, settings: FarmConfig) -> tuple[str, Batch]:
     """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
     if isinstance(batch, BatchFile):
         return _of_file(batch, store)
@@ -131,7 +131,7 @@ def _of_file(file: BatchFile, store: Store) -> tuple[str, Batch]:
     return batch_id, read_batch(store, batch_id)
 
 
-def _need_last(settings: FarmSettings) -> str:
+def _need_last(settings: FarmConfig) -> str:
     if last := LastBatch.read(settings.cache_dir):
         return last.id
     raise NotFound(

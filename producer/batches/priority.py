@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.dispatch import PRIORITIES
 from common.errors import UsageError
-from common.text import meant
+from common.text import suggestion
 
 
 def priority_number(name: str | None) -> int | None:
@@ -12,7 +12,7 @@ def priority_number(name: str | None) -> int | None:
     if name is None:
         return None
     if name not in PRIORITIES:
-        raise UsageError(f"there is no priority {name!r}", hint=meant(name, PRIORITIES))
+        raise UsageError(f"there is no priority {name!r}", hint=suggestion(name, PRIORITIES))
     return PRIORITIES[name]
 
 

@@ -118,7 +118,7 @@ class StatusWatcher:
 
     def _from_ledger(self, entry: LedgerStatus) -> Status:
         assert self.ledger
-        workers = tuple(w for w in self.ledger.workers() if self.queue in w.queues)
+        workers = tuple(w for w in self.ledger.workers.alive() if self.queue in w.queues)
         reasons = self._reasons() if entry.failed else {}
         return Status(
             batch=self.batch_id,

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from common.config import FarmSettings, load_settings
+from common.config import FarmConfig, load_config
 from common.store import open_store
 from producer.batch_argument import ENDINGS
 from producer.batches import LAST, batch_ids, store_for
@@ -103,5 +103,5 @@ def _axes(ctx: click.Context) -> list[str]:
     return [axis.name for axis in found.document.axes]
 
 
-def _settings(ctx: click.Context) -> FarmSettings:
-    return load_settings({"store": ctx.params.get("store")})
+def _settings(ctx: click.Context) -> FarmConfig:
+    return load_config({"store": ctx.params.get("store")})

@@ -1,25 +1,36 @@
-"""TODO."""
+"""The batch file's language: text in, a validated batch out, or all of its mistakes at once.
+
+In reading order: `mistakes` (what was found, as data), `yaml/` (the file's tree), `settings/`
+(what each value can be), `axes/` (the one rule of the language), `conditions`, `words`,
+`references` (models and LoRAs that are used), `mends/` (the words of every mistake),
+`whole_file_checks`, `reader` (a file to a batch), `selection` (values as a command line names
+them), `printer` (a batch to a file), `json_schema` (the language for editors), `starter_file`.
+"""
 
 from __future__ import annotations
 
-from producer.language.conditions import Conditions
 from producer.language.json_schema import as_text, batch_schema
+from producer.language.mends import problem_of
+from producer.language.mistakes import Mistake
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
-from producer.language.references import Layer, layers, with_needs
+from producer.language.references import with_references
+from producer.language.selection import find_values, find_where, parse_where
 from producer.language.starter_file import first_batch
 from producer.language.words import words_of
 
 __all__ = [
     "BatchFile",
-    "Conditions",
-    "Layer",
+    "Mistake",
     "as_text",
     "batch_schema",
+    "find_values",
+    "find_where",
     "first_batch",
-    "layers",
     "load_batch_file",
+    "parse_where",
     "printed",
-    "with_needs",
+    "problem_of",
+    "with_references",
     "words_of",
 ]

@@ -11,13 +11,12 @@ complain with the first, so the one that says most stands first.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from common.batch import LORA
+from common.batch import GROUPS, LORA
 from producer.language import reader
-from producer.language.axes import EMPHASIS, GROUPS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
+from producer.language.axes import EMPHASIS, MAX_RANDOM, RANGE_PATTERN, TOP_AXES, generators
 from producer.language.settings import (
     DEFAULTS,
     MAX_SEED,
@@ -31,7 +30,7 @@ from producer.language.yaml import NULL, Entries
 
 Schema = dict[str, Any]
 
-REGENERATE = "python -m producer.language.json_schema > docs/batch.schema.json"
+REGENERATE = "gridfarm schema > docs/batch.schema.json"
 
 OWN_AXIS = "An axis of your own; its values are bundles of settings: name: {setting: value}"
 MATCHED = 'A label, a value, several in a list, 4..6, "> 9", or "!lcm": anything but that'
@@ -125,8 +124,8 @@ def _group(group: str) -> Schema:
         for name in SETTINGS
         if name.startswith(f"{group}.")
     }
-    written = {"type": ["object", "null"], "properties": inner, "additionalProperties": False}
-    return _about(_group_says(group), written)
+    mapping = {"type": ["object", "null"], "properties": inner, "additionalProperties": False}
+    return _about(_group_says(group), mapping)
 
 
 def _group_says(group: str) -> str:
@@ -194,14 +193,14 @@ def _axis(
     short: Sequence[Schema] = (),
 ) -> Schema:
     """What makes a whole list, a list, or `name: value`; `short` is one value alone."""
-    made = [*(_ref(f"generator.{key}") for key in generators), *ranges]
+    makers = [*(_ref(f"generator.{key}") for key in generators), *ranges]
     named = {
         "type": "object",
         "minProperties": 1,
         "properties": _RESERVED,
         "additionalProperties": _any(*values),
     }
-    return _about(says, _any(*made, _list_of(*values, *made), named, *short))
+    return _about(says, _any(*makers, _list_of(*values, *makers), named, *short))
 
 
 def _axes() -> Schema:
@@ -244,7 +243,3 @@ def _list_of(*forms: Schema) -> Schema:
 
 def _ref(definition: str) -> Schema:
     return {"$ref": f"#/$defs/{definition}"}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_text())

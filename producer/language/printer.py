@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 from pydantic import JsonValue
 
-from common.batch import DAMAGED, NOT_OURS, WORD, Axis, Batch, RangeAxis, Value, is_drawn
+from common.batch import DAMAGED, GROUPS, NOT_OURS, WORD, Axis, Batch, RangeAxis, Value, is_drawn
 from common.errors import GridfarmError
-from producer.language.axes import GROUPS, TOP_AXES
+from producer.language.axes import TOP_AXES
 from producer.language.settings import DEFAULTS, as_text, find_setting
 
 _KEYS = {name: key for key, name in TOP_AXES.items()}

@@ -1,41 +1,36 @@
 """The batch file's language: text in, a validated Batch out, or all of its mistakes at once.
 
-Read by its neighbours: `spec_yaml` (YAML to a tree), `spec_values` (what each setting takes),
-`spec_axes` (the one rule of the language) with `spec_ranges`, `spec_generators` and `spec_files`,
-`spec_conditions` and `spec_words`. Here are the keys at the top and what must hold for the
-whole. Paths in messages are dotted and count list entries from 1.
+Here are the keys at the top; what stands under them is read by the neighbours. Paths in messages
+are dotted and count list entries from 1.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from common.batch import LORA, MAX_AXES, MAX_CELLS, Axis, Batch, Matrix, Value
-from common.errors import BatchFileError, GridfarmError, InputFileError, Problem
+from common.batch import AnyAxis, Batch
+from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS
-from common.text import meant
-from producer.language.axes import TOP_AXES, AnyAxis, AxisReader, Settings, check_name
+from producer.language.axes import AxisReader, BundleReader, Settings, check_name
 from producer.language.conditions import Conditions
-from producer.language.references import Layer, layers, with_needs
-from producer.language.settings import (
-    DEFAULTS,
-    MAX_PROBLEMS,
-    SETTINGS,
-    EnoughMistakes,
-    Mistake,
-    Scope,
-    as_text,
-    is_null,
-    mapping,
-    noting,
-    source,
+from producer.language.mends import problem_of
+from producer.language.mistakes import MAX_FINDINGS, EnoughMistakes, Finding, Mistake, collecting
+from producer.language.references import with_references
+from producer.language.settings import DEFAULTS, SETTINGS, Scope, mapping, source
+from producer.language.whole_file_checks import (
+    check_cells,
+    notes_on_ignored_negatives,
+    overlaps,
+    too_many,
+    without_prompt,
 )
 from producer.language.words import check_words_together, words_of
-from producer.language.yaml import MAX_BYTES, NULL, Entries, Items, Node, Scalar, read_yaml
+from producer.language.yaml import MAX_BYTES, NULL, Entries, Node, Scalar, is_null, read_yaml
 
 MAX_NAME = 100
 MAX_NOTES = 20
@@ -56,8 +51,6 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "only": "Cells to keep, the opposite of exclude: those that any entry matches",
     }
 )
-
-_BUNDLE_AXES = frozenset({"prompt", "variant"})
 
 
 @dataclass(frozen=True)
@@ -82,25 +75,13 @@ def load_batch_file(path: Path | None, *, text: str | None = None, base_dir: Pat
 
     Raises BatchFileError with every mistake found, or InputFileError if it can't be opened.
     """
-    file = "standard input" if path is None else str(path)
     data = _contents(path) if text is None and path is not None else text or ""
-    try:
-        root, problems = read_yaml(data, file)
-    except BatchFileError as error:
-        raise _failed(file, error.problems) from None
-    reader = _Reader(problems, base_dir)
-    try:
-        batch = reader.batch(root, _default_name(path))
-    except EnoughMistakes:
-        batch = None
+    reader = _Reader(base_dir)
+    batch = reader.read(data, _default_name(path))
     if batch is None:
-        raise _failed(file, problems)
+        problems = [_readable(problem_of(finding)) for finding in reader.findings[:MAX_FINDINGS]]
+        raise BatchFileError("standard input" if path is None else str(path), problems)
     return BatchFile(batch, base_dir, reader.lora_sources, _few(reader.notes))
-
-
-def _failed(file: str, problems: Sequence[Problem]) -> BatchFileError:
-    """With what can be read of the problems, however long the texts in them are."""
-    return BatchFileError(file, [_readable(problem) for problem in problems[:MAX_PROBLEMS]])
 
 
 def _readable(problem: Problem) -> Problem:
@@ -132,178 +113,104 @@ def _contents(path: Path) -> bytes:
 
 
 class _Reader:
-    """One pass over a file; `problems` and `notes` are what it finds on the way."""
+    """One pass over a file; `findings` and `notes` are what it finds on the way."""
 
-    def __init__(self, problems: list[Problem], base_dir: Path) -> None:
-        self.problems = problems
+    def __init__(self, base_dir: Path) -> None:
+        self.findings: list[Finding] = []
         self.notes: list[str] = []
         self.lora_sources: dict[str, str] = {}
         self._base_dir = base_dir
 
-    def batch(self, root: Node, default_name: str) -> Batch | None:
-        """The whole file as a Batch; None when it has problems."""
-        top = self._top(root)
+    def read(self, data: str | bytes, default_name: str) -> Batch | None:
+        """The whole file as a Batch; None when it has mistakes."""
+        batch = None
+        with suppress(EnoughMistakes), collecting(self.findings):
+            root, findings = read_yaml(data)
+            self.findings += findings
+            batch = self._batch(self._top(root), default_name)
+        return None if self.findings else batch
+
+    def _batch(self, top: Mapping[str, Node], default_name: str) -> Batch | None:
         name = self._name(top.get("name", NULL)) or default_name
         self._lora_files(top.get("lora_files", NULL))
-        words = top.get("words", NULL)
-        names = frozenset(words.values) if isinstance(words, Entries) else frozenset[str]()
-        scope = Scope(self.lora_sources, names, self._base_dir)
-        reader = AxisReader(scope, self.problems, self.notes)
-        settings = self._settings(top, reader)
+        reader = AxisReader(self._scope(top), self.findings, self.notes)
+        settings = self._settings(top, reader.bundles)
         axes = tuple(reader.axes(top))
-        self._check_whole(settings, axes, reader)
-        conditions = Conditions(axes, reader)
+        self._check_axes(settings, axes, reader.paths)
+        conditions = Conditions(axes, reader.bundles, reader.broken)
         exclude, only = (
-            tuple(conditions.read(top.get(key, NULL), key, self.problems))
+            tuple(conditions.read(top.get(key, NULL), key, self.findings))
             for key in ("exclude", "only")
         )
-        if self.problems:
+        if self.findings:
             return None
-        written = list(layers(settings, axes))
-        with noting(self.problems, ""):
-            self.notes += check_words_together(axes, written)
-        self._note_ignored_negatives(settings, axes)
-        batch = Batch(
-            name=name,
-            settings=settings,
-            axes=axes,
-            exclude=exclude,
-            only=only,
-        )
-        batch = with_needs(batch)
-        unused = [name for name in self.lora_sources if name not in batch.loras]
-        self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
-        self._check_cells(batch)
-        return None if self.problems else batch
-
-    def _check_cells(self, batch: Batch) -> None:
-        try:
-            if Matrix(batch).cells == 0:
-                self._wrong("", "exclude and only leave no cell", "remove a condition")
-        except GridfarmError as error:
-            self._wrong("", error.message, error.hint)
+        batch = Batch(name=name, settings=settings, axes=axes, exclude=exclude, only=only)
+        return self._checked(with_references(batch))
 
     def _top(self, root: Node) -> dict[str, Node]:
         """The entries at the top; a key with nothing behind it is as if not written."""
         if not isinstance(root, Entries):
-            what = "is empty" if is_null(root) else f"must be a mapping, not {root}"
-            self._wrong("", f"the batch file {what}", 'start with prompts: ["A wolf"]')
+            self._found("empty-file" if is_null(root) else "file-not-a-mapping", node=root)
             return {}
-        for key in root.values:
+        for key, node in root.values.items():
             if key not in KEYS:
-                self._wrong(key, "is not a key of a batch file", _key_hint(key, root.values[key]))
+                self._found("no-such-key", key, node=node, name=key, known=KEYS)
         return {key: value for key, value in root.values.items() if not is_null(value)}
 
     def _name(self, node: Node) -> str | None:
         if is_null(node):
             return None
         if not isinstance(node, Scalar):
-            self._wrong("name", f"must be a text, not {node}")
-        elif not node.text.strip() or len(node.text) > MAX_NAME:
-            self._wrong("name", f"must have 1 to {MAX_NAME} characters, not {len(node.text)}")
-        return node.text if isinstance(node, Scalar) else None
+            self._found("batch-name-not-text", "name", node=node)
+            return None
+        if not node.text.strip() or len(node.text) > MAX_NAME:
+            self._found("batch-name-length", "name", length=len(node.text), most=MAX_NAME)
+        return node.text
 
     def _lora_files(self, node: Node) -> None:
-        with noting(self.problems, "lora_files"):
-            for name, value in mapping(node, "{name: file or hub id}").items():
+        with collecting(self.findings, "lora_files"):
+            for name, value in mapping(node, "lora_files").items():
                 self.lora_sources[name] = ""
-                with noting(self.problems, f"lora_files.{name}"):
+                with collecting(self.findings, f"lora_files.{name}"):
                     check_name(name)
                     self.lora_sources[name] = source(value, tuple(TINY_LORAS))
 
-    def _settings(self, top: Mapping[str, Node], reader: AxisReader) -> Settings:
+    def _scope(self, top: Mapping[str, Node]) -> Scope:
+        words = top.get("words", NULL)
+        names = frozenset(words.values) if isinstance(words, Entries) else frozenset[str]()
+        return Scope(self.lora_sources, names, self._base_dir)
+
+    def _settings(self, top: Mapping[str, Node], bundles: BundleReader) -> Settings:
         settings: Settings = {}
-        with noting(self.problems, "settings"):
-            written = mapping(top.get("settings", NULL), "{setting: value}")
-            settings = reader.bundle(Entries(written), "settings")
+        with collecting(self.findings, "settings"):
+            written = mapping(top.get("settings", NULL), "settings")
+            settings = bundles.bundle(Entries(written), "settings")
         if "model" in top:
-            with noting(self.problems, "model"):
+            with collecting(self.findings, "model"):
                 if "model" in settings:
-                    raise Mistake("is in settings too", "keep one of the two")
-                settings |= reader.settings("model", top["model"], "model")
+                    raise Mistake("model-in-settings-too")
+                settings |= bundles.settings("model", top["model"], "model")
         return {**DEFAULTS, **settings}
 
-    def _check_whole(
-        self, settings: Settings, axes: tuple[AnyAxis, ...], reader: AxisReader
+    def _check_axes(
+        self, settings: Settings, axes: tuple[AnyAxis, ...], paths: Mapping[str, str]
     ) -> None:
-        self._check_overlaps(axes, reader.paths)
-        if not self.problems and "prompt" not in settings:
-            self._check_prompts(axes, reader.paths)
-        if len(axes) > MAX_AXES:
-            self._wrong("", f"has {len(axes):,} axes", f"at most {MAX_AXES} are read")
-        lengths = [axis.__len__() for axis in axes[:MAX_AXES]]  # len() itself ends at 2⁶³
-        if (cells := math.prod(lengths)) > MAX_CELLS:
-            product = " × ".join(f"{length:,}" for length in lengths)
-            self._wrong("", f"{product} makes {cells:,} cells", f"at most {MAX_CELLS:,} are read")
+        self.findings += overlaps(axes, paths)
+        if not self.findings and "prompt" not in settings:
+            self.findings += without_prompt(axes, paths)
+        self.findings += too_many(axes)
 
-    def _check_overlaps(self, axes: tuple[AnyAxis, ...], paths: Mapping[str, str]) -> None:
-        """Only a variant may set what another axis sets too, and only over a prompt."""
-        owners: dict[str, str] = {}
-        for axis in axes:
-            if axis.name not in _BUNDLE_AXES:
-                for setting in sorted(axis.setting_names()):
-                    if owner := _owner(setting, owners):
-                        self._overlap(paths[axis.name], setting, owner)
-                for setting in axis.setting_names():
-                    owners[setting] = paths[axis.name]
-        for axis in axes:
-            if axis.name in _BUNDLE_AXES:
-                for setting in sorted(axis.setting_names()):
-                    if owner := _owner(setting, owners):
-                        first = next(v.label for v in _values(axis) if setting in v.settings)
-                        self._overlap(owner, setting, f"{paths[axis.name]}.{first}")
+    def _checked(self, batch: Batch) -> Batch:
+        """With what its writer should know noted."""
+        with collecting(self.findings):
+            written = list(batch.layers())
+            self.notes += check_words_together(batch.axes, written)
+        self.notes += notes_on_ignored_negatives(batch.settings, batch.axes)
+        unused = [name for name in self.lora_sources if name not in batch.loras]
+        self.notes += [f"lora_files.{name}: no cell uses it" for name in unused]
+        with collecting(self.findings):
+            check_cells(batch)
+        return batch
 
-    def _overlap(self, path: str, setting: str, other: str) -> None:
-        self._wrong(path, f"sets {setting}, which {other} sets too", f"keep {setting} in one")
-
-    def _check_prompts(self, axes: tuple[AnyAxis, ...], paths: Mapping[str, str]) -> None:
-        """Every cell has a prompt: from the settings, or from all values of some axis."""
-        without = None
-        for axis in axes:
-            missing = [value.label for value in _values(axis) if "prompt" not in value.settings]
-            if not missing:
-                return
-            if "prompt" in axis.setting_names():
-                without = f"{paths[axis.name]}.{missing[0]}"
-        self._wrong(without or "prompts", "has no prompt", 'write prompts: ["A wolf"]')
-
-    def _note_ignored_negatives(self, settings: Layer, axes: tuple[AnyAxis, ...]) -> None:
-        """Two values of one axis are never in one cell."""
-        groups: list[list[Layer]] = [[settings]]
-        groups += [[value.settings for value in _values(axis)] for axis in axes]
-        placed = [(place, layer) for place, group in enumerate(groups) for layer in group]
-        negative = [found for found in placed if found[1].get("negative_prompt") is not None]
-        for place, layer in placed:
-            scale = layer.get("guidance_scale")
-            low = isinstance(scale, float) and scale <= 1
-            if low and any(own is layer or other != place for other, own in negative):
-                said = f"at guidance_scale {as_text(scale)} negative prompts have no effect"
-                self.notes.append(said)
-                return
-
-    def _wrong(self, path: str, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(path, message, hint))
-
-
-def _values(axis: AnyAxis) -> tuple[Value, ...]:
-    """The values of an axis; the first one stands for all of a range."""
-    return axis.values if isinstance(axis, Axis) else (axis.value(0),)
-
-
-def _owner(setting: str, owners: Mapping[str, str]) -> str | None:
-    """Which axis sets it; `loras` and one LoRA alone (`loras.style`) are in each other's way."""
-    if setting == "loras":
-        return next((path for name, path in owners.items() if name.startswith(LORA)), None) or (
-            owners.get(setting)
-        )
-    return owners.get(setting) or (owners.get("loras") if setting.startswith(LORA) else None)
-
-
-def _key_hint(key: str, value: Node) -> str:
-    if f"{key}s" in TOP_AXES:
-        return f"write {key}s:"
-    if key in SETTINGS and isinstance(value, Items):
-        return f"write it under axes: {{{key}: […]}}"
-    if key in SETTINGS:
-        return f"write it under settings: {{{key}: …}}"
-    return meant(key, KEYS)
+    def _found(self, kind: str, path: str = "", **facts: Any) -> None:
+        self.findings.append(Finding(kind, facts, path))

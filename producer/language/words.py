@@ -8,9 +8,10 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from common.batch import MAX_FILLED, PROMPTS, WORD, Axis, Batch, RangeAxis, fill, names_in
+from common.batch import MAX_FILLED, WORD, Axis, Batch, RangeAxis, fill, names_in
 from common.job import check_prompt
-from producer.language.settings import Mistake
+from producer.language.mistakes import Mistake
+from producer.language.settings import PROMPTS
 
 #: Combinations of words that are tried out in each prompt, and in all of them.
 TRIED, TRIED_IN_ALL = 2_000, 20_000
@@ -56,9 +57,7 @@ def _inside_out(needs: Mapping[str, set[str]]) -> list[str]:
     while waiting:
         ready = [name for name, inner in waiting.items() if not inner & waiting.keys()]
         if not ready:
-            circle = " and ".join(f"{{{name}}}" for name in sorted(waiting)[:5])
-            made_of = "is made of itself" if len(waiting) == 1 else "are made of each other"
-            raise Mistake(f"{circle} {made_of}", "end the circle", path="words")
+            raise Mistake("circle-of-words", path="words", names=sorted(waiting))
         done += ready
         for name in ready:
             del waiting[name]
@@ -72,10 +71,7 @@ def _check_lengths(prompts: list[str], words: Words, order: list[str]) -> None:
         longest[name] = max(_longest(text, longest) for text in words[name])
     for text in prompts:
         if (length := _longest(text, longest)) > MAX_FILLED and names_in(text):
-            raise Mistake(
-                f"the words of {text[:60]!r} make a prompt of up to {length:,} characters",
-                f"at most {MAX_FILLED:,} are read",
-            )
+            raise Mistake("filled-too-long", text=text, length=length, most=MAX_FILLED)
 
 
 def _longest(text: str, longest: Mapping[str, int]) -> int:
@@ -89,8 +85,8 @@ def _try_out(combinations: Iterator[tuple[str, dict[str, str]]]) -> None:
     characters = 0
     for text, words in islice(combinations, TRIED_IN_ALL):
         filled = fill(text, words)
-        if mistakes := check_prompt(filled):
-            raise Mistake(f"{text[:60]!r} filled in {mistakes[0]}", f"it becomes {filled[:80]!r}")
+        if complaints := check_prompt(filled):
+            raise Mistake("filled-syntax", text=text, says=complaints[0], filled=filled)
         characters += len(filled)
         if characters > TRIED_CHARACTERS:
             break
@@ -103,14 +99,15 @@ def _combinations(
     for text in templates:
         names = sorted({inner for name in names_in(text) for inner in _reach(name, needs)})
         lists = [words[name] for name in names]
-        each = ([texts[at % len(texts)] for texts in lists] for at in range(max(map(len, lists))))
+        longest = max(map(len, lists))
+        each = ([texts[turn % len(texts)] for texts in lists] for turn in range(longest))
         for chosen in islice(chain(each, product(*lists)), TRIED):
             yield text, dict(zip(names, chosen, strict=True))
 
 
 def _reach(name: str, needs: Mapping[str, set[str]]) -> set[str]:
     """The word and all that it is made of."""
-    found, new = {name}, {name}
-    while new := {inner for word in new for inner in needs[word]} - found:
-        found |= new
-    return found
+    reached, new = {name}, {name}
+    while new := {inner for word in new for inner in needs[word]} - reached:
+        reached |= new
+    return reached

@@ -43,9 +43,9 @@ def cached_sdxl(cache_dir: Path | None = None) -> Path | None:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    repo, _, revision = BUILTIN_MODELS[SDXL].partition("@")
+    sdxl = BUILTIN_MODELS[SDXL]
     file = f"{FOLDERS[0]}/vocab.json"
-    found = try_to_load_from_cache(repo, file, cache_dir=cache_dir, revision=revision)
+    found = try_to_load_from_cache(sdxl.hub_id, file, cache_dir=cache_dir, revision=sdxl.revision)
     return Path(found).parents[1] if isinstance(found, str) else None
 
 

@@ -46,11 +46,11 @@ def encoded_texts(prompt: str) -> tuple[str, ...]:
 def _parts(group: str) -> list[str]:
     """The texts between a blend's commas, those inside quotes and inner groups left alone."""
     commas, depth, quoted = [-1], 0, False
-    for at, letter in _marks(group):
+    for position, letter in _marks(group):
         quoted ^= letter == '"'
         if not quoted:
             depth += (letter == "(") - (letter == ")")
-            commas += [at] if letter == "," and depth == 0 else []
+            commas += [position] if letter == "," and depth == 0 else []
     ends = [*commas[1:], len(group)]
     return [group[comma + 1 : end] for comma, end in zip(commas, ends, strict=True)]
 

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from common.batch import PROMPTS, REFINER, Batch, Matrix, names_in
+from common.batch import REFINER, Batch, Layer, Matrix, names_in
 from common.job import builtin_models
-from producer.language import BatchFile, Layer, layers
-from producer.language.settings import note_on_size
+from producer.language import BatchFile
+from producer.language.settings import PROMPTS, note_on_size
 from producer.lint.token_counts import note_on_length, token_counter
 
 #: So many of each kind are named, the others counted.
@@ -20,9 +20,9 @@ SHOWN = 3
 FILLED_CELLS = 500
 
 
-def surprises(file: BatchFile) -> Iterator[str]:
+def notes_on_batch(file: BatchFile) -> Iterator[str]:
     """Notes on the batch as it will be rendered, each a line."""
-    written = list(layers(file.batch.settings, file.batch.axes))
+    written = list(file.batch.layers())
     if any(layer.get("model") not in (None, builtin_models.TINY) for layer in written):
         yield from _few(_odd_sizes(written), "sizes")
         yield from _few(_cut_prompts(file, written), "prompts are cut")
@@ -37,20 +37,20 @@ def equal_cells(matrix: Matrix) -> Iterator[str]:
     if matrix.distinct is None:
         return
     doubles = (matrix[i] for i in sorted(matrix.distinct.holes))
-    said: set[str] = set()
+    reasons: set[str] = set()
     for cell in doubles:
         if cell is None:
             continue
         first = matrix.distinct.jobs[cell.key]
-        before = matrix.labels(first)
-        differ = [axis for axis, label in cell.labels.items() if before[axis] != label]
+        labels = matrix.labels(first)
+        differ = [axis for axis, label in cell.labels.items() if labels[axis] != label]
         reason = ", ".join(f"{axis} {_quoted(cell.labels[axis])}" for axis in differ)
-        other = ", ".join(_quoted(before[axis]) for axis in differ)
-        if reason not in said and (len(differ) == 1 or not said):
-            said.add(reason)
+        other = ", ".join(_quoted(labels[axis]) for axis in differ)
+        if reason not in reasons and (len(differ) == 1 or not reasons):
+            reasons.add(reason)
             same = f"#{cell.i} is the same picture as #{first}"
             yield f"{same}: {reason} changes nothing from {other}"
-        if len(said) == SHOWN:
+        if len(reasons) == SHOWN:
             return
 
 
@@ -83,7 +83,7 @@ def _texts(batch: Batch, written: list[Layer]) -> Iterator[tuple[str, str]]:
     all_texts = [(n, str(layer[n])) for layer in written for n in PROMPTS if layer.get(n)]
     yield from ((name, text) for name, text in all_texts if not names_in(text))
     if any(names_in(text) for _, text in all_texts):
-        yield from ((n, str(c.settings[n])) for c in cells for n in PROMPTS if c.settings.get(n))
+        yield from ((n, str(c.settings[n])) for c in cells for n in PROMPTS if c.settings[n])
 
 
 def _model_folder(file: BatchFile) -> Path | None:

@@ -50,7 +50,7 @@ class ClipTokens:
 
     def _joined(self, words: list[tuple[int, _Starts]]) -> Iterator[list[int]]:
         for number in range(len(self._tokenizers)):
-            yield [at + start for at, starts in words for start in starts[number]]
+            yield [begin + start for begin, starts in words for start in starts[number]]
 
     def _encoded(self, word: str) -> _Starts:
         """For each tokenizer, where its tokens of `word` begin. No token spans a space, so words
@@ -133,7 +133,7 @@ def _estimated(text: str) -> list[int]:
     for piece in _PIECE.finditer(text):
         total += _tokens(piece[0])
         new = round(total) - len(starts)
-        starts += [piece.start() + len(piece[0]) * at // new for at in range(new)]
+        starts += [piece.start() + len(piece[0]) * number // new for number in range(new)]
     return starts
 
 

@@ -93,7 +93,7 @@ class LocalRender:
 
     def _work(self, watcher: StatusWatcher, ledger: Ledger) -> Status:
         with local_workers(
-            ledger.broker,
+            ledger.broker.url,
             self.store.url,
             self.folder / "workers.log",
             workers=self.workers,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.dispatch import Ledger
+from common.dispatch import Broker
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 
@@ -142,10 +142,10 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    ledger, deadline = Ledger(url), time.monotonic() + BROKER_START_S
+    broker, deadline = Broker(url), time.monotonic() + BROKER_START_S
     while True:
         try:
-            ledger.ping()
+            broker.ping()
             return
         except BrokerError as error:
             if process.poll() is not None or time.monotonic() > deadline:

@@ -1,25 +1,17 @@
 """What was rendered: looked up, compared, fetched, explained. Pillow is loaded with the first
 picture.
 
-    outcomes         a cell's picture, why it failed, or nothing yet
-    fingerprints     pictures that another kind of machine rendered
-    chosen_cells     the cells that a person keeps of a batch (`--where`)
-    stored_pictures  pictures one after the other, each fetched when it is looked at
-    file_names       readable, safe names made of labels
-    fetch            pictures as files
-    recipe           how a picture or a batch was made
+    outcomes        a cell's picture, why it failed, or nothing yet
+    fingerprints    pictures that another kind of machine rendered
+    selection       the axes' values and the cells that a person keeps of a batch
+    stored_picture  pictures one after the other, each fetched when it is looked at
+    file_names      readable, safe names made of labels
+    fetch           pictures as files
+    recipe          how a picture or a batch was made
 """
 
 from __future__ import annotations
 
-from producer.pictures.chosen_cells import (
-    ChosenAxis,
-    Where,
-    check_axis,
-    choose,
-    chosen_cells,
-    offset_of,
-)
 from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
 from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
@@ -32,14 +24,16 @@ from producer.pictures.outcomes import (
     shown_size,
     store_lookup,
 )
-from producer.pictures.recipe import (
-    BatchRecipe,
-    Recipe,
-    recipe_of_batch,
-    recipe_of_cell,
-    recipe_of_file,
+from producer.pictures.recipe import BatchRecipe, Recipe
+from producer.pictures.selection import (
+    ChosenAxis,
+    Where,
+    check_axis,
+    choose,
+    chosen_cells,
+    offset_of,
 )
-from producer.pictures.stored_pictures import StoredPicture, stored_pictures
+from producer.pictures.stored_picture import StoredPicture, stored_pictures
 
 __all__ = [
     "BatchRecipe",
@@ -61,9 +55,6 @@ __all__ = [
     "load_outcomes",
     "odd_fingerprints",
     "offset_of",
-    "recipe_of_batch",
-    "recipe_of_cell",
-    "recipe_of_file",
     "shown_size",
     "store_lookup",
     "stored_pictures",

@@ -78,7 +78,7 @@ def _path(cell: Cell, naming: Naming, drawn: set[str]) -> PurePosixPath:
 
 def _seed_folder(cell: Cell, name: str | None) -> str:
     """`s7`; `s7-lucky` where the seed axis calls it so, since another label may draw with 7."""
-    seed = str(cell.settings["seed"])
+    seed = str(cell.settings.seed)
     return f"s{seed}" if name in (None, seed) else f"s{seed}-{name}"
 
 

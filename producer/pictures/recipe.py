@@ -33,6 +33,43 @@ class Recipe:
     i: int | None = None
     labels: Mapping[str, str] | None = None
 
+    @classmethod
+    def of_file(cls, path: Path) -> Recipe:
+        """The recipe that a PNG carries. Raises NotFound for a file that is none of gridfarm's."""
+        try:
+            with path.open("rb") as file:
+                png = file.read(GET_BYTES)
+        except OSError as error:
+            raise NotFound(
+                f"{path}: {error.strerror}",
+                hint="name a PNG that gridfarm wrote, or a cell as BATCH#3",
+            ) from error
+        try:
+            meta = decode_meta(png)
+        except GridfarmError as error:
+            raise NotFound(f"{path}: {error.message}", hint=error.hint) from error
+        return cls(meta.job, meta.fingerprint, meta.timings)
+
+    @classmethod
+    def of_cell(cls, batch_id: str, document: Batch, i: int, store: Store) -> Recipe:
+        """Cell `i` of a batch, also before it is rendered. Raises StoreError, and NotFound for a
+        cell that the batch has not or that is excluded, and for a stored picture of another."""
+        cell = _cell(batch_id, Matrix(document), i)
+        meta = _stored_meta(cell, store)
+        if meta and meta.job.key != cell.key:
+            raise NotFound(
+                f"what is stored for cell {i} of {batch_id} is another cell's picture",
+                hint="delete that object and submit the batch file again",
+            )
+        return cls(
+            cell.job,
+            meta.fingerprint if meta else None,
+            meta.timings if meta else None,
+            batch=batch_id,
+            i=i,
+            labels=cell.labels,
+        )
+
     @property
     def key(self) -> str:
         """The SHA-256 that the picture is stored under."""
@@ -57,53 +94,19 @@ class BatchRecipe:
     batch: str
     file: str
 
+    @classmethod
+    def of_batch(cls, batch_id: str, document: Batch) -> BatchRecipe:
+        """The batch file, with what was pinned as comments: a batch keeps no paths."""
+        pins = [f"{name} is {ref}" for name, ref in document.models.items() if ref != name]
+        pins += [
+            f"./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()
+        ]
+        files = {name: f"./{name}.safetensors" for name in document.loras}
+        notes = [f"# {' '.join(pin.split())}" for pin in (batch_id, *pins)]  # a comment is one line
+        return cls(batch_id, "\n".join([*notes, printed(document, files).rstrip()]))
+
     def to_json(self) -> dict[str, Any]:
         return {"batch": self.batch, "file": self.file}
-
-
-def recipe_of_file(path: Path) -> Recipe:
-    """The recipe that a PNG carries. Raises NotFound for a file that is none of gridfarm's."""
-    try:
-        with path.open("rb") as file:
-            png = file.read(GET_BYTES)
-    except OSError as error:
-        raise NotFound(
-            f"{path}: {error.strerror}", hint="name a PNG that gridfarm wrote, or a cell as BATCH#3"
-        ) from error
-    try:
-        meta = decode_meta(png)
-    except GridfarmError as error:
-        raise NotFound(f"{path}: {error.message}", hint=error.hint) from error
-    return Recipe(meta.job, meta.fingerprint, meta.timings)
-
-
-def recipe_of_cell(batch_id: str, document: Batch, i: int, store: Store) -> Recipe:
-    """Cell `i` of a batch, also before it is rendered. Raises NotFound for a cell that the batch
-    has not or that is excluded, and for a stored picture of another cell; and StoreError."""
-    cell = _cell(batch_id, Matrix(document), i)
-    meta = _stored_meta(cell, store)
-    if meta and meta.job.key != cell.key:
-        raise NotFound(
-            f"what is stored for cell {i} of {batch_id} is another cell's picture",
-            hint="delete that object and submit the batch file again",
-        )
-    return Recipe(
-        cell.job,
-        meta.fingerprint if meta else None,
-        meta.timings if meta else None,
-        batch=batch_id,
-        i=i,
-        labels=cell.labels,
-    )
-
-
-def recipe_of_batch(batch_id: str, document: Batch) -> BatchRecipe:
-    """The batch file, with what was pinned as comments: a batch keeps no paths."""
-    pins = [f"{name} is {ref}" for name, ref in document.models.items() if ref != name]
-    pins += [f"./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()]
-    files = {name: f"./{name}.safetensors" for name in document.loras}
-    notes = [f"# {' '.join(pin.split())}" for pin in (batch_id, *pins)]  # a comment is one line
-    return BatchRecipe(batch_id, "\n".join([*notes, printed(document, files).rstrip()]))
 
 
 def _cell(batch_id: str, matrix: Matrix, i: int) -> Cell:

@@ -9,29 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from common.batch import REFINER, WORD, Cell, Value, is_drawn
-from producer.language.settings import SETTINGS, as_text
+from common.batch import REFINER, TRAITS, WORD, Cell, Value, is_drawn
+from producer.language.settings import DEFAULTS, as_text
 from producer.pictures import Failed, FingerprintGroup, Outcome
 
 #: What a caption names when all cells of the sheet have it alike, in this order.
-SHARED = (
-    "model",
-    "size",
-    "original_size",
-    "target_size",
-    "crop",
-    "steps",
-    "guidance_scale",
-    "scheduler",
-    "high_noise_frac",
-    *(name for name in SETTINGS if name.startswith(REFINER)),
-    "negative_prompt",
-    "loras",
-    "lora_scale",
-    "long_prompts",
-    "seed",
-    "noise",
-)
+SHARED = tuple(name for name, traits in TRAITS.items() if traits.captioned)
 
 
 def details(axis: str, value: Value) -> tuple[str, ...]:
@@ -50,11 +33,11 @@ def details(axis: str, value: Value) -> tuple[str, ...]:
 
 def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[str, ...]:
     """The settings that all cells share, without those already `said`."""
-    shared = {name: cells[0].settings.get(name) for name in SHARED if name not in set(said)}
+    shared = {name: cells[0].settings[name] for name in SHARED if name not in set(said)}
     same = {
         name: value
         for name, value in shared.items()
-        if all(cell.settings.get(name) == value for cell in cells)
+        if all(cell.settings[name] == value for cell in cells)
     }
     _drop_what_says_nothing(same, cells)
     struck = (f"{_count(excluded, 'cell')} left out (blank)",) if excluded else ()
@@ -65,7 +48,7 @@ def context(values: Mapping[str, Value], cells: Sequence[Cell]) -> tuple[str, ..
     """Which part of the batch a sheet shows: the values of the axes that are not on it, and
     the prompt if there is only one."""
     parts = [_with_details(axis, value) for axis, value in values.items() if axis != "prompt"]
-    prompts = {str(cell.settings["prompt"]) for cell in cells}
+    prompts = {cell.settings.prompt for cell in cells}
     paragraphs = ["   ·   ".join(parts)] if parts else []
     if "prompt" in values:
         value = values["prompt"]
@@ -101,12 +84,9 @@ def _with_details(axis: str, value: Value) -> str:
 
 def _drop_what_says_nothing(same: dict[str, JsonValue], cells: Sequence[Cell]) -> None:
     """Defaults that change nothing: no refiner, no LoRA, noise from the CPU."""
-    defaults = {
-        "high_noise_frac": 1, "noise": "cpu", "loras": {}, "lora_scale": 1, "crop": {},
-        "long_prompts": "truncate",
-    }  # fmt: skip
-    for name, nothing in defaults.items():
-        if same.get(name) == nothing:
+    unsaid = [name for name in same if TRAITS[name].unsaid]
+    for name in unsaid:
+        if same[name] in (DEFAULTS.get(name), {}):
             del same[name]
     if all(cell.job.refiner is None for cell in cells):
         for name in [name for name in same if name.startswith(REFINER)]:

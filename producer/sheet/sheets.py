@@ -28,8 +28,8 @@ from producer.pictures import (
     offset_of,
     store_lookup,
 )
-from producer.sheet import caption as words
 from producer.sheet.arrangement import Side, check_counts, sides
+from producer.sheet.caption import SHARED, context, details, facts, notes
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -64,8 +64,7 @@ class Sheet:
         cells = self.table.present()
         outcomes = load_outcomes(cells, self.lookup, self.side)
         marked = odd_fingerprints(outcomes)
-        notes = words.notes(len(cells), outcomes, marked)
-        caption = replace(self.caption, notes=notes)
+        caption = replace(self.caption, notes=notes(len(cells), outcomes, marked))
         face = _typeface(self.table, caption, outcomes)
         layout = arrange(self.table, caption, outcomes, marked, side=self.side, face=face)
         check_size(layout)
@@ -148,7 +147,7 @@ def _levels(axes: Side, keys: Sequence[tuple[int, ...]]) -> Iterator[Level]:
 
 def _heading(axis: ChosenAxis, position: int, at: Sequence[int]) -> Heading:
     value = axis.axis.value(position)
-    return Heading(value.label, words.details(axis.name, value), at[0], len(at))
+    return Heading(value.label, details(axis.name, value), at[0], len(at))
 
 
 def _sheet(
@@ -163,9 +162,9 @@ def _sheet(
     telling = {name: value for name, value in values.items() if _tells(name, value)}
     left_over = {axis.name for axis in others if axis.varies}
     shown = {name: value for name, value in values.items() if name in left_over} | telling
-    said = {name for value in shown.values() for name in value.settings}
-    facts = words.facts(cells, said, prod(table.shape) - len(cells))
-    caption = Caption(title, words.context(shown, cells), facts)
+    told = {name for value in shown.values() for name in value.settings}
+    excluded = prod(table.shape) - len(cells)
+    caption = Caption(title, context(shown, cells), facts(cells, told, excluded))
     labels = tuple(values[axis.name].label for axis in others if axis.varies)
     sheet = Sheet(table, caption, labels, _side(table, cell_size), lookup)
     sheet.check()
@@ -177,9 +176,9 @@ def _tells(axis: str, value: Value) -> bool:
     the cells do: a prompt with words is another one in each."""
     if axis == "prompt" and names_in(str(value.settings.get("prompt", ""))):
         return True
-    if axis not in ("prompt", *words.SHARED) or value.settings.keys() != {axis}:
+    if axis not in ("prompt", *SHARED) or value.settings.keys() != {axis}:
         return True
-    return bool(words.details(axis, value))
+    return bool(details(axis, value))
 
 
 def _side(table: Table, cell_size: int | None) -> int:

@@ -8,44 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from common.assets import hub_errors, sha256_file
 from common.errors import HubError, ObjectMissing, TooLarge
-from common.store import Store, object_names, without_login
+from common.job import HubName
+from common.store import Store, object_names
 
 TIMEOUT_S = 15
-_HUB_NAME = re.compile(
-    r"^(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+\.safetensors))?$",
-    re.ASCII,
-)
 RECORD = {"revision": re.compile(r"[0-9a-f]{40}\Z"), "sha256": re.compile(r"[0-9a-f]{64}\Z")}
 RECORD_BYTES = 1 << 16
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class HubName:
-    """`owner/name`, `owner/name@revision`, and for a LoRA also `owner/name/file.safetensors`."""
-
-    id: str
-    revision: str
-    file: str
-
-    @classmethod
-    def parse(cls, written: str) -> HubName | None:
-        match = _HUB_NAME.match(written)
-        if written.count("/") == 1 and written.endswith(".safetensors"):
-            return None  # loras/style.safetensors: a file that is not there
-        return cls(match["id"], match["revision"] or "", match["file"] or "") if match else None
-
-    @property
-    def record(self) -> str:
-        parts = [self.id, self.revision, self.file.replace("/", "-")]
-        return object_names.hub_record("@".join(part for part in parts if part))
 
 
 class Hub:
@@ -67,8 +43,6 @@ class Hub:
     def lora(self, name: HubName) -> tuple[str, Path | None]:
         """A LoRA's SHA-256 and its downloaded file; the file is None when only the store
         remembers it (then it is an asset already). Raises HubError."""
-        from common.assets import sha256_file
-
         try:
             info = self._info(name)
             path = self._download(name, info)
@@ -81,8 +55,11 @@ class Hub:
     def _info(self, name: HubName) -> Any:
         from huggingface_hub import HfApi
 
-        with _hub_errors(name):
-            return HfApi().model_info(name.id, revision=name.revision or None, timeout=TIMEOUT_S)
+        with _asking(name):
+            info = HfApi().model_info(name.id, revision=name.revision or None, timeout=TIMEOUT_S)
+        if not RECORD["revision"].match(f"{info.sha}"):
+            raise HubError(f"the hub says no commit of {name}", hint="name a local copy")
+        return info
 
     def _download(self, name: HubName, info: Any) -> Path:
         from huggingface_hub import hf_hub_download
@@ -90,7 +67,7 @@ class Hub:
         files = [sibling.rfilename for sibling in info.siblings or []]
         file = name.file or _lora_file(name, files)
         self.say(f"downloading {name.id}/{file} at {info.sha[:8]}")
-        with _hub_errors(name):
+        with _asking(name):
             return Path(hf_hub_download(name.id, file, revision=info.sha))
 
     def _recorded(self, name: HubName, error: HubError, what: str) -> str:
@@ -102,7 +79,15 @@ class Hub:
         return record[what]
 
     def _record(self, name: HubName, record: dict[str, str]) -> None:
-        self.store.put(name.record, json.dumps(record).encode(), content_type="application/json")
+        self.store.put(
+            record_name(name), json.dumps(record).encode(), content_type="application/json"
+        )
+
+
+def record_name(name: HubName) -> str:
+    """Where the store remembers `name`."""
+    parts = [name.id, name.revision, name.file.replace("/", "-")]
+    return object_names.hub_record("@".join(part for part in parts if part))
 
 
 def recorded_commit(store: Store, name: HubName, what: str) -> str | None:
@@ -113,7 +98,7 @@ def recorded_commit(store: Store, name: HubName, what: str) -> str | None:
 def _read_record(store: Store, name: HubName) -> dict[str, str]:
     """What in it has the form that it must have; {} for none, and for one that is damaged."""
     try:
-        record = json.loads(store.get(name.record, most=RECORD_BYTES))
+        record = json.loads(store.get(record_name(name), most=RECORD_BYTES))
     except (ObjectMissing, TooLarge, ValueError, RecursionError):
         return {}
     if not isinstance(record, dict):
@@ -143,31 +128,28 @@ def _lora_file(name: HubName, files: list[str]) -> str:
     )
 
 
-@contextmanager
-def _hub_errors(name: HubName) -> Iterator[None]:
+def _asking(name: HubName) -> AbstractContextManager[None]:
+    return hub_errors(lambda error, text: _explained(name, error, text))
+
+
+def _explained(name: HubName, error: Exception, text: str) -> HubError:
     from huggingface_hub import errors
 
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise HubError(
+    if isinstance(error, errors.GatedRepoError):
+        return HubError(
             f"{name.id} on the hub asks for its licence to be accepted",
             hint="accept it in the browser, then set HF_TOKEN",
-        ) from error
-    except (
-        errors.RepositoryNotFoundError,
-        errors.RevisionNotFoundError,
-        errors.EntryNotFoundError,
-    ) as error:
-        wanted = "@".join(part for part in (name.id, name.revision) if part)
-        raise HubError(
-            f"the hub has no {wanted}",
+        )
+    # A name that cannot be one on the hub (`some--one/model`) is not asked for.
+    nothing = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError,
+               errors.EntryNotFoundError, errors.HFValidationError)  # fmt: skip
+    if isinstance(error, nothing):
+        return HubError(
+            f"the hub has no {name}",
             hint="check the spelling; a private one needs "
             "HF_TOKEN; a local file or folder needs an existing path",
-        ) from error
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise HubError(
-            f"the hub cannot be reached for {name.id}: {without_login(reason)}",
-            hint="try again, or name a local copy",
-        ) from error
+        )
+    return HubError(
+        f"the hub cannot be reached for {name.id}: {text.splitlines()[0]}",
+        hint="try again, or name a local copy",
+    )

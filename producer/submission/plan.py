@@ -85,7 +85,7 @@ def plan_batch(
         jobs=jobs,
         new=None if stored is None else jobs - stored,
         stored=stored,
-        axes={axis.name: axis.__len__() for axis in batch.axes},
+        axes={axis.name: axis.count for axis in batch.axes},
         unresolved=[file.lora_sources.get(name, name) for name in batch.unresolved],
         bytes=jobs * _bytes_a_picture(matrix),
         store=store.url if store else "",

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
-from pydantic import JsonValue
 
 from common.assets import check_lora_file, sha256_file
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
-from common.job import TINY_LORAS
+from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
 from producer.language import BatchFile
-from producer.submission.hub import Hub, HubName, recorded_commit
+from producer.submission.hub import Hub, recorded_commit
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]
@@ -72,12 +71,12 @@ class _Resolver:
         _refuse_twins(file, batch)
         return Resolved(batch, self.assets)
 
-    def _model(self, written: str) -> str | None:
+    def _model(self, written: str) -> ModelRef | None:
         path = self.base_dir / Path(written).expanduser()
         if path.is_dir():
-            return f"tree:{self._folder(path)}"
+            return ModelRef(f"tree:{self._folder(path)}")
         if path.is_file():
-            return f"file:{self._checkpoint(path)}"
+            return ModelRef(f"file:{self._checkpoint(path)}")
         name = HubName.parse(written)
         if not name or name.file:
             raise InputFileError(
@@ -86,7 +85,7 @@ class _Resolver:
                 "or one .safetensors file",
             )
         commit = self.commit(name)
-        return f"{name.id}@{commit}" if commit else None
+        return name.at(commit) if commit else None
 
     def _folder(self, path: Path) -> str:
         """The SHA-256 of the folder's manifest `{"files": {relative path: sha256}}`."""
@@ -146,11 +145,8 @@ def _all_of(mistakes: list[tuple[str, InputFileError]]) -> InputFileError:
 
 def _refuse_twins(file: BatchFile, batch: Batch) -> None:
     """Two names for one LoRA file in a cell: applied twice or once? Nobody could tell."""
-    layers: list[dict[str, JsonValue]] = [batch.settings]
-    for axis in batch.axes:
-        layers += [value.settings for value in getattr(axis, "values", ())]
     problems = []
-    for layer in layers:
+    for layer in batch.layers():
         loras: Any = layer.get("loras") or {}
         hashes = [batch.loras[name] for name in loras if batch.loras[name]]
         if len(set(hashes)) < len(hashes):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from common.batch import Matrix
-from common.dispatch import bitmap, read_done
+from common.dispatch import bitmap_of, read_done
 from common.store import Store, object_names
 from producer.progress import ProgressCallback, show_no_progress
 
@@ -32,7 +32,7 @@ def stored_jobs(
         return Stored(done, sum(byte.bit_count() for byte in done))
     jobs = matrix.distinct.jobs
     cells = [jobs[key] for key in stored_keys(jobs, store, progress)]
-    return Stored(bitmap(cells, len(matrix)) if cells else b"", len(cells))
+    return Stored(bitmap_of(cells, len(matrix)) if cells else b"", len(cells))
 
 
 def stored_keys(

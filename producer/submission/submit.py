@@ -67,7 +67,7 @@ def submit(
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
     but for its `priority`, if one is given. Raises StoreError and BrokerError.
     """
-    ledger.ping()
+    ledger.broker.ping()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
     upload(resolved.assets, store, progress)
     stored = stored_jobs(matrix, batch.id, store, progress)

@@ -24,7 +24,7 @@ def limited(batch: Batch, count: int) -> Batch:
         return batch
     end = next(islice(matrix.numbers(), count - 1, None)) + 1
     boxes = _boxes(end, matrix.lengths)
-    used = [Spans(box[at] for box in boxes) for at in range(len(matrix.lengths))]
+    used = [Spans(box[i] for box in boxes) for i in range(len(matrix.lengths))]
     only = [_both(entry, box, batch) for box in boxes for entry in batch.only or ({},)]
     if len(boxes) == 1:
         only = list(batch.only)
@@ -40,11 +40,11 @@ def _boxes(end: int, lengths: Sequence[int]) -> list[Box]:
     stride = 1
     for length in lengths:
         stride *= length
-    for at, length in enumerate(lengths):
+    for number, length in enumerate(lengths, 1):
         stride //= length
         position, end = divmod(end, stride)
         if position:
-            rest = [range(n) for n in lengths[at + 1 :]]
+            rest = [range(n) for n in lengths[number:]]
             boxes.append([*fixed, range(position), *rest])
         fixed.append(range(position, position + 1))
     return boxes
@@ -56,12 +56,7 @@ def _both(entry: Entry, box: Box, batch: Batch) -> dict[str, tuple[str, ...]]:
     for axis, inside in zip(batch.axes, box, strict=True):
         if axis.name in entry:
             spans = spans_of(axis, entry[axis.name])
-            wanted[axis.name] = labels_of(axis, _within(spans, inside))
-        elif len(inside) < axis.__len__():
+            wanted[axis.name] = labels_of(axis, spans & Spans([inside]))
+        elif len(inside) < axis.count:
             wanted[axis.name] = labels_of(axis, Spans([inside]))
     return wanted
-
-
-def _within(spans: Spans, inside: range) -> Spans:
-    cut = ((max(s.start, inside.start), min(s.stop, inside.stop)) for s in spans.ranges)
-    return Spans(range(start, stop) for start, stop in cut if start < stop)

@@ -14,14 +14,13 @@ from common.batch import Axis, Batch, RangeAxis
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
-from producer.language import BatchFile, layers, with_needs
-from producer.language.settings import SETTINGS, Mistake, Scope
+from producer.language import BatchFile, Mistake, problem_of, with_references
+from producer.language.settings import SETTINGS, SIZES, Scope
 from producer.language.yaml import plain
 
 Settings = dict[str, JsonValue]
 Say = Callable[[str], None]
 
-SIZES = ("size", "original_size", "target_size", "crop")
 #: How much smaller the tiny model's pictures are, and what their sides are multiples of.
 SMALLER, MULTIPLE = 8, 8
 
@@ -43,7 +42,7 @@ def with_model(file: BatchFile, model: str, say: Say, cache_dir: Path) -> BatchF
     if any("model" in axis.setting_names() for axis in file.batch.axes):
         say(f"--model {model} replaces the values of the model axis")
     batch = _map_settings(file.batch, lambda s: s | {"model": model} if "model" in s else s)
-    return replace(file, batch=with_needs(batch))
+    return replace(file, batch=with_references(batch))
 
 
 def _check(model: str) -> None:
@@ -51,25 +50,26 @@ def _check(model: str) -> None:
     try:
         SETTINGS["model"].read(plain(model), Scope())
     except Mistake as mistake:
-        [problem] = mistake.problems
+        [finding] = mistake.findings
+        problem = problem_of(finding)
         raise UsageError(f"--model {problem.message}", hint=problem.hint) from None
 
 
 def _with_tiny(file: BatchFile, say: Say, cache_dir: Path) -> BatchFile:
-    on_gpu, meant = bool(visible_gpus()), _models(file.batch) == {TINY}
-    batch = _map_settings(file.batch, lambda s: _tiny_settings(s, on_gpu, sizes=not meant))
+    on_gpu, for_tiny = bool(visible_gpus()), _models(file.batch) == {TINY}
+    batch = _map_settings(file.batch, lambda s: _tiny_settings(s, on_gpu, sizes=not for_tiny))
     sources, hub_loras = _tiny_loras(file, cache_dir)
     _say_what_changed(file.batch, batch, hub_loras, say)
     return replace(
         file,
-        batch=with_needs(batch),
+        batch=with_references(batch),
         lora_sources=sources,
         notes=tuple(note for note in file.notes if "noise" not in note),
     )
 
 
 def _models(batch: Batch) -> set[JsonValue]:
-    return {layer["model"] for layer in layers(batch.settings, batch.axes) if "model" in layer}
+    return {layer["model"] for layer in batch.layers() if "model" in layer}
 
 
 def _tiny_settings(settings: Settings, on_gpu: bool, *, sizes: bool) -> Settings:
@@ -103,7 +103,7 @@ def _eighth(name: str, value: JsonValue) -> JsonValue:
 def _tiny_loras(file: BatchFile, cache_dir: Path) -> tuple[dict[str, str], list[str]]:
     """LoRAs that are not local files become the tiny one, each a file of its own: a cell may
     use several, and one file twice is refused."""
-    hub = [n for n, written in file.lora_sources.items() if not _local(file.base_dir, written)]
+    hub = [n for n, source in file.lora_sources.items() if not _local(file.base_dir, source)]
     paths = (
         TINY_LORA if first else _named_copy(name, cache_dir)
         for first, name in zip([True, *[False] * len(hub)], hub, strict=False)
@@ -120,16 +120,16 @@ def _named_copy(name: str, cache_dir: Path) -> Path:
     behind = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:behind])
     header["__metadata__"] = header.get("__metadata__", {}) | {"stands_for": name}
-    written = json.dumps(header).encode()
-    written += b" " * (-len(written) % 8)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
     path = cache_dir / "tiny-loras" / f"{hashlib.sha256(name.encode()).hexdigest()}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(written).to_bytes(8, "little") + written + data[behind:])
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data[behind:])
     return path
 
 
-def _local(base_dir: Path, written: str) -> bool:
-    return written in TINY_LORAS or (base_dir / Path(written).expanduser()).exists()
+def _local(base_dir: Path, source: str) -> bool:
+    return source in TINY_LORAS or (base_dir / Path(source).expanduser()).exists()
 
 
 def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Say) -> None:
@@ -146,12 +146,12 @@ def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Sa
 
 
 def _uses(batch: Batch, name: str, value: JsonValue = None) -> list[bool]:
-    written = layers(batch.settings, batch.axes)
+    written = batch.layers()
     return [name in layer and value in (None, layer[name]) for layer in written]
 
 
 def _written(batch: Batch, name: str) -> list[JsonValue]:
-    return [layer.get(name) for layer in layers(batch.settings, batch.axes)]
+    return [layer.get(name) for layer in batch.layers()]
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:

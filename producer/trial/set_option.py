@@ -9,10 +9,10 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from common.batch import LORA, WORD, Axis, Batch, RangeAxis, Value
-from common.errors import BatchFileError, UsageError
-from producer.language import BatchFile
-from producer.language.axes import TOP_AXES, AxisReader
-from producer.language.settings import Mistake, as_text
+from common.errors import UsageError
+from producer.language import BatchFile, Mistake, problem_of
+from producer.language.axes import TOP_AXES, BundleReader
+from producer.language.settings import as_text
 from producer.language.yaml import Node, Scalar, plain, read_yaml
 from producer.trial.where import with_axes
 
@@ -22,13 +22,13 @@ Say = Callable[[str], None]
 _SEVERAL = re.compile(r"-?[\d.]+\s*(,|\.\.)\s*-?[\d.]+.*")
 
 
-def with_settings(file: BatchFile, written: Iterable[str], say: Say) -> BatchFile:
-    """`file` with each `name=value` set in every cell. What it replaces is said aloud.
+def with_settings(file: BatchFile, options: Iterable[str], say: Say) -> BatchFile:
+    """`file` with each `name=value` of `options` set in every cell. What it replaces is said aloud.
 
     Raises UsageError.
     """
     batch = file.batch
-    for option in written:
+    for option in options:
         name, settings = _read(option, file)
         for owner in _owners(batch, name, settings):
             say(f"--set {option} goes over {owner}")
@@ -44,11 +44,10 @@ def _read(option: str, file: BatchFile) -> tuple[str, Settings]:
     if name in TOP_AXES:
         raise UsageError(f"--set {name}: {name} is an axis", hint=f"write --set {TOP_AXES[name]}=…")
     flat = WORD + name if name in file.scope.words else name
-    notes: list[str] = []
     try:
-        settings = AxisReader(file.scope, [], notes).settings(flat, _node(text.strip()), name)
+        settings = BundleReader(file.scope, [], []).settings(flat, _node(text.strip()), name)
     except Mistake as mistake:
-        problem = mistake.problems[0]
+        problem = problem_of(mistake.findings[0])
         place = ".".join(filter(None, (name, problem.path)))
         several = "--set takes one value; several make an axis of the file"
         hint = several if _SEVERAL.fullmatch(text.strip()) else problem.hint
@@ -60,9 +59,9 @@ def _node(text: str) -> Node:
     """As YAML reads it, without a prompt's commas or colons being taken for YAML's."""
     if text[:1] in ("{", "[", '"', "'") and text[-1:] in ("}", "]", '"', "'"):
         try:
-            return read_yaml(text, "--set")[0]
-        except BatchFileError as error:
-            message = error.problems[0].message
+            return read_yaml(text)[0]
+        except Mistake as mistake:
+            message = problem_of(mistake.findings[0]).message
             raise UsageError(f"--set {text}: {message}", hint="check its quotes") from None
     return plain(text) if text else Scalar("", "")
 

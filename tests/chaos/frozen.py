@@ -65,7 +65,7 @@ class Freezer:
 
     def freeze(self) -> float:
         """All processes of `going`; when (of time.monotonic())."""
-        alive = self.pool.ledger.workers()
+        alive = self.pool.ledger.workers.alive()
         processes = [int(w.name.split("-")[-2]) for w in alive if w.machine == "going"]
         self._frozen = [self._launcher.pid, *processes]
         for pid in self._frozen:

@@ -134,7 +134,7 @@ def ledger_facts(pool: Pool, cells: Iterable[int]) -> list[str]:
             f"ledger: {redis.hgetall(batch)}",
             f"on the queue: {redis.llen(queue_name())}, "
             f"unacknowledged: {redis.hlen('gridfarm:unacked')}",
-            f"workers: {pool.ledger.workers()}",
+            f"workers: {pool.ledger.workers.alive()}",
         ]
         for i in cells:
             found = {name: ask(f"{batch}:{name}", i) for name, ask in parts.items()}

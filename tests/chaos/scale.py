@@ -177,7 +177,8 @@ def command(*arguments: str) -> tuple[float, float, Any]:
 
 def beat(ledger: Ledger, threads: int) -> None:
     """A worker of so many threads, for the window, which is three times as many."""
-    ledger.beat(WorkerReport("w", "m", (queue_name(),), threads, "cpu", ""), ttl_ms=3_600_000)
+    report = WorkerReport("w", "m", (queue_name(),), threads, "cpu", "")
+    ledger.workers.heartbeat(report, ttl_ms=3_600_000)
 
 
 def held(ledger: Ledger) -> int:

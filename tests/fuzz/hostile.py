@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from common.dispatch import TASK_NAME, queue_name
 from common.job import Job
-from common.picture import PictureMeta
-from common.picture.png import KEYWORD, SIGNATURE, encode
+from common.picture import PictureMeta, encode_picture
+from common.picture.metadata import KEYWORD, SIGNATURE
 from tests.support.batch_files import documents, dumped
 from tests.support.orders import frozen
 from tests.support.stub_worker import stub_picture
@@ -258,7 +258,7 @@ def _stored_job() -> Job:
 def _stored() -> tuple[bytes, bytes]:
     """A picture as it is stored, and its sidecar."""
     job = _stored_job()
-    made = encode(stub_picture(job), PictureMeta(job, {"device": "stub"}, {"denoise": 0.1}))
+    made = encode_picture(stub_picture(job), PictureMeta(job, {"device": "stub"}, {"denoise": 0.1}))
     return made.png, made.sidecar
 
 
@@ -366,7 +366,7 @@ def _of_another_cell() -> bytes:
 
 
 def picture_of(job: Job) -> bytes:
-    return encode(stub_picture(job), PictureMeta(job, {}, {})).png
+    return encode_picture(stub_picture(job), PictureMeta(job, {}, {})).png
 
 
 PURPOSEFUL_PNGS = {

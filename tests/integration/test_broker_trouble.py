@@ -119,7 +119,7 @@ def at_once(broker: str) -> str:
     ledger = Ledger(broker)
     ledger.redis.connection_pool.connection_kwargs["retry"] = Retry(NoBackoff(), 0)
     try:
-        ledger.ping()
+        ledger.broker.ping()
     except BrokerError as error:
         return error.message
     return ""
@@ -205,7 +205,7 @@ def test_a_clock_that_is_off_changes_nothing(pool: Pool) -> None:
     ends = [end / 1000 for _, end in pool.ledger.redis.zrange(leases, 0, -1, withscores=True)]
     now = pool.ledger.redis.time()[0]
     assert ends and all(now - 1 < end < now + 17 for end in ends)
-    workers = pool.ledger.workers()
+    workers = pool.ledger.workers.alive()
     assert len(workers) == 2 and all(0 <= worker.lasts_s < 60 for worker in workers)
     pool.eventually(is_over(pool, 24))
     lines = (pool.log("ahead") + pool.log("behind")).splitlines()

@@ -55,7 +55,7 @@ def gridfarm(store: Store, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -
     """`gridfarm COMMAND … --json` on the farm: its answer, and what it said beside it."""
 
     def call(*arguments: str, code: int = 0, broker: str = "") -> tuple[Any, str]:
-        where = ["--store", store.url, "--broker", broker or ledger.broker, "--json"]
+        where = ["--store", store.url, "--broker", broker or ledger.broker.url, "--json"]
         ended = run([*arguments, *where])
         out, err = capsys.readouterr()
         assert ended == code, out + err
@@ -350,7 +350,8 @@ def test_a_retry_while_the_end_is_written_down_counts(
 def test_a_small_batch_behind_a_large_one_is_finished_long_before_it(ledger: Ledger) -> None:
     """Twelve threads, a window of 36; 20 cells submitted when 100,000 are under way take every
     other place from then on."""
-    ledger.beat(WorkerReport("w", "m", (QUEUE,), 12, "cpu", "rendering"), ttl_ms=600_000)
+    report = WorkerReport("w", "m", (QUEUE,), 12, "cpu", "rendering")
+    ledger.workers.heartbeat(report, ttl_ms=600_000)
     ledger.open(Opening("large-1", QUEUE, 100_000, 100_000, [(100_000, 1)]))
     ledger.feed(QUEUE, TASK_NAME)
     ledger.open(Opening("small-1", QUEUE, 20, 20, [(20, 1)]))

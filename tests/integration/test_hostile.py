@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from common.dispatch import Ledger, queue_name, read_failures
+from common.dispatch import Broker, Ledger, queue_name, read_failures
 from common.errors import BrokerRefused
 from common.store import object_names
 from tests.fuzz.hostile import EVIL_HEADERS, message
@@ -114,7 +114,7 @@ def test_a_report_that_no_worker_makes_is_passed_over(broker: str) -> None:
     for name, text in {"a": "garbage", "b": "[]", "c": '{"name": "c"}', "d": "[" * 9999}.items():
         ledger.redis.hset("gridfarm:workers", name, text)
         ledger.redis.zadd("gridfarm:alive", {name: 9e15})
-    assert ledger.workers() == []
+    assert ledger.workers.alive() == []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_report_that_no_worker_makes_is_passed_over(broker: str) -> None:
 )
 def test_a_password_in_the_wrong_place_is_not_shown(url: str, hint: str) -> None:
     with pytest.raises(BrokerRefused) as refused:
-        Ledger(url).ping()
+        Broker(url).ping()
     said = refused.value.message + refused.value.hint
     assert hint in said
     assert "pa/" not in said and "ss@" not in said and "=pass" not in said and "'pa'" not in said

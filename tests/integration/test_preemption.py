@@ -106,7 +106,7 @@ def test_a_model_that_is_loading_keeps_nobody(pool: Pool) -> None:
     assert pool.eventually(lambda: not pool.held_by("going")) < 1 + SLACK_S
     assert going.wait(20) == LEFT
     assert pool.charges() == {}
-    assert pool.ledger.workers() == []
+    assert pool.ledger.workers.alive() == []
 
 
 def test_what_hangs_at_the_deadline_is_handed_back(pool: Pool) -> None:
@@ -152,7 +152,7 @@ def test_a_bad_machine_takes_itself_out(pool: Pool) -> None:
     assert pool.counts[1] == 0
     assert pool.log("bad").count("different jobs in a row failed on bad") == 2
     assert "no other is started" in pool.log("bad")
-    seen = [w for w in pool.ledger.workers() if w.machine == "bad"]
+    seen = [w for w in pool.ledger.workers.alive() if w.machine == "bad"]
     assert [w.state for w in seen] == ["paused", "paused"]
     assert "5 different jobs in a row failed on bad" in seen[0].message
 
@@ -178,12 +178,12 @@ def test_a_process_that_was_killed_is_started_again(pool: Pool) -> None:
     pool.submit(2)
     launcher = pool.start("farm", "--launcher=1", "--back-off=0.1", *QUICK)
     pool.eventually(lambda: pool.counts == (2, 0))
-    name = next(w.name for w in pool.ledger.workers())
+    name = next(w.name for w in pool.ledger.workers.alive())
     os.kill(int(name.split("-")[-2]), signal.SIGKILL)
-    pool.eventually(lambda: any(w.name != name for w in pool.ledger.workers()))
+    pool.eventually(lambda: any(w.name != name for w in pool.ledger.workers.alive()))
     launcher.send_signal(signal.SIGTERM)
     assert launcher.wait(20) == 0
-    assert [w.name for w in pool.ledger.workers()] in ([], [name])
+    assert [w.name for w in pool.ledger.workers.alive()] in ([], [name])
 
 
 def test_a_handed_back_cell_lies_on_the_queue(pool: Pool) -> None:

@@ -19,7 +19,7 @@ import redis
 import trustme
 from botocore.config import Config
 
-from common.dispatch import Ledger, celery_app
+from common.dispatch import Broker, celery_app
 from common.errors import BrokerRefused, BrokerUnreachable, StoreRefused
 from common.store import open_store, s3
 from producer.cli.main import run
@@ -165,12 +165,12 @@ def test_the_host_must_be_the_certificates(
     with Proxy(valkey_server.port, tls=context(ca, "elsewhere.example")) as proxy:
         url = f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={ca_file}"
         with pytest.raises(BrokerUnreachable, match="certificate is not valid for"):
-            Ledger(url).ping()
+            Broker(url).ping()
 
 
 def test_a_ca_that_is_not_there_is_named() -> None:
     with pytest.raises(BrokerRefused, match=r"'/no/ca\.pem', and there is no such"):
-        Ledger("rediss://127.0.0.1:1/0?ssl_ca_certs=/no/ca.pem").ping()
+        Broker("rediss://127.0.0.1:1/0?ssl_ca_certs=/no/ca.pem").ping()
 
 
 def policy() -> dict[str, Any]:

@@ -39,7 +39,7 @@ def watcher(tmp_path: Path, broker: str) -> StatusWatcher:
 def say(watcher: StatusWatcher, state: str, *, lasts_s: float = 0.0) -> None:
     assert watcher.ledger
     report = WorkerReport("w1", "m1", (queue_name(),), 3, "cpu", state, "503 Slow Down", lasts_s)
-    watcher.ledger.beat(report, ttl_ms=60_000)
+    watcher.ledger.workers.heartbeat(report, ttl_ms=60_000)
 
 
 def test_a_store_that_is_away_does_not_end_the_watching(
@@ -91,6 +91,6 @@ def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
         ("queued", False),
         ("cancelled", True),
     ]
-    where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker]
+    where = ["--store", watcher.store.url, "--broker", watcher.ledger.broker.url]
     assert run(["watch", BATCH.id, *where]) == 0
     assert f"gridfarm resume {BATCH.id}" in capsys.readouterr().out

@@ -39,7 +39,7 @@ TEXT_WIDTH = setting("text_encoder", "hidden_size")
 
 
 class Told(Downloads):
-    """Keeps what the heart would read after each piece."""
+    """Keeps what the heartbeat would read after each piece."""
 
     def __init__(self) -> None:
         super().__init__()

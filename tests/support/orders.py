@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common.batch import Batch, Matrix
-from common.dispatch import Control, State, bitmap, write_control
+from common.dispatch import Control, State, bitmap_of, write_control
 from common.store import Store, object_names
 from producer.language import load_batch_file
 from producer.submission import resolve_offline
@@ -40,7 +40,7 @@ def put_batch(
 
 def put_pictures(store: Store, batch: Batch, cells: Iterable[int]) -> None:
     matrix, wanted = Matrix(batch), list(cells)
-    store.put(object_names.done_bitmap(batch.id), bitmap(wanted, len(matrix)))
+    store.put(object_names.done_bitmap(batch.id), bitmap_of(wanted, len(matrix)))
     for i in wanted:
         cell = matrix[i]
         assert cell

@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from common.config import load_settings
+from common.config import load_config
 from common.job import Job
 from worker.logs import set_up_logging
 from worker.preemption import Metadata, NoticeWatcher
@@ -169,7 +169,7 @@ def run() -> int:
     arguments = _arguments()
     if arguments.launcher:
         return launch(arguments)
-    settings = load_settings({"broker": arguments.broker, "store": arguments.store})
+    settings = load_config({"broker": arguments.broker, "store": arguments.store})
     return main(settings, _options(arguments), lambda *_: _renderer(arguments))
 
 

@@ -10,7 +10,7 @@ cache.py        Assets: all of them by their references and hashes
 from __future__ import annotations
 
 from worker.assets.cache import Assets
-from worker.assets.downloads import Downloads, DownloadStopped, short_name
+from worker.assets.downloads import Downloads, DownloadStopped
 from worker.assets.hub import Part
 from worker.assets.tiny_model import build
 
@@ -20,5 +20,4 @@ __all__ = [
     "Downloads",
     "Part",
     "build",
-    "short_name",
 ]

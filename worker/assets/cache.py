@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 from common.assets import sha256_file
 from common.errors import BadInput, ObjectMissing
-from common.job import TINY_BASE, TINY_REFINER
-from common.store import Store, disk_errors, object_names
+from common.job import TINY_BASE, TINY_REFINER, ModelRef
+from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
-from worker.assets.downloads import Downloads, short_name
-from worker.assets.hub import HubModel, Part, download, download_configs
+from worker.assets.downloads import Downloads
+from worker.assets.hub import Part, download, download_configs
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -63,43 +60,48 @@ class Assets:
         return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
 
     def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
-        """A pipeline's folder or a checkpoint's file, with what a load as `part` in `dtype`
-        needs of it. Threads that want the same one wait for the first.
+        """The folder of a pipeline or the file of a checkpoint, with what a load as `part` in
+        `dtype` needs of it; `ref` is a `ModelRef` or its text. Threads that want the same one
+        wait for the first.
 
         Raises BadInput if the store lacks a part of it or it is unusable, and HubError.
         """
-        return self._once((ref, part, dtype), lambda: self._model(ref, part, dtype))
+        return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
 
     def configs(self, part: Part) -> Path:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
         return self._once(part, lambda: download_configs(configs_of(part), self._downloads))
 
-    def _once(self, wanted: Hashable, bring: Callable[[], Path]) -> Path:
+    def _once(self, key: Hashable, bring: Callable[[], Path]) -> Path:
         """What was brought before is not looked up again, as each cell asks for it."""
-        with self._locks[wanted]:
-            found = self._models.get(wanted)
-            if found is None or not found.exists():
-                found = self._models[wanted] = bring()
-            return found
+        with self._locks[key]:
+            path = self._models.get(key)
+            if path is None or not path.exists():
+                path = self._models[key] = bring()
+            return path
 
-    def _model(self, ref: str, part: Part, dtype: str) -> Path:
-        if ref in (TINY_BASE, TINY_REFINER):
-            folder = "base" if ref == TINY_BASE else "refiner"
-            with disk_errors(f"cannot write {self.cache_dir}"):
-                return self._build_tiny(self.cache_dir) / folder
-        kind, _, sha256 = ref.partition(":")
-        if kind == "tree":
-            return self._tree(sha256)
-        if kind == "file":
-            return self._checkpoint(sha256, ref, part)
-        if "/" not in ref or "@" not in ref:
+    def _model(self, ref: ModelRef, part: Part, dtype: str) -> Path:
+        match ref.kind:
+            case "builtin":
+                return self._tiny(ref)
+            case "tree":
+                return self._tree(ref)
+            case "file":
+                return self._checkpoint(ref, part)
+            case "hub":
+                return download(ref, part, dtype, self._downloads)
+
+    def _tiny(self, ref: ModelRef) -> Path:
+        folders = {TINY_BASE: "base", TINY_REFINER: "refiner"}
+        if ref not in folders:
             raise BadInput(
-                f"this worker knows no model {ref!r}", hint="update gridfarm on the worker"
+                f"this worker knows no model {str(ref)!r}", hint="update gridfarm on the worker"
             )
-        return download(HubModel.parse(ref), part, dtype, self._downloads)
+        with disk_errors(f"cannot write {self.cache_dir}"):
+            return self._build_tiny(self.cache_dir) / folders[ref]
 
-    def _checkpoint(self, sha256: str, ref: str, part: Part) -> Path:
-        path = self._file(sha256, ".safetensors", short_name(ref))
+    def _checkpoint(self, ref: ModelRef, part: Part) -> Path:
+        path = self._file(ref.sha256, ".safetensors", ref.short_name)
         check_checkpoint(path, ref, part)
         self.configs(part)
         return path
@@ -107,9 +109,8 @@ class Assets:
     def _file(self, sha256: str, suffix: str, what: str) -> Path:
         path = self.cache_dir / "assets" / f"{sha256}{suffix}"
         if not path.exists():
-            with self._partial(path) as partial:
-                self._download(sha256, partial / "file", what)
-                (partial / "file").replace(path)
+            with disk_errors(f"cannot write {path}"), prepared(path) as partial:
+                self._download(sha256, partial, what)
         return path
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
@@ -125,24 +126,16 @@ class Assets:
                 "delete that object and submit the batch again"
             )
 
-    def _tree(self, sha256: str) -> Path:
-        folder = self.cache_dir / "trees" / sha256
+    def _tree(self, ref: ModelRef) -> Path:
+        folder = self.cache_dir / "trees" / ref.sha256
         if not folder.exists():
-            what = short_name(f"tree:{sha256}")
-            files = _manifest(_read(self._file(sha256, "", what), sha256), sha256)
-            with self._partial(folder) as partial:
+            what = ref.short_name
+            manifest = self._file(ref.sha256, "", what)
+            files = _manifest(_read(manifest, ref.sha256), ref.sha256)
+            with disk_errors(f"cannot write {folder}"), prepared(folder) as partial:
                 for path, file_sha256 in files.items():
-                    _link(self._file(file_sha256, "", f"{what}: {path}"), partial / "tree" / path)
-                _rename(partial / "tree", folder)
+                    link(self._file(file_sha256, "", f"{what}: {path}"), partial / path)
         return folder
-
-    @contextmanager
-    def _partial(self, target: Path) -> Iterator[Path]:
-        """A folder beside `target` to prepare it in; the disk's errors are the store's."""
-        with disk_errors(f"cannot write {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
-                yield Path(partial)
 
 
 def _read(path: Path, sha256: str) -> bytes:
@@ -193,21 +186,3 @@ def _parents(path: str) -> Iterator[str]:
 
 def _is_sha256(value: Any) -> bool:
     return isinstance(value, str) and bool(SHA256.fullmatch(value))
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system cannot link."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    """Another process may have been first; its folder has the same hash."""
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise

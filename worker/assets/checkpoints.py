@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common.assets import read_header
 from common.errors import BadInput, InputFileError
-from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER
-from worker.assets.hub import HubModel, Part
+from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER, ModelRef
+from worker.assets.hub import Part
 
 #: A weight that every SDXL base has in this layout, and no other model.
 SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"
@@ -21,12 +21,12 @@ SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"
 EDM = "edm_mean"
 
 
-def configs_of(part: Part) -> HubModel:
+def configs_of(part: Part) -> ModelRef:
     """The repository with the settings for a checkpoint that serves as `part`."""
-    return HubModel.parse(BUILTIN_MODELS[SDXL_REFINER if part == "refiner" else SDXL])
+    return BUILTIN_MODELS[SDXL_REFINER if part == "refiner" else SDXL]
 
 
-def check_checkpoint(path: Path, ref: str, part: Part) -> None:
+def check_checkpoint(path: Path, ref: ModelRef, part: Part) -> None:
     """Refuse what is no safetensors file, and as a base what is no SDXL. Raises BadInput."""
     try:
         names = {entry.name for entry in read_header(path, name="the checkpoint")}

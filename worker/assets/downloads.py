@@ -13,14 +13,6 @@ Count = Callable[[int], None]
 GB, MB = 1_000_000_000, 1_000_000
 
 
-def short_name(ref: str) -> str:
-    """A model as a person knows it: without its commit, and hashes cut short."""
-    kind, colon, sha256 = ref.partition(":")
-    if colon:
-        return f"{'checkpoint' if kind == 'file' else 'model folder'} {sha256[:12]}"
-    return ref.partition("@")[0]
-
-
 class DownloadStopped(Exception):
     """The process is ending, and nobody waits for the rest of the download."""
 

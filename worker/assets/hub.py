@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
+from common.assets import hub_errors
 from common.errors import BadInput, HubError
-from common.store import FULL, without_login
+from common.job import ModelRef
+from common.store import FULL
 from worker.assets.downloads import Count, Downloads
 
 Part = Literal["base", "refiner", "vae"]
@@ -33,24 +34,7 @@ WEIGHTS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class HubModel:
-    """A model on the hub, at one commit."""
-
-    id: str
-    revision: str
-
-    @classmethod
-    def parse(cls, ref: str) -> HubModel:
-        """`owner/name@commit`."""
-        hub_id, _, revision = ref.partition("@")
-        return cls(hub_id, revision)
-
-    def __str__(self) -> str:
-        return f"{self.id}@{self.revision}"
-
-
-def download(model: HubModel, part: Part, dtype: str, downloads: Downloads) -> Path:
+def download(model: ModelRef, part: Part, dtype: str, downloads: Downloads) -> Path:
     """The folder with the files that `part` in `dtype` is loaded from.
 
     Raises HubError if the hub cannot give them, BadInput for what is no model's repository.
@@ -61,7 +45,7 @@ def download(model: HubModel, part: Part, dtype: str, downloads: Downloads) -> P
     return folder
 
 
-def download_configs(model: HubModel, downloads: Downloads) -> Path:
+def download_configs(model: ModelRef, downloads: Downloads) -> Path:
     """The folder with all settings and tokenizers of a pipeline, but no weights."""
     folder, sizes = _look(model)
     _bring(model, folder, {f: sizes[f] for f in sizes if f.endswith(SETTINGS)}, downloads)
@@ -71,18 +55,18 @@ def download_configs(model: HubModel, downloads: Downloads) -> Path:
 def needed_files(files: Iterable[str], folders: Iterable[str], dtype: str) -> list[str]:
     """Of the repository's `files` those in `folders` ("" is the root) that a load in `dtype`
     reads: as `from_pretrained` chooses them, a folder without fp16 files is read in full."""
-    wanted = []
+    needed = []
     for folder in folders:
         inside = [file for file in files if file.rpartition("/")[0] == folder]
         weights = {file: WEIGHTS.fullmatch(file.rpartition("/")[2]) for file in inside}
         variants = {file: match["variant"] for file, match in weights.items() if match}
         variant = "fp16" if dtype == "fp16" and "fp16" in variants.values() else None
-        wanted += [file for file in inside if file.endswith(SETTINGS)]
-        wanted += [file for file, of in variants.items() if of == variant]
-    return wanted
+        needed += [file for file in inside if file.endswith(SETTINGS)]
+        needed += [file for file, of in variants.items() if of == variant]
+    return needed
 
 
-def _folders(model: HubModel, folder: Path, part: Part, files: Iterable[str]) -> list[str]:
+def _folders(model: ModelRef, folder: Path, part: Part, files: Iterable[str]) -> list[str]:
     """The parts of a pipeline; a VAE may be a repository of its own or a pipeline's part."""
     if part == "vae":
         roots = [file for file in files if WEIGHTS.fullmatch(file)]
@@ -99,19 +83,19 @@ def _folders(model: HubModel, folder: Path, part: Part, files: Iterable[str]) ->
     return sorted(parts - set(SHARED_WITH_BASE if part == "refiner" else ()))
 
 
-def _look(model: HubModel) -> tuple[Path, dict[str, int]]:
+def _look(model: ModelRef) -> tuple[Path, dict[str, int]]:
     """The repository's folder in the cache, and the size of each file that the hub has.
 
     Without a hub, and without a list from before, the files that are there."""
     from huggingface_hub import get_cached_repo_tree, snapshot_download
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    with _hub_errors(model):
+    with _loading(model):
         folder = Path(
-            snapshot_download(model.id, revision=model.revision, allow_patterns=[INDEX, CONFIG])
+            snapshot_download(model.hub_id, revision=model.revision, allow_patterns=[INDEX, CONFIG])
         )
         try:
-            tree = get_cached_repo_tree(model.id, revision=model.revision)
+            tree = get_cached_repo_tree(model.hub_id, revision=model.revision)
         except CachedRepoTreeNotFoundError:
             return folder, dict.fromkeys(_files_in(folder), 0)
         return folder, {file.path: file.size for file in tree}
@@ -121,18 +105,18 @@ def _files_in(folder: Path) -> Iterator[str]:
     return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _bring(model: HubModel, folder: Path, sizes: dict[str, int], downloads: Downloads) -> None:
+def _bring(model: ModelRef, folder: Path, sizes: dict[str, int], downloads: Downloads) -> None:
     from huggingface_hub import snapshot_download
 
     missing = {file: size for file, size in sizes.items() if not (folder / file).exists()}
     if not missing:
         return
     with (
-        _hub_errors(model),
-        downloads.follow(model.id, sum(missing.values())) as count,
+        _loading(model),
+        downloads.follow(model.hub_id, sum(missing.values())) as count,
     ):
         snapshot_download(
-            model.id,
+            model.hub_id,
             revision=model.revision,
             allow_patterns=list(missing),
             tqdm_class=_bar(count),
@@ -159,17 +143,13 @@ def _bar(count: Count) -> Any:
     return Bar
 
 
-@contextmanager
-def _hub_errors(model: HubModel) -> Iterator[None]:
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except (errors.HTTPError, OSError, ValueError) as error:  # type: ignore[attr-defined]
+def _loading(model: ModelRef) -> AbstractContextManager[None]:
+    def explain(error: Exception, text: str) -> HubError:
         if isinstance(error, OSError) and error.errno in FULL:
-            raise
-        reason = without_login(" ".join(str(error).split()))[:300] or type(error).__name__
-        raise HubError(
-            f"the model {model} cannot be loaded from the hub: {reason}",
+            raise error
+        return HubError(
+            f"the model {model} cannot be loaded from the hub: {' '.join(text.split())[:300]}",
             hint="check the worker's network, and HF_TOKEN if the model is gated",
-        ) from error
+        )
+
+    return hub_errors(explain)

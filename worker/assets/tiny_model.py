@@ -3,20 +3,17 @@
 It takes every road that SDXL takes (two text encoders, pooled and size conditioning, an
 ensemble of experts, a VAE of factor 8, LoRAs), so demo and tests run the real pipelines on a
 CPU and show what a prompt does. `common.job.TINY_FOLDER` holds the weights, of each file
-once; its README.md is the model card.
-
-    world/    what it has seen: shapes, scenes, their pictures and captions
-    train/    how it was made: `python -m worker.tiny.train FOLDER`
+once; its README.md is the model card. `worker.tiny` is how it was made, and what it has seen.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from common.errors import UsageError
 from common.job import TINY_BASE, TINY_FOLDER
+from common.store import prepared
 
 #: What the refiner has from the base, as SDXL's has.
 SHARED = ("vae", "text_encoder_2", "tokenizer_2")
@@ -29,11 +26,8 @@ def cached(cache_dir: Path) -> Path:
     """
     folder = cache_dir / TINY_BASE
     if not folder.is_dir():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{TINY_BASE}-", dir=cache_dir))
-        build(partial)
-        partial.chmod(0o755)  # a temporary folder is its owner's alone; a cache may be shared
-        _rename(partial, folder)
+        with prepared(folder) as partial:
+            build(partial)
     return folder
 
 
@@ -59,12 +53,3 @@ def _copy(source: Path, target: Path) -> None:
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        shutil.rmtree(partial)
-        if not folder.is_dir():
-            raise

@@ -67,16 +67,16 @@ class Loras:
             if scale and component in self._loaded[lora.sha256]:
                 yield lora.sha256, scale
 
-    def _switch(self, component: str, wanted: Active) -> None:
-        if self._active[component] == wanted:
+    def _switch(self, component: str, active: Active) -> None:
+        if self._active[component] == active:
             return
         model = getattr(self._pipe, component)
-        if wanted:
-            names, scales = zip(*wanted, strict=True)
+        if active:
+            names, scales = zip(*active, strict=True)
             set_weights_and_activate_adapters(model, list(names), list(scales))
-        set_adapter_layers(model, enabled=bool(wanted))
-        _require_grad(model, not wanted)
-        self._active[component] = wanted
+        set_adapter_layers(model, enabled=bool(active))
+        _require_grad(model, not active)
+        self._active[component] = active
 
     def _load(self, sha256: str) -> None:
         if sha256 in self._loaded:
@@ -103,18 +103,18 @@ class Loras:
     def _components(self, sha256: str, name: str, entries: list[TensorEntry]) -> frozenset[str]:
         """The components that took a part of it. Raises BadInput unless all found a place:
         diffusers drops the rest silently."""
-        taken = {component: list(self._layers(component, sha256)) for component in COMPONENTS}
-        layers = {layer for found in taken.values() for layer in found}
+        layers_of = {component: list(self._layers(component, sha256)) for component in COMPONENTS}
+        layers = {layer for names in layers_of.values() for layer in names}
         weights = [entry.name for entry in entries if not entry.name.endswith(".alpha")]
-        if sum(map(len, taken.values())) != len(weights):
-            homeless = [weight for weight in weights if not _belongs(weight, layers)]
-            example = f", such as {homeless[0]}" if homeless and layers else ""
+        if sum(map(len, layers_of.values())) != len(weights):
+            placeless = [weight for weight in weights if not _belongs(weight, layers)]
+            example = f", such as {placeless[0]}" if placeless and layers else ""
             raise BadInput(
-                f"{name}: {len(homeless) or 'some'} of its {len(weights)} weights have no place "
+                f"{name}: {len(placeless) or 'some'} of its {len(weights)} weights have no place "
                 f"in this model{example}",
                 hint="it was made for another model, or is of a kind that is not supported",
             )
-        return frozenset(component for component, found in taken.items() if found)
+        return frozenset(component for component, names in layers_of.items() if names)
 
     def _layers(self, component: str, sha256: str) -> Iterator[str]:
         """For each weight of the LoRA in a component the name of the layer it is in."""
@@ -164,8 +164,8 @@ def _reason(name: str, error: Exception) -> Exception:
 
 def _example(error: Exception) -> str:
     sizes = r"mismatch for (\S+)\.lora_.*?Size\((.+?)\).*?Size\((.+?)\)"
-    found = re.search(sizes, str(error), re.DOTALL)
-    return f" than this model's: {found[1]} has {found[2]}, not {found[3]}" if found else ""
+    match = re.search(sizes, str(error), re.DOTALL)
+    return f" than this model's: {match[1]} has {match[2]}, not {match[3]}" if match else ""
 
 
 def _brief(error: Exception) -> str:

@@ -69,7 +69,7 @@ class Heartbeat:
         state, message = self._state()
         lasts_s = self._lasts_s(state)
         report = replace(self.report, state=state, message=message, lasts_s=lasts_s)
-        self.ledger.beat(report, ttl_ms=ttl_ms)
+        self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms)
 
     def deregister(self, *, quarantined: bool) -> None:
         """The process ends. One that took itself out is still seen for a while, and why."""
@@ -77,7 +77,7 @@ class Heartbeat:
             if quarantined:
                 self.beat(ttl_ms=QUARANTINE_SHOWN_MS)
             else:
-                self.ledger.leave(self.report.name)
+                self.ledger.workers.leave(self.report.name)
         except GridfarmError as error:
             log.debug("not signed off: %s", error)
 

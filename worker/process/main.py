@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.store import Store, open_store
@@ -62,7 +62,7 @@ def sdxl(options: ProcessOptions, assets: Assets) -> Engine:
     return Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
 
 
-def main(settings: FarmSettings, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
+def main(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
     """As `run`; expected errors become lines of the log and their exit code."""
     set_up_logging(options.log_format)
     try:
@@ -74,7 +74,7 @@ def main(settings: FarmSettings, options: ProcessOptions, engine: BuildEngine = 
         return error.exit_code
 
 
-def run(settings: FarmSettings, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
+def run(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
     """Listen until a signal, a notice or trouble ends it; the exit code."""
     store, ledger = _connect(settings)
     downloads = Downloads()
@@ -101,12 +101,12 @@ def run(settings: FarmSettings, options: ProcessOptions, engine: BuildEngine = s
     return shutdown.code
 
 
-def _connect(settings: FarmSettings) -> tuple[Store, Ledger]:
+def _connect(settings: FarmConfig) -> tuple[Store, Ledger]:
     """Both answer, and the store grants what a worker needs. Raises StoreError, BrokerError."""
     store = open_store(settings.need_store())
     store.probe()
     ledger = Ledger(settings.need_broker())
-    ledger.ping()
+    ledger.broker.ping()
     return store, ledger
 
 

@@ -3,7 +3,7 @@
     first SIGTERM     the machine or the pod goes: a notice of `grace` seconds
     a cloud's notice  the launcher's word on stdin, with the seconds that are left
     SIGINT, or any signal after the first   hand everything back at the next step
-    a restart, a machine found unfit        as SIGTERM, with an exit code that says so
+    a restart, a quarantined machine        as SIGTERM, with an exit code that says so
     a stalled render  the process ends at once; its thread cannot be stopped
 
 A process that has not ended by its deadline hands back what it holds and ends all the same.

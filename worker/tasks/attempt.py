@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.job import Job
-from common.picture import EncodedPicture, PictureMeta, png
-from worker.assets import DownloadStopped, short_name
+from common.picture import EncodedPicture, PictureMeta, encode_picture
+from worker.assets import DownloadStopped
 from worker.tasks.failure_policy import FailurePolicy
 from worker.tasks.gpu import Gpu
 from worker.tasks.leases import Lease
@@ -51,12 +51,12 @@ class Attempt:
                  extra={"batch": lease.batch_id, "cell": lease.i, "key": lease.key,
                         "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
-        return png.encode(rendered.image, meta)
+        return encode_picture(rendered.image, meta)
 
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(
             lease,
-            loading=short_name(job.model),
+            loading=job.model.short_name,
             load=lambda: self.renderer.prepare(job),
             compute=lambda on_step: self.renderer.render(job, on_step),
         )

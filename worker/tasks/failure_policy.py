@@ -95,8 +95,8 @@ class FailurePolicy:
         log.error("%s #%d: %s", lease.batch_id, lease.i, error, exc_info=not expected)
         if lease.ended:
             return None
-        who = self.identity
-        counts = self.ledger.charge(lease.batch_id, lease.i, who.machine, who.worker)
+        machine, worker = self.identity.machine, self.identity.worker
+        counts = self.ledger.record_attempt(lease.batch_id, lease.i, machine, worker)
         if not counts:
             return None  # frozen or cut off for long
         attempts, machines = counts
@@ -112,13 +112,13 @@ class FailurePolicy:
         """Three attempts on two machines, or on the only live one."""
         if attempts < ATTEMPTS or machines >= 2:
             return attempts >= ATTEMPTS
-        live = {w.machine for w in self.ledger.workers() if w.state != "paused"}
+        live = {w.machine for w in self.ledger.workers.alive() if w.state != "paused"}
         return live <= {self.identity.machine}
 
     def check_attempts_left(self, lease: Lease) -> None:
         """Raises AttemptsExhausted. Had the last attempt failed with a word, it would have
         failed the cell."""
-        machines = self.ledger.charges(lease.batch_id, lease.i) if lease.has_attempts else []
+        machines = self.ledger.attempts_of(lease.batch_id, lease.i) if lease.has_attempts else []
         if self.attempts_exhausted(len(machines), len(set(machines))):
             raise AttemptsExhausted(
                 f"given up after {len(machines)} attempts: the process that rendered it was "
@@ -128,7 +128,7 @@ class FailurePolicy:
     def confirmed_by_second_worker(self, lease: Lease) -> bool:
         """Whether another process has drawn NaN or black of this cell before. If not, this one
         has to leave it to another, or to a fresh one."""
-        if self.ledger.suspect(lease.batch_id, lease.i, self.identity.worker):
+        if self.ledger.report_suspect_picture(lease.batch_id, lease.i, self.identity.worker):
             return True
         self._drawn_suspect.add(lease.key)
         return False
@@ -158,7 +158,7 @@ class FailurePolicy:
             self.quarantine()
 
     def _restart_if_alone(self) -> None:
-        others = [w for w in self.ledger.workers() if w.name != self.identity.worker]
+        others = [w for w in self.ledger.workers.alive() if w.name != self.identity.worker]
         if all(worker.state == "paused" for worker in others):
             log.warning("the only worker: a fresh process will judge the picture")
             self.restart()

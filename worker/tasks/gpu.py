@@ -63,8 +63,10 @@ class Gpu:
         return on_step
 
     def _charging(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
-        who = self.in_hand.identity
-        return self.in_hand.ledger.charging(lease.batch_id, lease.i, who.machine, who.worker)
+        identity = self.in_hand.identity
+        return self.in_hand.ledger.recording_attempt(
+            lease.batch_id, lease.i, identity.machine, identity.worker
+        )
 
     @contextmanager
     def _showing(self, state: str, message: str = "") -> Iterator[None]:

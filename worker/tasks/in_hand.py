@@ -126,7 +126,7 @@ class InHand:
                 lease.key,
                 self.identity.worker,
                 pause_ms=pause_ms,
-                refund=undo_attempt,
+                undo_attempt=undo_attempt,
             )
         if self.closing.is_set():
             log.info("%s handed back", lease, extra={"batch": lease.batch_id, "cell": lease.i})

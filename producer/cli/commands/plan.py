@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from common.batch import REFINER, WORD, Axis, Cell, Matrix, RangeAxis, complete
+from common.batch import REFINER, TRAITS, WORD, Axis, Cell, Matrix, RangeAxis, complete
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
-from producer.language.settings import SETTINGS, as_text
+from producer.language.settings import DEFAULTS, SETTINGS, as_text
 from producer.submission import Plan
 from producer.wording import counted, in_bytes
 
@@ -79,7 +79,7 @@ def _cells_and_jobs(matrix: Matrix, jobs: int, exact: bool) -> str:
 
 
 def _axis_lines(matrix: Matrix) -> Iterator[str]:
-    rows = [(axis.name, f"{axis.__len__():,}", _some_labels(axis)) for axis in matrix.axes]
+    rows = [(axis.name, f"{axis.count:,}", _some_labels(axis)) for axis in matrix.axes]
     if excluded := math.prod(matrix.lengths) - matrix.cells:
         rows.append(("excluded", f"{excluded:,}", "cell" if excluded == 1 else "cells"))
     if rows:
@@ -91,8 +91,8 @@ def _axis_lines(matrix: Matrix) -> Iterator[str]:
 
 def _some_labels(axis: Axis | RangeAxis) -> str:
     shown: list[str] = []
-    if axis.__len__() > MOST_LABELS:
-        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.__len__() - 1).label)}"
+    if axis.count > MOST_LABELS:
+        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.count - 1).label)}"
     for label in axis.labels():
         shown.append(_short(label))
         if len(" · ".join(shown)) > SHOWN_LABELS:
@@ -118,8 +118,7 @@ def _common_settings(matrix: Matrix) -> list[str]:
         for name in SETTINGS
         if name in settings and name not in varying and settings[name] not in says_nothing
         and not (name.startswith(REFINER) and not refines)
-        and not (name == "lora_scale" and settings[name] == 1)
-        and not (name == "high_noise_frac" and settings[name] == 1)
+        and not (TRAITS[name].unsaid == "everywhere" and settings[name] == DEFAULTS.get(name))
     ]  # fmt: skip
     text = ", ".join(_short(setting, 60) for setting in shown)
     return textwrap.wrap(text, 90, initial_indent="  ", subsequent_indent="  ")
@@ -129,7 +128,7 @@ def _overrides(matrix: Matrix) -> list[str]:
     """What the values of an axis set besides what the axis is named after."""
     lines: list[str] = []
     for axis in matrix.axes:
-        values = [axis.value(at) for at in range(min(axis.__len__(), 1000))]
+        values = [axis.value(at) for at in range(min(axis.count, 1000))]
         set_by = {v.label: _besides(axis.name, v.settings) for v in values}
         if any(set_by.values()):
             lines += _value_lines(axis.name, set_by)

@@ -76,7 +76,7 @@ def _show_result(report: RenderReport, out: Output) -> None:
 def _next_steps(report: RenderReport) -> list[str]:
     matrix, sheets, folder = report.matrix, report.sheets, report.folder
     images = sorted(report.images.rglob("*.png"))
-    varying = [axis.name for axis in matrix.axes if len(axis) > 1]
+    varying = [axis.name for axis in matrix.axes if axis.count > 1]
     lines = ["", "The grid:", *(f"  {sheet}" for sheet in sheets)] if sheets else []
     lines += ["", "Try next:"]
     gridfarm = _as_called()
@@ -94,7 +94,7 @@ def _next_steps(report: RenderReport) -> list[str]:
 
 def _a_part(matrix: Matrix) -> str:
     """Options that draw the first value of the longest axis alone."""
-    longest = max(matrix.axes, key=lambda axis: len(axis))
+    longest = max(matrix.axes, key=lambda axis: axis.count)
     return f"--where {shlex.quote(f'{longest.name}={next(longest.labels())}')}"
 
 

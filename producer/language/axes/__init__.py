@@ -1,20 +1,28 @@
-"""TODO."""
+"""Axes: lists of values, names and values, bundles of settings, and what makes values.
+
+In reading order: `places` (an axis as it stands in the file), `names` (what axes and values are
+called), `bundles` (the settings that a mapping sets), `misreadings` (what reads as something
+else than was meant), `ranges` (`0..9`), `tables` (files of texts and settings), `generators`
+(`{file: …}`, `{random: …}` and the like), `axes` (the reader of them all).
+"""
 
 from __future__ import annotations
 
 from producer.language.axes import generators, tables
-from producer.language.axes.axes import GROUPS, TOP_AXES, AnyAxis, AxisReader, Settings, check_name
+from producer.language.axes.axes import AxisReader
+from producer.language.axes.bundles import LIKE_A_FILE, BundleReader, Settings
 from producer.language.axes.generators import EMPHASIS, MAX_RANDOM
+from producer.language.axes.names import TOP_AXES, check_name
 from producer.language.axes.ranges import RANGE_PATTERN, between
 
 __all__ = [
     "EMPHASIS",
-    "GROUPS",
+    "LIKE_A_FILE",
     "MAX_RANDOM",
     "RANGE_PATTERN",
     "TOP_AXES",
-    "AnyAxis",
     "AxisReader",
+    "BundleReader",
     "Settings",
     "between",
     "check_name",

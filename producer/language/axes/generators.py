@@ -15,23 +15,22 @@ from types import MappingProxyType
 from pydantic import JsonValue
 
 from common.batch import MAX_FILLED, RangeAxis, numbered_seed
-from common.errors import BatchFileError
-from common.text import meant
 from producer.language.axes import tables
 from producer.language.axes.ranges import read_range
 from producer.language.axes.tables import MAX_VALUES
+from producer.language.mistakes import Mistake
 from producer.language.settings import (
     MAX_SEED,
     WORD,
-    Mistake,
     Scope,
     Setting,
     as_plain_text,
+    expanded,
     find_setting,
     read_whole,
     source,
 )
-from producer.language.yaml import NULL, Entries, Items, Node, Scalar, plain, read_yaml, shown
+from producer.language.yaml import NULL, Entries, Items, Node, Scalar, plain, read_yaml
 
 MAX_RANDOM = 10_000
 
@@ -71,7 +70,7 @@ def generator_in(node: Node) -> str | None:
     if not isinstance(node, Entries):
         return None
     if node.values.keys() >= {"emphasize", "with"}:
-        raise Mistake("is spelt emphasise here", "write emphasise: […]")
+        raise Mistake("emphasize")
     return next((key for key in KEYS if key in node.values), None)
 
 
@@ -81,17 +80,17 @@ def generated(
     """The values of axis `axis` that a generator makes. Raises Mistake."""
     for name in node.values:
         if name not in KEYS[key]:
-            raise Mistake(f"{{{key}: …}} takes no {name!r}", meant(name, sorted(KEYS[key])))
+            raise Mistake("generator-takes-no", key=key, name=name, known=sorted(KEYS[key]))
     generator = {"file": _file, "files": _files, "emphasise": _emphasise, "random": _random}[key]
     return generator(node, axis, setting, scope)
 
 
 def in_list(node: Scalar, axis: str, setting: Setting, scope: Scope) -> Iterator[Written]:
     """The numbers of a range that is one entry of a list. Raises Mistake."""
-    found: RangeAxis = read_range(axis, setting, node, scope)
-    if found.__len__() > MAX_VALUES:
-        raise Mistake(f"{node} has {found.__len__():,} values", "write it as the whole axis")
-    return (Written("", None, plain(label)) for label in found.labels())
+    numbers: RangeAxis = read_range(axis, setting, node, scope)
+    if numbers.count > MAX_VALUES:
+        raise Mistake("long-range-in-a-list", node, values=numbers.count)
+    return (Written("", None, plain(label)) for label in numbers.labels())
 
 
 def _file(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> Iterator[Written]:
@@ -105,10 +104,7 @@ def _file(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> It
             }
             yield Written(f"{path.name} line {line}", name, Entries(entries))
     elif setting is None:
-        raise Mistake(
-            f"{path.name} has texts, and the values of {axis} are bundles of settings",
-            "write a .csv file whose columns are settings",
-        )
+        raise Mistake("texts-for-bundles", file=path.name, axis=axis)
     else:
         for line, text in tables.lines(path):
             value = Scalar(text, text) if setting.kind == "text" else plain(text)
@@ -121,39 +117,35 @@ def _cell(text: str, setting: Setting | None) -> Node:
     if text[0] != "{" or (setting is not None and setting.kind == "text"):
         return plain(text)
     try:
-        node, problems = read_yaml(text, "a cell")
-    except BatchFileError:
+        node, findings = read_yaml(text)
+    except Mistake:
         return plain(text)
-    return plain(text) if problems else node
+    return plain(text) if findings else node
 
 
 def _path(node: Node, scope: Scope) -> Path:
-    text = as_plain_text(node)
-    try:
-        return scope.base_dir / Path(text).expanduser()
-    except RuntimeError as error:  # ~nobody
-        raise Mistake(f"{shown(text)}: {error}", "write the folder out") from None
+    return scope.base_dir / expanded(as_plain_text(node))
 
 
 def _files(node: Entries, axis: str, setting: Setting | None, scope: Scope) -> Iterator[Written]:
     if setting is None or setting.kind != "file":
-        raise Mistake(f"{axis} takes no files", "{files: …} makes values of model, vae and loras")
-    names = tables.found(scope.base_dir, as_plain_text(node.values["files"]))
+        raise Mistake("axis-takes-no-files", axis=axis)
+    names = tables.matching(scope.base_dir, as_plain_text(node.values["files"]))
     stems = Counter(PurePath(name).stem for name in names)
     for name in names:
         stem = PurePath(name).stem
         label = stem if stems[stem] == 1 else name
-        written = name if PurePath(name).is_absolute() else f"./{PurePath(name).as_posix()}"
-        yield Written(written, label, _file_value(axis, label, written, scope))
+        path = name if PurePath(name).is_absolute() else f"./{PurePath(name).as_posix()}"
+        yield Written(path, label, _file_value(axis, label, path, scope))
 
 
-def _file_value(axis: str, label: str, written: str, scope: Scope) -> Node:
+def _file_value(axis: str, label: str, path: str, scope: Scope) -> Node:
     """A model's path; a LoRA is named after its file and has the strength 1."""
     if axis != "loras":
-        return Scalar(written, written)
-    path = source(Scalar(written, written))
-    if Path(scope.loras.setdefault(label, path)) != Path(path):
-        raise Mistake(f"{label} is another file in lora_files", "rename one of them")
+        return Scalar(path, path)
+    lora = source(Scalar(path, path))
+    if Path(scope.loras.setdefault(label, lora)) != Path(lora):
+        raise Mistake("lora-named-twice", name=label)
     return Entries({label: Scalar(1.0, "1.0", plain=True)})
 
 
@@ -162,46 +154,42 @@ def _emphasise(
 ) -> Iterator[Written]:
     """All keywords in one text, each in turn with the weight: `(bad hands)++, blurry`."""
     if setting is None or setting.kind != "text":
-        raise Mistake(f"{axis} is no text", "{emphasise: …} makes prompts and words")
+        raise Mistake("axis-is-no-text", axis=axis)
     weight = as_plain_text(node.values.get("with", NULL)) if "with" in node.values else ""
     if not EMPHASIS.fullmatch(weight):
-        raise Mistake(
-            f"needs the weight to emphasise with, not {weight!r}", "write with: ++ (or --, or 1.3)"
-        )
+        raise Mistake("emphasis", weight=weight)
     keywords = list(_keywords(node.values["emphasise"], axis, scope))
-    if len(keywords) > 1000 or sum(map(len, keywords)) > MAX_FILLED:
-        raise Mistake(
-            f"emphasises {len(keywords):,} keywords of {sum(map(len, keywords)):,} characters",
-            f"at most 1,000 of {MAX_FILLED:,} characters are read",
-        )
-    for at, keyword in enumerate(keywords):
-        parts = [*keywords[:at], f"({keyword}){weight}", *keywords[at + 1 :]]
+    length = sum(map(len, keywords))
+    if len(keywords) > 1000 or length > MAX_FILLED:
+        raise Mistake("too-many-keywords", keywords=len(keywords), length=length, most=MAX_FILLED)
+    for number, keyword in enumerate(keywords):
+        parts = [*keywords[:number], f"({keyword}){weight}", *keywords[number + 1 :]]
         text = ", ".join(parts)
         yield Written(keyword, keyword, Scalar(text, text))
 
 
 def _keywords(node: Node, axis: str, scope: Scope) -> Iterator[str]:
     if not isinstance(node, Items) or not node.values:
-        raise Mistake(f"must be a list of keywords, not {node}", "write emphasise: [blurry, ugly]")
+        raise Mistake("not-keywords", node)
     for value in node.values:
         if key := generator_in(value):
             assert isinstance(value, Entries)
             if key != "file":
-                raise Mistake(f"{{{key}: …}} makes no keywords", "write them out, or {file: …}")
-            made = generated(key, value, axis, WORD, scope)
-            yield from (as_plain_text(written.node) for written in made)
+                raise Mistake("generator-makes-no-keywords", key=key)
+            lines = generated(key, value, axis, WORD, scope)
+            yield from (as_plain_text(line.node) for line in lines)
         else:
             yield as_plain_text(value)
 
 
 def _random(node: Entries, axis: str, _: Setting | None, _scope: Scope) -> Iterator[Written]:
     if axis != "seed":
-        raise Mistake(f"{axis} takes no random values", "{random: …} makes seeds")
+        raise Mistake("axis-takes-no-random", axis=axis)
     count = read_whole(node.values["random"], 1, MAX_RANDOM)
     start = read_whole(node.values.get("from", Scalar(0, "0")), 0, MAX_SEED)
     per = node.values.get("per")
     if per is not None and as_plain_text(per) != "image":
-        raise Mistake(f"per must be image, not {per}", "write per: image, or leave it out")
+        raise Mistake("per", per)
     for number in range(count):
         if per is None:
             yield Written("", None, plain(numbered_seed(start, number)))

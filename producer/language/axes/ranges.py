@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from common.batch import WHOLE_SETTINGS, RangeAxis
-from producer.language.settings import Mistake, Scope, Setting
+from producer.language.mistakes import Mistake
+from producer.language.settings import Scope, Setting
 from producer.language.yaml import Scalar
 
 _NUMBER = r"-?\d{1,30}(?:\.\d{1,15})?"
@@ -30,20 +31,18 @@ def read_range(name: str, setting: Setting, node: Scalar, scope: Scope) -> Range
     """
     match = _RANGE.fullmatch(node.text)
     if match is None:
-        raise Mistake(f"is not a range: {node}", "write 0..99, or 5..13 by 0.5")
+        raise Mistake("not-a-range", node)
     first, last = (_plain(number) for number in match.group("first", "last"))
     step = _plain(match["step"] or "1")
     for end in (first, last):
         setting.read(Scalar(_value(end), end), scope)
     _check_step(name, step, node)
     if _value(first) > _value(last):
-        raise Mistake(f"runs backwards: {node}", f"write {last}..{first}")
+        raise Mistake("runs-backwards", node, first=first, last=last)
     axis = RangeAxis(name=name, first=first, last=last, step=step)
-    reached = axis.value(axis.__len__() - 1).label
+    reached = axis.value(axis.count - 1).label
     if reached != last and not match["step"]:
-        smaller = "0.1" if _value(last) - _value(first) <= 1 else "0.5"
-        hint = f"write {first}..{last} by {smaller}"
-        raise Mistake(f"goes by steps of 1, and ends at {reached}: {node}", hint)
+        raise Mistake("misses-its-end", node, first=first, last=last, reached=reached)
     return RangeAxis(name=name, first=first, last=reached, step=step if first != reached else "1")
 
 
@@ -57,9 +56,9 @@ def between(node: Scalar) -> tuple[str, str] | None:
 
 def _check_step(name: str, step: str, node: Scalar) -> None:
     if _value(step) <= 0:
-        raise Mistake(f"has the step {step}: {node}", "write by 1, or another step above 0")
+        raise Mistake("step-not-above-0", node, step=step)
     if name in WHOLE_SETTINGS and "." in step:
-        raise Mistake(f"has the step {step}, and {name} is a whole number", "write by 1 or more")
+        raise Mistake("step-not-whole", step=step, name=name)
 
 
 def _plain(number: str) -> str:

@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-from producer.language.settings import Mistake
-from producer.language.yaml import shown, unprintable
+from producer.language.mistakes import Mistake
+from producer.language.yaml import unprintable
 
 MAX_BYTES = 10_000_000
 #: Values that one axis can list. Ranges have no such limit.
@@ -51,28 +51,30 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             cells = [cell.strip() for cell in row]
             if len(cells) > len(columns):
                 raise Mistake(
-                    f"line {reader.line_num} of {path.name} has {len(cells)} cells, and the "
-                    f"heading {len(columns)}",
-                    'quote a cell that holds the separator: "a wolf, chilly"',
+                    "too-many-cells-in-a-row",
+                    file=path.name,
+                    line=reader.line_num,
+                    cells=len(cells),
+                    columns=len(columns),
                 )
             named = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
             if named:
                 yield reader.line_num, named
     except csv.Error as error:
-        message = f"line {reader.line_num} of {path.name} cannot be read: {error}"
-        raise Mistake(message, "check its quotes") from None
+        raise Mistake("table", file=path.name, line=reader.line_num, says=str(error)) from None
 
 
 def _check_columns(columns: list[str], path: Path) -> None:
     if not any(columns):
-        raise Mistake(f"{path.name} has no heading", "write the settings in its first line")
+        raise Mistake("no-heading", file=path.name)
     for name in columns:
-        if not name or columns.count(name) > 1:
-            what = f"the column {name!r} twice" if name else "a column without a name"
-            raise Mistake(f"{path.name} has {what}", "name each column once, after a setting")
+        if not name:
+            raise Mistake("column-without-a-name", file=path.name)
+        if columns.count(name) > 1:
+            raise Mistake("column-twice", file=path.name, name=name)
 
 
-def found(base_dir: Path, pattern: str) -> list[str]:
+def matching(base_dir: Path, pattern: str) -> list[str]:
     """The files and folders that match a glob, as paths relative to `base_dir` where they are
     in it, in their natural order (`e2` before `e10`). Raises Mistake."""
     try:
@@ -80,12 +82,11 @@ def found(base_dir: Path, pattern: str) -> list[str]:
         root = None if absolute.is_absolute() else base_dir
         names = _in_time(lambda: _matches(str(absolute), root), pattern)
     except (OSError, ValueError, RuntimeError, re.error) as error:
-        message = f"cannot look for {shown(pattern)}: {error}"
-        raise Mistake(message, "write a pattern such as ./models/*.safetensors") from None
+        raise Mistake("pattern", pattern=pattern, says=str(error)) from None
     if not names:
-        raise Mistake(f"no file matches {shown(pattern)}", f"it was looked for in {base_dir}")
+        raise Mistake("no-file-matches", pattern=pattern, folder=base_dir)
     if len(names) > MAX_FILES:
-        raise Mistake(f"more than {MAX_FILES:,} files match {pattern!r}", "name fewer")
+        raise Mistake("too-many-files", pattern=pattern, most=MAX_FILES)
     return sorted(names, key=_natural)
 
 
@@ -110,8 +111,7 @@ def _in_time(look: Callable[[], list[str]], pattern: str) -> list[str]:
     try:
         return answer.result(LOOK_S)
     except TimeoutError:
-        message = f"looking for {shown(pattern)} takes more than {LOOK_S:g} s"
-        raise Mistake(message, "name a folder with fewer files in it") from None
+        raise Mistake("takes-too-long", pattern=pattern, seconds=LOOK_S) from None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -121,26 +121,27 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _text(path: Path) -> str:
     """Raises Mistake."""
-    hint = "paths are relative to the batch file"
-    try:
-        if not path.is_file():
-            kind = "is no file" if path.exists() else "is not there"
-            raise Mistake(f"{str(path)!r} {kind}", hint)
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Mistake(f"cannot read {str(path)!r}: {reason}", hint) from None
+    data = _contents(path)
     if len(data) > MAX_BYTES:
-        raise Mistake(f"{path.name} has more than {MAX_BYTES:,} bytes", "split it")
+        raise Mistake("table-too-large", file=path.name, most=MAX_BYTES)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        message = f"line {line} of {path.name} is not UTF-8"
-        raise Mistake(message, "save the file as UTF-8") from None
+        raise Mistake("table-not-utf-8", file=path.name, line=line) from None
     if place := unprintable(text):
         line, character = place
-        message = f"line {line} of {path.name} has the control character {character!r}"
-        raise Mistake(message, "remove it")
+        raise Mistake("table-not-text", file=path.name, line=line, character=character)
     return text
+
+
+def _contents(path: Path) -> bytes:
+    """Up to MAX_BYTES and one more. Raises Mistake."""
+    try:
+        if not path.is_file():
+            raise Mistake("not-a-file" if path.exists() else "no-such-file", file=str(path))
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Mistake("unreadable-file", file=str(path), says=reason) from None

@@ -1,49 +1,51 @@
-"""What a batch file can set: `catalogue` (one row a setting), `values` (how a value is written),
-`mistakes` (how what is wrong is collected), `labels` (a value as text), `training_sizes`.
+"""What a batch file can set, and how each value is written.
+
+In reading order: `catalogue` (one row a setting), `values` (how a value is written: readers from
+the file's tree to plain JSON), `numbers` (their bounds), `training_sizes` (SDXL's own), `labels`
+(a value as text).
 """
 
 from __future__ import annotations
 
-from producer.language.settings.catalogue import DEFAULTS, SETTINGS, WORD, Setting, find_setting
-from producer.language.settings.labels import as_text
-from producer.language.settings.mistakes import (
-    MAX_PROBLEMS,
-    EnoughMistakes,
-    Mistake,
-    noting,
-    read_each,
+from producer.language.settings.catalogue import (
+    DEFAULTS,
+    PROMPTS,
+    SETTINGS,
+    SIZES,
+    WORD,
+    Setting,
+    find_setting,
 )
+from producer.language.settings.labels import as_text
+from producer.language.settings.numbers import Bounds, read_whole
 from producer.language.settings.training_sizes import note_on_size
 from producer.language.settings.values import (
     MAX_SEED,
     TEXT,
     Scope,
     as_plain_text,
-    is_null,
+    expanded,
     mapping,
-    read_whole,
     source,
 )
 
 __all__ = [
     "DEFAULTS",
-    "MAX_PROBLEMS",
     "MAX_SEED",
+    "PROMPTS",
     "SETTINGS",
+    "SIZES",
     "TEXT",
     "WORD",
-    "EnoughMistakes",
-    "Mistake",
+    "Bounds",
     "Scope",
     "Setting",
     "as_plain_text",
     "as_text",
+    "expanded",
     "find_setting",
-    "is_null",
     "mapping",
     "note_on_size",
-    "noting",
-    "read_each",
     "read_whole",
     "source",
 ]

@@ -1,16 +1,19 @@
-"""The catalogue of settings: adding one is a row here. Everything that lists, checks or suggests
-settings reads this table.
+"""The catalogue of settings: how each is written in a batch file, one row a setting.
+
+Everything that lists, checks or suggests settings reads this table. What a setting is once it
+is read stands in `common.batch.CellSettings`, a field a setting, of the same name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import EllipsisType, MappingProxyType
 from typing import Literal
 
 from pydantic import JsonValue
 
+from common.batch import TRAITS
 from common.job import builtin_models
 from producer.language.settings.values import (
     CROP,
@@ -38,12 +41,13 @@ from producer.language.yaml import Entries
 @dataclass(frozen=True)
 class Setting:
     """`read` checks a value, `about` says what it is. An axis of a `numeric` setting can be a
-    range, of a `text` one a list of texts from a file, of a `file` one files. `owns` says
-    whether a mapping is this setting's own value; otherwise it is a bundle of settings."""
+    range, of a `text` one a list of texts from a file, of a `file` one files; `pixels` shrink
+    where a model draws smaller pictures. `owns` says whether a mapping is this setting's own
+    value; otherwise it is a bundle of settings."""
 
     read: Form
     about: str
-    kind: Literal["", "numeric", "text", "file"] = ""
+    kind: Literal["", "numeric", "text", "file", "pixels"] = ""
     owns: Callable[[Entries], bool] = lambda _entries: False
 
 
@@ -83,14 +87,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "size": Setting(
             SIZE,
             "WIDTHxHEIGHT of the picture in pixels, multiples of 8; 1024x1024, for tiny 128x128",
+            "pixels",
         ),
         "original_size": Setting(
-            TOLD_SIZE, "WxH that SDXL is told the original had; else the size"
+            TOLD_SIZE, "WxH that SDXL is told the original had; else the size", "pixels"
         ),
-        "target_size": Setting(TOLD_SIZE, "WxH that SDXL is told to aim at; else the size"),
+        "target_size": Setting(
+            TOLD_SIZE, "WxH that SDXL is told to aim at; else the size", "pixels"
+        ),
         "crop": Setting(
             CROP,
             "Pixels that SDXL is told were cut off: {top: 0, left: 256}",
+            "pixels",
             owns=lambda entries: entries.values.keys() <= {"top", "left"},
         ),
         "scheduler": Setting(
@@ -165,14 +173,14 @@ def find_setting(name: str) -> Setting | None:
 #: The defaults that depend on nothing; size, dtype, vae and refiner depend on the model.
 DEFAULTS: Mapping[str, JsonValue] = MappingProxyType(
     {
-        "model": builtin_models.SDXL,
-        "negative_prompt": None,
-        "seed": "0",
-        "noise": "cpu",
-        "steps": 50,
-        "guidance_scale": 5.0,
-        "high_noise_frac": 1.0,
-        "lora_scale": 1.0,
-        "long_prompts": "truncate",
+        name: default
+        for name in SETTINGS
+        if not isinstance(default := TRAITS[name].default, EllipsisType)
     }
 )
+
+#: The settings that words are filled in.
+PROMPTS = tuple(name for name in SETTINGS if TRAITS[name].words)
+
+#: The settings in pixels.
+SIZES = tuple(name for name, setting in SETTINGS.items() if setting.kind == "pixels")

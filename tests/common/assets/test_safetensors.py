@@ -1,39 +1,17 @@
-"""Safetensors files: what is a LoRA passes; anything else names the file, the fault, the mend."""
+"""Safetensors files: the tensors of a whole one; a broken one names the file and the fault."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
+import os
 import struct
-import tracemalloc
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from common.assets import check_lora_file, read_header, sha256_file
+from common.assets import TensorEntry, read_header, sha256_file
 from common.errors import InputFileError
-from common.job import TINY_FOLDER
-
-UP = "unet.a.lora_B.weight"
-
-
-def build(header: Any, data: bytes = b"") -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
-
-def one_tensor(dtype: str, data: bytes, count: int, name: str = UP) -> bytes:
-    return build({name: entry(dtype, [count], 0, len(data))}, data)
-
-
-GOOD = one_tensor("F32", struct.pack("<4f", 1, -2, 0, 3.4e38), 4)
+from tests.support.safetensors_files import BROKEN, GOOD, build, entry
 
 
 @pytest.fixture
@@ -41,130 +19,36 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "mine.safetensors"
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        GOOD,
-        build({"__metadata__": {"x": "y"}, UP: entry("F16", [2, 0], 0, 0)}),
-        one_tensor("BF16", b"\x7f\x7f\xff\xff"[:2], 1),
-        one_tensor("F8_E4M3", b"\x7e", 1),
-        one_tensor("I64", b"\xff" * 8, 1),
-        build({UP: entry("F64", [], 0, 8)}, struct.pack("<d", 1.7e308)),
-    ],
-    ids=["fp32", "nothing in it", "largest bf16", "fp8", "integers", "a single fp64"],
-)
-def test_a_lora_passes(file: Path, data: bytes) -> None:
+def test_tensors_come_in_the_order_of_their_data(file: Path) -> None:
+    """With positions in the file; metadata is no tensor."""
+    header = {
+        "__metadata__": {"x": "y"},
+        "b": entry("F32", [1], 4, 8),
+        "a": entry("F16", [1, 2], 0, 4),
+    }
+    data = build(header, struct.pack("<2f", 1, 2))
     file.write_bytes(data)
-    check_lora_file(file)
+    start = len(data) - 8
+    assert read_header(file) == [
+        TensorEntry("a", "F16", (1, 2), start, start + 4),
+        TensorEntry("b", "F32", (1,), start + 4, start + 8),
+    ]
 
 
-@pytest.mark.parametrize("lora", ["glorp", "glorp-kohya", "pastel", "wrong"])
-def test_the_tiny_models_loras_pass(lora: str) -> None:
-    """In diffusers' layout and in Kohya's."""
-    path = TINY_FOLDER / f"{lora}.safetensors"
-    check_lora_file(path)
-    weights = [entry for entry in read_header(path) if not entry.name.endswith(".alpha")]
-    assert {entry.dtype for entry in weights} == {"F16"}
-
-
-HUGE = (1 << 60).to_bytes(8, "little")
-FAULTS: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is empty"),
-    "three bytes": (b"abc", "is cut short"),
-    "header cut": (GOOD[:30], "is cut short"),
-    "data cut": (GOOD[:-1], "is cut short: 15 of 16 bytes"),
-    "data too long": (GOOD + b"x", "1 bytes too many"),
-    "web page": (b"<!DOCTYPE html>\n<html>", "is a web page"),
-    "web page after a newline": (b"\n  <html>" + b" " * 100, "is a web page"),
-    "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
-    "zip": (b"PK\x03\x04" + b"\0" * 100, "is a zip archive"),
-    "pickle": (b"\x80\x04\x95" + b"\0" * 100, "is a pickle"),
-    "GGUF": (b"GGUF" + b"\0" * 100, "is a GGUF file"),
-    "text": (b"hello, this is a text file, not weights", "not a safetensors file"),
-    "header beyond all bounds": (HUGE + b"{}", "not a safetensors file"),
-    "header is no JSON": (build(b"{nonsense}"), "not a safetensors file"),
-    "header is not UTF-8": (build(b'{"\xff": 1}'), "not a safetensors file"),
-    "header is a list": (build([]), "not a safetensors file"),
-    "header is a bomb": (build(b"[" * 100_000), "not a safetensors file"),
-    "entry is a number": (build({UP: 3}), f"entry for {UP} is broken"),
-    "entry without a shape": (build({UP: {"dtype": "F32"}}), "is broken"),
-    "unknown dtype": (build({UP: entry("F31", [1], 0, 4)}, b"1234"), "is broken"),
-    "negative shape": (build({UP: entry("F32", [-1, -1], 0, 4)}, b"1234"), "is broken"),
-    "shape of a boolean": (build({UP: entry("F32", [True], 0, 4)}, b"1234"), "is broken"),
-    "shape against offsets": (build({UP: entry("F32", [2], 0, 4)}, b"1234"), "is broken"),
-    "offsets backwards": (build({UP: entry("F32", [1], 4, 0)}, b"1234"), "is broken"),
-    "offsets of three": (build({UP: {**entry("F32", [1], 0, 4), "data_offsets": [0, 4, 4]}}), "is"),
-    "a hole": (build({UP: entry("F32", [1], 4, 8)}, b"12345678"), "is broken"),
-    "overlap": (
-        build({UP: entry("F32", [1], 0, 4), "b": entry("F32", [1], 2, 6)}, b"123456"),
-        "is broken",
-    ),
-    "no tensors": (build({}), "has no LoRA weights among its 0 tensors"),
-    "other tensors": (one_tensor("F32", b"1234", 1, "a.b"), "the first is a.b"),
-    "LyCORIS": (one_tensor("F32", b"1234", 1, "unet_a.lokr_w1"), "is a LyCORIS file"),
-    "embedding": (one_tensor("F32", b"1234", 1, "clip_g"), "is an embedding"),
-    "whole model": (
-        one_tensor("F32", b"1234", 1, "model.diffusion_model.out.2.bias"),
-        "is a whole model",
-    ),
-    "DoRA": (one_tensor("F32", b"1234", 1, "lora_unet_a.dora_scale"), "is a DoRA"),
-    "NaN fp32": (one_tensor("F32", struct.pack("<2f", 1, np.nan), 2), f"tensor {UP}"),
-    "infinity fp32": (one_tensor("F32", struct.pack("<2f", 1, -np.inf), 2), "NaN or infinite"),
-    "NaN fp16": (one_tensor("F16", struct.pack("<2e", 1, np.nan), 2), "NaN or infinite"),
-    "infinity fp16": (one_tensor("F16", struct.pack("<2e", 1, np.inf), 2), "NaN or infinite"),
-    "NaN bf16": (one_tensor("BF16", b"\xc0\x7f", 1), "NaN or infinite"),
-    "infinity bf16": (one_tensor("BF16", b"\x80\xff", 1), "NaN or infinite"),
-    "NaN fp64": (one_tensor("F64", struct.pack("<d", np.nan), 1), "NaN or infinite"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_anything_else_is_refused(file: Path, fault: str) -> None:
-    data, reason = FAULTS[fault]
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_file_is_refused(file: Path, fault: str) -> None:
+    data, reason = BROKEN[fault]
     file.write_bytes(data)
     with pytest.raises(InputFileError) as failure:
-        check_lora_file(file)
+        read_header(file)
     assert reason in failure.value.message
     assert failure.value.message.startswith(f"{file}: ")
 
 
-def test_a_path_without_a_file(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="there is no such file"):
-        check_lora_file(tmp_path / "nothing")
-    with pytest.raises(InputFileError, match="cannot be read: Is a directory"):
-        check_lora_file(tmp_path)
-
-
-def test_messages_call_the_file_by_its_name(file: Path) -> None:
-    file.write_bytes(b"")
-    with pytest.raises(InputFileError, match=re.escape("LoRA wrong: is empty")):
-        check_lora_file(file, name="LoRA wrong")
-
-
-def test_the_second_of_two_tensors_is_looked_at(file: Path) -> None:
-    header = {"b.lora": entry("F32", [1], 4, 8), "a.lora": entry("F32", [1], 0, 4)}
-    file.write_bytes(build(header, struct.pack("<2f", 1, np.nan)))
-    with pytest.raises(InputFileError, match=r"tensor b\.lora"):
-        check_lora_file(file)
-    assert [entry.name for entry in read_header(file)] == ["a.lora", "b.lora"]
-
-
-def test_a_big_file_costs_little_memory(file: Path) -> None:
-    """Given 64 MB of weights whose last is NaN, a few MB are held at a time."""
-    count = 16 << 20
-    file.write_bytes(build({UP: entry("F32", [count], 0, 4 * count)}))
-    with file.open("r+b") as writer:
-        header = file.stat().st_size
-        writer.truncate(header + 4 * count)
-        writer.seek(header + 4 * (count - 1))
-        writer.write(struct.pack("<f", np.nan))
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputFileError, match="NaN"):
-            check_lora_file(file)
-        assert tracemalloc.get_traced_memory()[1] < 20 << 20
-    finally:
-        tracemalloc.stop()
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputFileError, match="is no file"):
+        read_header(tmp_path / "pipe")
 
 
 def test_the_hash_of_a_file(file: Path) -> None:

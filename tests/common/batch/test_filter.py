@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.batch import Axis, Matrix, RangeAxis, Spans, Value, labels_of, spans_of
+from common.batch import Axis, Matrix, Value, spans_of
 from common.batch.filter import Filter
 from common.errors import GridfarmError
 from producer.language import load_batch_file
@@ -134,28 +134,6 @@ def test_dead_ends_are_not_walked() -> None:
 
 def _two(name: str) -> Axis:
     return Axis(name=name, values=tuple(Value(label=label, settings={}) for label in "ab"))
-
-
-spans = st.lists(st.builds(range, st.integers(0, 20), st.integers(0, 20)), max_size=5)
-
-
-@given(spans)
-def test_spans_are_a_set_of_positions(ranges: list[range]) -> None:
-    found = Spans(ranges)
-    positions = {position for span in ranges for position in span}
-    assert [*found] == sorted(positions)
-    assert len(found) == len(positions)
-    assert {*found.rest(21)} == {*range(21)} - positions
-    assert all(a.stop < b.start for a, b in itertools.pairwise(found.ranges))
-
-
-@given(spans, st.booleans())
-def test_labels_and_spans_are_inverse(ranges: list[range], listed: bool) -> None:
-    values = tuple(Value(label=f"v{n}", settings={}) for n in range(21))
-    decimals = RangeAxis(name="lora_scale", first="-1.5", last="8.5", step="0.5")
-    axis = Axis(name="x", values=values) if listed else decimals
-    found = Spans(ranges)
-    assert spans_of(axis, labels_of(axis, found)).ranges == found.ranges
 
 
 # -- the naive product --------------------------------------------------------------------------

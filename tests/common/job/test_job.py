@@ -110,6 +110,27 @@ def test_unused_fields_are_left_out() -> None:
     }  # fmt: skip
 
 
+class LaterRefiner(RefinerUse):
+    """The refiner as it may be once there is more to say."""
+
+    clip_skip: int | None = None
+
+
+class Later(Job):
+    """The Job likewise."""
+
+    clip_skip: int | None = None
+    controls: tuple[str, ...] = ()
+    refiner: LaterRefiner | None = None
+
+
+@pytest.mark.parametrize("job", [job for job, _ in GOLDEN.values()], ids=GOLDEN.keys())
+def test_a_field_that_comes_later_changes_no_key(job: Job) -> None:
+    later = Later.from_json(job.to_json())
+    assert later.key == job.key
+    assert Later.from_json(job.to_json() | {"clip_skip": 2}).key != job.key
+
+
 def test_no_negative_prompt_differs_from_an_empty_one() -> None:
     empty = PLAIN.model_copy(update={"negative_prompt": ""})
     assert Job.from_json(empty.to_json()).negative_prompt == ""

@@ -39,7 +39,9 @@ def worker(folder: Store, ledger: Ledger) -> Iterator[Callable[..., CellTask]]:
              store: Any = None, alive: bool = True,
              quarantine: Callable[[], None] = lambda: None) -> CellTask:  # fmt: skip
         if alive:
-            ledger.beat(WorkerReport(name, machine, (queue_name(),), 1, "cpu", ""), ttl_ms=60_000)
+            ledger.workers.heartbeat(
+                WorkerReport(name, machine, (queue_name(),), 1, "cpu", ""), ttl_ms=60_000
+            )
         restarts = threading.Event()
         task = cell_task(
             store or folder, ledger, ScriptedRenderer(list(script)),

@@ -96,7 +96,7 @@ def test_a_lone_worker_starts_afresh_to_judge(worker: Any, ledger: Ledger) -> No
     task = worker(raising(SuspectPicture("the picture is black")))
     run(task)
     assert task.restarts.is_set()
-    ledger.leave("w1")
+    ledger.workers.leave("w1")
     fresh = worker(raising(SuspectPicture("the picture is black")), name="w1-again")
     run(fresh)
     assert counts(ledger) == (0, 1)
@@ -105,7 +105,7 @@ def test_a_lone_worker_starts_afresh_to_judge(worker: Any, ledger: Ledger) -> No
 def attempted(ledger: Ledger, machine: str) -> None:
     """Cell 0 on the GPU of a process that was killed."""
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "gone") in ("ok", "tried")
-    assert ledger.charge(BATCH.id, 0, machine, "gone")
+    assert ledger.record_attempt(BATCH.id, 0, machine, "gone")
     ledger.release(BATCH.id, 0, cell(0).key, "gone")
 
 
@@ -186,7 +186,7 @@ def test_one_job_that_fails_again_and_again_is_no_bad_machine(worker: Any) -> No
 def test_a_paused_worker_is_no_second_opinion(worker: Any, ledger: Ledger) -> None:
     """One that took itself out is seen for a while; it does not keep a cell from its end."""
     out = WorkerReport("w2", "m2", (queue_name(),), 1, "cpu", "paused", "5 different jobs failed")
-    ledger.beat(out, ttl_ms=60_000)
+    ledger.workers.heartbeat(out, ttl_ms=60_000)
     task = worker(*[raising(RuntimeError("x"))] * 3)
     for _ in range(3):
         run(task)

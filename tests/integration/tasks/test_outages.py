@@ -62,7 +62,7 @@ def test_a_store_that_is_away_pauses_the_worker(
     assert paused == ["503 Slow Down", "503 Slow Down"]
     assert task.paused == ""
     assert counts(ledger) == (1, 0)
-    assert ledger.charges(BATCH.id, 1) == []
+    assert ledger.attempts_of(BATCH.id, 1) == []
 
 
 def test_a_store_that_takes_probes_but_no_pictures(
@@ -84,7 +84,9 @@ def test_a_store_that_takes_probes_but_no_pictures(
     def wait(seconds: float) -> bool:
         pauses.append(seconds)
         heartbeat.beat()
-        said.extend((seen.state, seen.lasts_s >= sum(pauses[:-1])) for seen in ledger.workers())
+        said.extend(
+            (seen.state, seen.lasts_s >= sum(pauses[:-1])) for seen in ledger.workers.alive()
+        )
         return bool(threading.Event().wait(seconds))
 
     monkeypatch.setattr(task.in_hand.closing, "wait", wait)

@@ -22,7 +22,7 @@ def test_hand_back_puts_running_cells_back(worker: Any, ledger: Ledger) -> None:
     run(task)
     assert counts(ledger) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+    assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
 
 
 @pytest.mark.parametrize(("seconds", "stored"), [(60, 1), (0, 0)], ids=["fits", "does not"])
@@ -38,7 +38,7 @@ def test_on_notice_a_render_ends_if_it_fits(
     assert counts(ledger) == (stored, 0)
     if not stored:
         assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
-        assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+        assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
 
 
 def test_on_notice_what_waits_for_the_gpu_goes_back_at_once(worker: Any, ledger: Ledger) -> None:
@@ -77,7 +77,7 @@ def test_what_cannot_be_stopped_is_abandoned(worker: Any, ledger: Ledger) -> Non
     def hang() -> None:
         task.in_hand.abandon()
         seen.append(ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2"))
-        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+        seen.append(ledger.record_attempt(BATCH.id, 0, "m2", "w2"))
 
     task.attempt.renderer.script.append(hang)
     run(task)
@@ -92,7 +92,7 @@ def test_a_stalled_render_keeps_its_charge(worker: Any, ledger: Ledger) -> None:
         task.in_hand.stalled()
         assert ledger.redis.llen(queue_name()) == before, "nothing is sent to a process that ends"
         ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2")
-        seen.append(ledger.charge(BATCH.id, 0, "m2", "w2"))
+        seen.append(ledger.record_attempt(BATCH.id, 0, "m2", "w2"))
 
     task.attempt.renderer.script.append(hang)
     run(task)

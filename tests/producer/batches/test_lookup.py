@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.batch import Batch
-from common.config import load_settings
+from common.config import load_config
 from common.job import BUILTIN_MODELS
 from common.store import object_names, open_store
 from producer.batches import remember, store_for
@@ -29,7 +29,7 @@ def rendered(tmp_path: Path) -> str:
     """The store of a batch that was the last one, which is configured nowhere."""
     store = str(tmp_path / "out" / "store")
     open_store(store).put(object_names.batch(BATCH.id), BATCH.to_bytes())
-    remember(load_settings({"store": store}), BATCH.id)
+    remember(load_config({"store": store}), BATCH.id)
     return store
 
 
@@ -69,13 +69,13 @@ def test_last_is_found_though_another_store_is_configured(
 def test_a_configured_store_that_has_it_is_used(rendered: str, tmp_path: Path) -> None:
     both = str(tmp_path / "both")
     open_store(both).put(object_names.batch(BATCH.id), BATCH.to_bytes())
-    assert store_for("@last", load_settings({"store": both})) == both
-    assert store_for("@last", load_settings({})) == rendered
+    assert store_for("@last", load_config({"store": both})) == both
+    assert store_for("@last", load_config({})) == rendered
 
 
 @pytest.mark.parametrize("content", [None, "", "wolves-00000000", "a\nb\nc\n"])
 def test_nothing_remembered_is_no_store(content: str | None, tmp_path: Path) -> None:
-    settings = load_settings({"cache": str(tmp_path)})
+    config = load_config({"cache": str(tmp_path)})
     if content is not None:
         (tmp_path / "last-batch").write_text(content)
-    assert store_for("@last", settings) == ""
+    assert store_for("@last", config) == ""

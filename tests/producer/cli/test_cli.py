@@ -103,6 +103,12 @@ def test_plan_reads_standard_input() -> None:
     assert json.loads(answer.output)["cells"] == 6
 
 
+def test_a_prompt_on_the_command_line_holds_any_character(gridfarm: Any, tmp_path: Path) -> None:
+    store = ("--store", str(tmp_path / "store"))
+    answer, _ = gridfarm("plan", "--prompt", "a \N{WOLF FACE}: “wolf”", "--seeds", "1..4", *store)
+    assert (answer["jobs"], answer["batch"].rpartition("-")[0]) == (4, "a-wolf")
+
+
 def test_all_mistakes_of_a_file_at_once(gridfarm: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "a.yaml", "prompts: [x]\nsettings: {stepz: 5, guidance_scale: high}\n")
     answer, said = gridfarm("plan", file, code=2)

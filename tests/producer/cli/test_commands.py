@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from common.batch import Matrix, matrix
-from common.config import FarmSettings
+from common.config import FarmConfig
 from common.store import Store, object_names, open_store
 from producer import Farm
 from producer.batches import list_batches, remember
@@ -227,7 +227,7 @@ class TestFind:
 
     @pytest.fixture
     def find(self, shelf: Store, here: Path) -> Callable[[str], str]:
-        self.settings = FarmSettings(store=shelf.url, cache=str(here.parent / "cache"))
+        self.settings = FarmConfig(store=shelf.url, cache=str(here.parent / "cache"))
         farm = Farm(store=shelf.url, cache=here.parent / "cache")
         return lambda word: farm.find(word).id
 
@@ -259,7 +259,7 @@ class TestFind:
         self, gridfarm: Any, shelf: Store, here: Path
     ) -> None:
         batch = put_batch(shelf, frozen())
-        remember(FarmSettings(cache=str(here.parent / "cache")), batch)
+        remember(FarmConfig(cache=str(here.parent / "cache")), batch)
         gridfarm("rm", "@last", "--yes")
         answer, _ = gridfarm("status", code=2)
         assert batch in answer["message"]

@@ -19,15 +19,16 @@ from PIL import Image
 
 from common.assets import check_lora_file
 from common.batch import Batch, Matrix, fill
-from common.config import load_settings
+from common.config import load_config
 from common.dispatch import Control, read_done, read_failures
 from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, UsageError
+from common.job import HubName
 from common.store import Store, object_names, open_store
 from common.text import escaped
 from producer.language import load_batch_file, printed
 from producer.language.axes import tables
-from producer.pictures import Failed, Picture, fetch_pictures, recipe_of_batch, store_lookup
-from producer.submission.hub import HubName, recorded_commit
+from producer.pictures import BatchRecipe, Failed, Picture, fetch_pictures, store_lookup
+from producer.submission.hub import record_name, recorded_commit
 from tests.fuzz import hostile, readers
 from tests.support.orders import frozen
 
@@ -241,16 +242,15 @@ def test_manifests_that_lead_elsewhere(files: Any, said: str) -> None:
 
 @pytest.mark.parametrize("record", [b"[]", b"x", b'{"revision": "main"}', b'{"revision": [1]}'])
 def test_records_of_the_hub_that_pin_nothing(stored: Store, record: bytes) -> None:
-    name = HubName.parse("me/mine")
-    assert name
-    stored.put(name.record, record)
+    name = HubName("me/mine")
+    stored.put(record_name(name), record)
     assert recorded_commit(stored, name, "revision") is None
 
 
 def test_settings_files_do_not_tell_passwords(tmp_path: Path) -> None:
     (tmp_path / "gridfarm.toml").write_text('brokr = "redis://:secret@host"')
     with pytest.raises(UsageError) as refused:
-        load_settings({}, folder=tmp_path)
+        load_config({}, folder=tmp_path)
     assert "brokr" in refused.value.message and "secret" not in refused.value.message
 
 
@@ -266,7 +266,7 @@ def test_a_terminal_is_told_nothing() -> None:
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
     document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@3"
-    lines = recipe_of_batch("night-00000000", read(document)).file.splitlines()
+    lines = BatchRecipe.of_batch("night-00000000", read(document)).file.splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)
 

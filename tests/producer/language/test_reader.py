@@ -38,7 +38,7 @@ def labels(text: str, name: str) -> list[str]:
 
 def values(text: str, name: str) -> list[dict[str, Any]]:
     found = axis(text, name)
-    return [found.value(at).settings for at in range(len(found))]
+    return [found.value(at).settings for at in range(found.count)]
 
 
 class TestAxes:
@@ -76,7 +76,7 @@ class TestAxes:
     def test_a_million_seeds_stay_a_range(self) -> None:
         seeds = axis("prompts: [a]\nseeds: 0..999_999".replace("_", ""), "seed")
         assert isinstance(seeds, RangeAxis)
-        assert len(seeds) == 1_000_000
+        assert seeds.count == 1_000_000
 
     def test_equal_ranges_are_equal_axes(self) -> None:
         text = "prompts: [a]\nseeds: "
@@ -200,42 +200,6 @@ class TestSettings:
         assert file.notes == ("lora_files.x: no cell uses it",)
 
 
-class TestConditions:
-    TEXT = (
-        "prompts: {wolf: A wolf, cat: A cat}\nseeds: 0..9\n"
-        "variants: {base: {}, other: {steps: 3}}\n"
-        "axes: {guidance_scale: [5, 7.5], negative_prompt: {none: null, ugly: bad}}\n"
-    )
-
-    @pytest.mark.parametrize(
-        ("condition", "expected"),
-        [
-            ("{prompt: wolf}", {"prompt": ("wolf",)}),
-            ("{prompt: A wolf}", {"prompt": ("wolf",)}),
-            (
-                "{prompt: [cat, A wolf, wolf], variant: base}",
-                {"prompt": ("wolf", "cat"), "variant": ("base",)},
-            ),
-            ("{seed: [3, 9]}", {"seed": ("3", "9")}),
-            ("{guidance_scale: 5.0}", {"guidance_scale": ("5",)}),
-            ("{negative_prompt: null}", {"negative_prompt": ("none",)}),
-            ("{negative_prompt: bad}", {"negative_prompt": ("ugly",)}),
-            ("{variant: base, seed: 0}", {"variant": ("base",), "seed": ("0",)}),
-        ],
-    )
-    def test_a_value_matches_a_label_else_a_value(
-        self, condition: str, expected: dict[str, tuple[str, ...]]
-    ) -> None:
-        assert load(f"{self.TEXT}exclude: [{condition}]").batch.exclude == (expected,)
-        assert load(f"{self.TEXT}only: [{condition}]").batch.only == (expected,)
-
-    def test_a_mapping_matches_where_the_setting_takes_mappings(self) -> None:
-        text = "prompts: [a]\nlora_files: {w: me/w}\naxes: {loras: {off: {}, on: {w: 1}}}\n"
-        assert load(f"{text}exclude: [{{loras: {{w: 1.0}}}}]").batch.exclude == (
-            {"loras": ("on",)},
-        )
-
-
 class TestNotes:
     @pytest.mark.parametrize(
         ("text", "note"),
@@ -322,35 +286,6 @@ class TestMistakes:
             load(text)
         assert [problem.path for problem in caught.value.problems] == ["axes.steps.1"]
 
-    def test_an_alias_bomb_costs_nothing(self) -> None:
-        rows = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
-        with pytest.raises(BatchFileError, match="500,000 values"):
-            load("\n".join(["a0: &a0 [x]", *rows]))
-
-    def test_aliases_of_ordinary_size_are_read(self) -> None:
-        text = "prompts: {a: &wolf A wolf, b: {prompt: *wolf, seed: 2}}"
-        assert values(text, "prompt")[1]["prompt"] == "A wolf"
-
-    @pytest.mark.parametrize(
-        ("data", "message"),
-        [
-            pytest.param("prompts: [Zoë]".encode("latin-1"), "line 1 is not UTF-8", id="latin-1"),
-            pytest.param("prompts: [a]".encode("utf-16"), "line 1 is not UTF-8", id="utf-16"),
-            pytest.param(b"#" * 10_000_001, "more than 10,000,000 bytes", id="too large"),
-        ],
-    )
-    def test_files_that_are_no_text(self, data: bytes, message: str, tmp_path: Path) -> None:
-        path = tmp_path / "batch.yaml"
-        path.write_bytes(data)
-        with pytest.raises(BatchFileError, match=message):
-            load_batch_file(path, base_dir=tmp_path)
-
-    def test_a_byte_order_mark_and_windows_lines_are_read(self, tmp_path: Path) -> None:
-        path = tmp_path / "batch.yaml"
-        path.write_bytes(b"\xef\xbb\xbfprompts:\r\n  - Zo\xc3\xab\r\n")
-        batch = load_batch_file(path, base_dir=tmp_path).batch
-        assert [*batch.axes[0].labels()] == ["Zoë"]
-
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InputFileError, match=r"nope\.yaml"):
             load_batch_file(tmp_path / "nope.yaml", base_dir=tmp_path)
@@ -369,7 +304,7 @@ class TestProperties:
         assert load(printed(batch, file.lora_sources)).batch == batch
         assert Batch.from_bytes(batch.to_bytes(), source="test") == batch
         for axis in batch.axes:
-            assert len({*axis.labels()}) == len(axis)
+            assert len({*axis.labels()}) == axis.count
 
     @given(documents(), st.randoms(use_true_random=False))
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -159,11 +159,12 @@ def test_without_hub_or_record_it_is_exit_code_3(content: str, submit: Any) -> N
     ("content", "message"),
     [
         (MODEL.replace("someone/model{}", "nobody/nothing"), "the hub has no nobody/nothing"),
+        (MODEL.replace("someone/model{}", "some--one/model"), "the hub has no some--one/model"),
         (MODEL.format("@v9"), "the hub has no someone/model@v9"),
         (LORA.format("someone/pickle"), "loads no pickles"),
         (LORA.format("someone/many"), "several .safetensors: a.safetensors, b.safetensors"),
     ],
-    ids=["no repository", "no revision", "only a pickle", "several files"],
+    ids=["no repository", "no name for one", "no revision", "only a pickle", "several files"],
 )
 def test_what_the_hub_does_not_have(hub: str, submit: Any, content: str, message: str) -> None:
     answer, _ = submit(hub, content, code=3)

@@ -15,12 +15,12 @@ from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from huggingface_hub import constants
 
 from common.errors import BadInput, HubError
-from common.job import RefinerUse
+from common.job import ModelRef, RefinerUse
 from common.store import Store
 from tests.support.engine import REFINED, Told, job, same
 from tests.support.hub_server import Files, Hub, connected, files_of
-from worker.assets import Assets, Downloads, DownloadStopped, short_name
-from worker.assets.hub import HubModel, download, needed_files
+from worker.assets import Assets, Downloads, DownloadStopped
+from worker.assets.hub import download, needed_files
 from worker.engine import Renderer
 
 COMMIT = "c" * 40
@@ -71,7 +71,7 @@ def weights(hub: Hub) -> set[str]:
 def test_a_model_is_downloaded_as_diffusers_would_and_no_more(
     hub: Hub, tmp_path: Path, dtype: str
 ) -> None:
-    download(HubModel.parse(MODEL), "base", dtype, Downloads())
+    download(ModelRef(MODEL), "base", dtype, Downloads())
     sent = weights(hub)
     assert UNET_FP16 in sent if dtype == "fp16" else UNET in sent
     assert len({file for file in sent if file.startswith("unet/")}) == 1
@@ -109,34 +109,34 @@ def test_a_commit_that_was_downloaded_needs_no_hub(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a single request; a part that was not asked for before is then missing."""
-    first = download(HubModel.parse(MODEL), "base", "fp32", Downloads())
+    first = download(ModelRef(MODEL), "base", "fp32", Downloads())
     requests = hub.requests
-    assert download(HubModel.parse(MODEL), "base", "fp32", Downloads()) == first
+    assert download(ModelRef(MODEL), "base", "fp32", Downloads()) == first
     assert hub.requests == requests
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert download(HubModel.parse(MODEL), "base", "fp32", Downloads()) == first
+    assert download(ModelRef(MODEL), "base", "fp32", Downloads()) == first
     with pytest.raises(HubError, match=f"the model {MODEL} cannot be loaded from the hub"):
-        download(HubModel.parse(MODEL), "base", "fp16", Downloads())
+        download(ModelRef(MODEL), "base", "fp16", Downloads())
 
 
 def test_a_vae_may_be_a_part_of_a_model(hub: Hub) -> None:
-    folder = download(HubModel.parse(MODEL), "vae", "fp32", Downloads())
+    folder = download(ModelRef(MODEL), "vae", "fp32", Downloads())
     assert weights(hub) == {"vae/diffusion_pytorch_model.safetensors"}
     AutoencoderKL.from_pretrained(folder, subfolder="vae")
 
 
 @pytest.fixture
-def big(hub: Hub, model_files: Files, monkeypatch: pytest.MonkeyPatch) -> HubModel:
+def big(hub: Hub, model_files: Files, monkeypatch: pytest.MonkeyPatch) -> ModelRef:
     """A model of 6 MB that comes in pieces of 64 KiB."""
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
     other = ("unet/", ".fp16.")
     rest = {f: data for f, data in model_files.items() if not any(part in f for part in other)}
     rest |= {UNET: b"\0" * (6_000_000 - sum(map(len, rest.values())))}
     hub.repositories[MODEL] = rest
-    return HubModel.parse(MODEL)
+    return ModelRef(MODEL)
 
 
-def test_each_piece_is_told(big: HubModel) -> None:
+def test_each_piece_is_told(big: ModelRef) -> None:
     """With the name and how much there is, until it is there."""
     downloads = Told()
     download(big, "base", "fp32", downloads)
@@ -155,7 +155,7 @@ class Impatient(Told):
         return said
 
 
-def test_a_download_can_be_stopped_and_done_again(hub: Hub, big: HubModel) -> None:
+def test_a_download_can_be_stopped_and_done_again(hub: Hub, big: ModelRef) -> None:
     """Told to hand back its work, a worker does not wait for gigabytes; whole files stay."""
     with pytest.raises(DownloadStopped):
         download(big, "base", "fp32", Impatient())
@@ -170,7 +170,7 @@ def test_a_model_whose_licence_was_not_accepted_says_so(hub: Hub) -> None:
     """The list of its files is public, the files are not."""
     hub.gated = True
     with pytest.raises(HubError, match=f"the model {MODEL} cannot be loaded from the hub") as found:
-        download(HubModel.parse(MODEL), "base", "fp32", Downloads())
+        download(ModelRef(MODEL), "base", "fp32", Downloads())
     assert "HF_TOKEN if the model is gated" in found.value.hint
 
 
@@ -188,7 +188,7 @@ def test_a_repository_without_a_model_is_the_cells_fault(
 ) -> None:
     hub.repositories[MODEL] = files
     with pytest.raises(BadInput) as failure:
-        download(HubModel.parse(MODEL), "base", "fp32", Downloads())
+        download(ModelRef(MODEL), "base", "fp32", Downloads())
     assert reason in failure.value.message
     assert "download the .safetensors and name the local file" in failure.value.hint
 
@@ -249,4 +249,4 @@ def test_how_much_is_said_in_words(total: int, done: int, said: str) -> None:
     ],
 )
 def test_a_model_is_called_by_its_name(ref: str, name: str) -> None:
-    assert short_name(ref) == name
+    assert ModelRef(ref).short_name == name

@@ -108,7 +108,7 @@ def test_downloading_loading_and_rendering_are_told(task: CellTask, ledger: Ledg
 
     def look() -> None:
         beating.beat()
-        report = ledger.workers()[0]
+        report = ledger.workers.alive()[0]
         reports.append((report.state, report.message))
 
     looking(task, look)
@@ -153,7 +153,7 @@ def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Led
     status = ledger.status(BATCH.id)
     assert status and (status.done, status.failed) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, _key(task), "w2") == "ok"
-    assert ledger.charge(BATCH.id, 0, "m2", "w2") == (1, 1)
+    assert ledger.record_attempt(BATCH.id, 0, "m2", "w2") == (1, 1)
     with pytest.raises(DownloadStopped), task.in_hand.downloads.follow("x", 1) as count:
         count(1)
 

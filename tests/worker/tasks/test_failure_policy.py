@@ -33,17 +33,21 @@ class StubLedger:
     held: bool = True
     suspected_before: bool = False
 
-    def charge(self, _: str, __: int, machine: str, ___: str) -> tuple[int, int] | None:
+    def record_attempt(self, _: str, __: int, machine: str, ___: str) -> tuple[int, int] | None:
         self.machines.append(machine)
         return (len(self.machines), len(set(self.machines))) if self.held else None
 
-    def charges(self, *_: Any) -> list[str]:
+    def attempts_of(self, *_: Any) -> list[str]:
         return self.machines
 
-    def suspect(self, *_: Any) -> bool:
+    def report_suspect_picture(self, *_: Any) -> bool:
         return self.suspected_before
 
-    def workers(self) -> list[Any]:
+    @property
+    def workers(self) -> StubLedger:
+        return self
+
+    def alive(self) -> list[Any]:
         return [
             SimpleNamespace(name=f"w-{machine}", machine=machine, state="rendering")
             for machine in self.live

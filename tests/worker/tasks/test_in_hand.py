@@ -15,7 +15,7 @@ from worker.tasks.in_hand import ENDED_AFTER_MS
 
 
 class StubLedger:
-    """Knows what was released, as cell → (pause_ms, refund)."""
+    """Knows what was released, as cell → (pause_ms, undo_attempt)."""
 
     def __init__(self) -> None:
         self.released: dict[int, tuple[int, bool]] = {}
@@ -25,11 +25,11 @@ class StubLedger:
     def claim(self, *_: Any) -> str:
         return self.answer
 
-    def release(self, _: str, i: int, *__: str, pause_ms: int, refund: bool) -> None:
+    def release(self, _: str, i: int, *__: str, pause_ms: int, undo_attempt: bool) -> None:
         if self.away:
             raise BrokerUnreachable("away")
         assert i not in self.released, "handed back twice"
-        self.released[i] = (pause_ms, refund)
+        self.released[i] = (pause_ms, undo_attempt)
 
 
 class StubDispatcher:

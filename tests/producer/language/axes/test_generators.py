@@ -21,7 +21,7 @@ def load(folder: Path, text: str) -> BatchFile:
 def read(folder: Path, text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     """(label, settings) of each value of an axis."""
     axis = next(axis for axis in load(folder, text).batch.axes if axis.name == name)
-    return [(value.label, value.settings) for value in map(axis.value, range(len(axis)))]
+    return [(value.label, value.settings) for value in map(axis.value, range(axis.count))]
 
 
 def labels(folder: Path, text: str, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from common.batch import Axis, Batch, Cell, Matrix, RangeAxis
 from common.errors import UsageError
 from common.text import LISTED, closest
-from producer.trial import find_values
+from producer.language import find_values
 
 #: Axis → what its values must be (see `find_values`), or several such.
 Where = Mapping[str, str | Sequence[str]]
@@ -77,7 +77,7 @@ def _positions(
     axis: Axis | RangeAxis, written: str | Sequence[str] | None, batch: Batch
 ) -> Sequence[int]:
     if written is None:
-        return range(axis.__len__())
+        return range(axis.count)
     texts = [written] if isinstance(written, str) else written
     return [*find_values(axis, texts, batch)]
 

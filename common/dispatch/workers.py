@@ -1,0 +1,61 @@
+"""The register of workers on a broker: who is alive, and what each says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from common.dispatch.broker import Broker
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a worker says of itself with each heartbeat.
+
+    `state` is `starting`, `downloading`, `loading`, `listening`, `rendering`, `paused` or
+    `leaving`; `message` says what is downloading and how far, what is loading onto which device,
+    why the worker is paused or leaves; and `lasts_s` says for how many seconds that has been so:
+    a span, as the machines' clocks disagree.
+    """
+
+    name: str
+    machine: str
+    queues: tuple[str, ...]
+    threads: int
+    device: str
+    state: str
+    message: str = ""
+    lasts_s: float = 0.0
+
+
+class WorkerRegister:
+    """The workers on one broker. Raises BrokerError."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+
+    def heartbeat(self, report: WorkerReport, *, ttl_ms: int) -> None:
+        """The worker counts as alive for `ttl_ms` more (the step `beat`)."""
+        self.broker.step("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+
+    def leave(self, worker: str) -> None:
+        """The worker of this name is gone, at once."""
+        self.broker.step("leave", worker)
+
+    def alive(self) -> list[WorkerReport]:
+        """The last reports of the workers that are alive."""
+        reports = (_read_report(text) for text in self.broker.step("alive"))
+        return [report for report in reports if report]
+
+
+def _read_report(text: bytes) -> WorkerReport | None:
+    """None for what no worker of this version says; what a later one adds is left out."""
+    try:
+        values = json.loads(text)
+        known = {f.name: values[f.name] for f in fields(WorkerReport) if f.name in values}
+        report = WorkerReport(**known | {"queues": tuple(map(str, known["queues"]))})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    numbers = type(report.threads) is int and type(report.lasts_s) in (int, float)
+    texts = (report.name, report.machine, report.device, report.state, report.message)
+    return report if numbers and all(isinstance(text, str) for text in texts) else None

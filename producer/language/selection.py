@@ -1,0 +1,98 @@
+"""Some values of an axis, as a person names them on a command line: `prompt=wolf`, `seed>9`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from common.batch import Axis, Batch, RangeAxis, Spans
+from common.errors import UsageError
+from common.text import suggestion
+from producer.language.axes import BundleReader
+from producer.language.conditions import Conditions
+from producer.language.mends import problem_of
+from producer.language.mistakes import Mistake
+from producer.language.settings import Scope
+from producer.language.words import words_of
+from producer.language.yaml import plain
+
+_COMPARED = re.compile(r"\s*[<>!]")
+_WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)
+
+
+def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
+    """`prompt=wolf`, `guidance_scale>9`, `variant!=base`: axis → what its values must be: any of
+    those that are named, and all comparisons. Raises UsageError."""
+    where: dict[str, list[str]] = {}
+    for option in options:
+        match = _WRITTEN.fullmatch(option.strip())
+        if match is None:
+            raise UsageError(
+                f"--where {option!r} is not AXIS=VALUE", hint="write --where prompt=wolf"
+            )
+        sign = "" if match["sign"] == "=" else match["sign"]
+        where.setdefault(match["axis"].strip(), []).append(sign + match["value"].strip())
+    return where
+
+
+def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
+    """Where on each axis that `--where` options name the values are that they keep.
+
+    Raises UsageError.
+    """
+    axes = {axis.name: axis for axis in batch.axes}
+    kept = {}
+    for name, written in parse_where(options).items():
+        if name not in axes:
+            raise UsageError(f"--where: there is no axis {name!r}", hint=suggestion(name, axes))
+        kept[name] = find_values(axes[name], written, batch)
+    return kept
+
+
+def find_values(axis: Axis | RangeAxis, written: Sequence[str], batch: Batch) -> Spans:
+    """Where on the axis the values are that a person names by label, value, range (`0..9`),
+    comparison (`> 9`), several of them with commas, or a part of their labels. Any of those
+    that are named, and all comparisons.
+
+    Raises UsageError.
+    """
+    scope = Scope(dict.fromkeys(batch.loras, ""), frozenset(words_of(batch)))
+    conditions = Conditions([axis], BundleReader(scope, [], []))
+    named = [text for text in written if not _COMPARED.match(text)]
+    kept = Spans(span for text in named for span in _named(conditions, axis, text).ranges)
+    for text in written:
+        if _COMPARED.match(text):
+            compared = _named(conditions, axis, text)
+            kept = compared if not (kept or named) else _both(kept, compared)
+            named.append(text)
+    return kept
+
+
+def _both(one: Spans, other: Spans) -> Spans:
+    overlaps = (
+        range(max(a.start, b.start), min(a.stop, b.stop)) for a in one.ranges for b in other.ranges
+    )
+    return Spans(overlap for overlap in overlaps if overlap.start < overlap.stop)
+
+
+def _named(conditions: Conditions, axis: Axis | RangeAxis, text: str) -> Spans:
+    try:
+        return conditions.spans(axis, plain(text))
+    except Mistake as mistake:
+        if "," in text:
+            parts = [part for part in text.split(",") if part.strip()]
+            return Spans(s for part in parts for s in _named(conditions, axis, part.strip()).ranges)
+        if partly := _partly(axis, text):
+            return partly
+        problem = problem_of(mistake.findings[0])
+        about = "" if axis.name in problem.message else f"{axis.name}: "
+        raise UsageError(about + problem.message, hint=problem.hint) from None
+
+
+def _partly(axis: Axis | RangeAxis, text: str) -> Spans:
+    """The values that have the text in their labels, whatever its case."""
+    if isinstance(axis, RangeAxis) or not text.strip():
+        return Spans([])
+    part = text.casefold()
+    positions = (i for i, label in enumerate(axis.labels()) if part in label.casefold())
+    return Spans(range(i, i + 1) for i in positions)

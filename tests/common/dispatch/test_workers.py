@@ -1,0 +1,55 @@
+"""The register of workers: alive while the heartbeats come; nothing read there is believed."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from common.dispatch import Broker, WorkerRegister, WorkerReport
+from common.dispatch.workers import _read_report
+
+REPORT = WorkerReport("w1", "m1", ("gridfarm.1.1",), 3, "cpu", "loading", "sdxl", 12.5)
+
+
+@pytest.mark.integration
+def test_a_worker_without_heartbeats_is_gone(broker: str) -> None:
+    register, deadline = WorkerRegister(Broker(broker)), time.monotonic() + 20
+    register.heartbeat(REPORT, ttl_ms=40)
+    assert register.alive() in ([REPORT], [])
+    while register.alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    register.heartbeat(REPORT, ttl_ms=60_000)
+    assert register.alive() == [REPORT]
+    register.leave("w1")
+    assert register.alive() == []
+
+
+def test_what_a_later_version_adds_is_left_out() -> None:
+    text = json.dumps(asdict(REPORT) | {"temperature": 71})
+    assert _read_report(text.encode()) == REPORT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"queues": None},
+        {"threads": "3"},
+        {"threads": True},
+        {"lasts_s": "long"},
+        {"name": 7},
+        {"message": ["x"]},
+    ],
+    ids=str,
+)
+def test_a_report_that_is_none_is_left_out(change: dict[str, Any]) -> None:
+    assert _read_report(json.dumps(asdict(REPORT) | change).encode()) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000])
+def test_what_is_no_report_is_left_out(text: bytes) -> None:
+    assert _read_report(text) is None

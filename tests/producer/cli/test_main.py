@@ -1,0 +1,61 @@
+"""The table of commands: complete, true, and nothing is loaded for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import producer.cli.commands
+from producer.cli.main import COMMANDS, cli, load_command, run
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_row_is_true(name: str) -> None:
+    """`gridfarm NAME` is commands/NAME.py, and the line is the first of its help."""
+    assert COMMANDS[name].file == name
+    command = load_command(name)
+    assert command.name == name
+    assert (command.help or "").splitlines()[0] == COMMANDS[name].line
+
+
+def test_every_file_is_in_the_table() -> None:
+    folder = Path(producer.cli.commands.__file__).parent
+    assert {path.stem for path in folder.glob("[!_]*.py")} == {*COMMANDS}
+
+
+def test_help_lists_them_in_the_tables_order() -> None:
+    lines = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == [*COMMANDS]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["frobnicate"]], ids=" ".join)
+def test_no_command_is_loaded_for_what_calls_none(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from producer.cli.main import run
+run({arguments})
+sys.exit(any(name.startswith(("producer.cli.commands", "producer.farm")) for name in sys.modules))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_one_command_does_not_load_the_others() -> None:
+    code = """
+import sys
+from producer.cli.main import run
+run(["status", "--help"])
+loaded = {name for name in sys.modules if name.startswith("producer.cli.commands.")}
+sys.exit(loaded != {"producer.cli.commands.status"})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_an_unknown_command_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["stauts"]) == 2
+    assert "stauts" in capsys.readouterr().err
