@@ -6,15 +6,57 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from common.store import Store, open_store
+from tests.support import kinds
 from tests.support.servers import Ministack, Valkey, ministack, valkey
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 # Several test processes share the cores, and OpenMP's threads spin while they wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return kinds.is_left_out(collection_path, config.option.markexpr) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kinds.mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with kinds.keeping_its_word(item):
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def compel() -> ModuleType:
+    """A library as a fixture, which gives its test the mark `torch`."""
+    import compel
+    import pyparsing
+
+    pyparsing.ParserElement.enable_packrat(cache_size_limit=None)
+    return compel
+
+
+@pytest.fixture(scope="session")
+def diffusers() -> ModuleType:
+    import diffusers
+
+    return diffusers
+
+
+@pytest.fixture(scope="session")
+def transformers() -> ModuleType:
+    import transformers
+
+    return transformers
 
 
 @pytest.fixture(scope="session")
