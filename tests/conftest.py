@@ -10,9 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from common.store import Store, open_store
+from common.store import Store, open_store, s3
 from tests.support import kinds
 from tests.support.servers import Ministack, Valkey, ministack, valkey
+from tests.support.troubled_s3 import IMPATIENT
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 # Several test processes share the cores, and OpenMP's threads spin while they wait.
@@ -118,6 +119,12 @@ def s3_store_url(s3_server: Ministack, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://{s3_server.bucket}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def impatient_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process an S3 server is asked twice, and not five times."""
+    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(IMPATIENT))
 
 
 @pytest.fixture(params=["folder", "s3"])
