@@ -8,7 +8,6 @@
     local       this machine as a farm             farm           all of it, for scripts
     cli         `gridfarm`, a thin skin of Farm    doctor         what works here
 
-`batch_argument` says what a person may give as a batch, `connections` opens the servers;
 `progress` and `wording` are how people are told.
 
 A name is loaded when it is asked for, so that `gridfarm --help` pays for click alone.

@@ -2,6 +2,7 @@
 
 safetensors   the format: a file's tensors, and its hash
 lora_file     what makes such a file a LoRA
+hub           trouble with the Hugging Face hub, as both sides meet it
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ from click.shell_completion import CompletionItem
 
 from common.config import FarmConfig, load_config
 from common.store import open_store
-from producer.batch_argument import ENDINGS
 from producer.batches import LAST, batch_ids, store_for
-from producer.farm import Farm
+from producer.farm import ENDINGS, Farm
 
 PATIENCE_S = 1.5
 

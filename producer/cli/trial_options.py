@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from common.errors import UsageError
-from producer.batch_argument import as_yaml
 from producer.cli import completion
 from producer.cli.options import where_option
+from producer.farm import as_yaml
 from producer.language import BatchFile, load_batch_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])

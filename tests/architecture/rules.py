@@ -55,7 +55,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     ),
     "PIL": (
         "common.picture.*",
-        "producer.farm",
+        "producer.farm.*",
         "producer.sheet.*",
         "producer.pictures.*",
         "worker.engine.*",

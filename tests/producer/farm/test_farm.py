@@ -29,7 +29,7 @@ from producer.pictures import BatchRecipe, Recipe
 from tests.support.orders import frozen, pictures_in, put_batch
 from tests.support.servers import free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MORE = "axes: {steps: [1, 2]}\nsettings: {size: 64x64}\n"
 TEXT = "name: night\nmodel: tiny\nprompts: [a wolf]\nseeds: 0..3\n"
 MAPPING = {"name": "night", "model": "tiny", "prompts": ["a wolf"], "seeds": "0..3"}

@@ -13,16 +13,6 @@ from typing import TYPE_CHECKING
 from common.batch import slug
 from common.config import load_config
 from common.errors import UsageError
-from producer.batch_argument import (
-    ENDINGS,
-    BatchArgument,
-    Set,
-    TrialOptions,
-    Where,
-    read_argument,
-    tried,
-    where_options,
-)
 from producer.batches import (
     LAST,
     FoundBatch,
@@ -37,8 +27,18 @@ from producer.batches import (
     priority_number,
     remember,
 )
-from producer.connections import Connections
 from producer.doctor import Check, examine
+from producer.farm.batch_argument import (
+    ENDINGS,
+    BatchArgument,
+    Set,
+    TrialOptions,
+    Where,
+    read_argument,
+    tried,
+    where_options,
+)
+from producer.farm.connections import Connections
 from producer.language import BatchFile, parse_where
 from producer.lint import equal_cells
 from producer.local import (

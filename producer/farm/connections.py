@@ -13,8 +13,8 @@ from common.config import FarmConfig
 from common.dispatch import Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError
 from common.store import Store, open_store
-from producer.batch_argument import BatchArgument, read_argument
 from producer.batches import FoundBatch, batch_ids, find_batch, store_for
+from producer.farm.batch_argument import BatchArgument, read_argument
 from producer.language import BatchFile
 from producer.progress import Say
 
