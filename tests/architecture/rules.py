@@ -106,7 +106,8 @@ def libraries(structure: Structure) -> Iterator[str]:
 def common_is_common(structure: Structure) -> Iterator[str]:
     """What only one side uses lies on that side."""
     for room in ("producer", "worker"):
-        reached = structure.reached_from(room)
+        ours = (m for m in structure.modules.values() if m.name.startswith(room))
+        reached = structure.reached_from(ours)
         for module in structure.modules.values():
             lonely = module.name.startswith("common.") and module.name not in reached
             if lonely and not module.is_door:

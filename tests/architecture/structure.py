@@ -7,7 +7,7 @@ count too, and nothing is imported to find out.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,11 +67,11 @@ class Module:
 
 
 class Structure:
-    """The three rooms below `root`."""
+    """The three rooms below `root`, or others."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rooms: Iterable[str] = ROOMS) -> None:
         self.root = root
-        files = sorted(file for room in ROOMS for file in (root / room).rglob("*.py"))
+        files = sorted(file for room in rooms for file in (root / room).rglob("*.py"))
         self.modules = {name: Module(name, file) for file in files if (name := _name(file, root))}
 
     @cached_property
@@ -102,10 +102,10 @@ class Structure:
             found, named = inner[0]
         return named
 
-    def reached_from(self, room: str) -> set[str]:
-        """The names of all modules that the files of a room use, directly or not."""
+    def reached_from(self, modules: Iterable[Module]) -> set[str]:
+        """The names of all modules that these use, directly or not, and their own."""
         reached: set[str] = set()
-        waiting = [module for module in self.modules.values() if module.name.startswith(room)]
+        waiting = [*modules]
         while waiting:
             module = waiting.pop()
             if module.name in reached:

@@ -1,5 +1,5 @@
-"""`tests/` follows the packages: every module has a test file of its name, or a row here that
-names the tests which cover it.
+"""`tests/` follows the packages: every module has a test file of its name, or a row in
+`covered_by` that names the tests which cover it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.covered_by import COVERED_BY
+from tests.architecture.exercise import ROOT, exercised
 from tests.architecture.structure import Module, Structure
 
-ROOT = Path(__file__).parents[2]
 MODULES = {m.name: m for m in Structure(ROOT).modules.values() if not m.is_door}
-
-#: Module → the tests that cover it, from `tests/`.
-COVERED_BY: dict[str, tuple[str, ...]] = {}
 
 
 def own_test(module: Module) -> Path:
@@ -33,6 +31,19 @@ def test_a_module_has_its_test(name: str) -> None:
 
 @pytest.mark.parametrize("name", COVERED_BY)
 def test_a_row_names_a_module_and_its_tests(name: str) -> None:
-    """A test that covers a module imports it, its door, or runs the command that does."""
-    assert name in MODULES
-    assert all((ROOT / "tests" / file).is_file() for file in COVERED_BY[name])
+    assert name in MODULES, "there is no such module"
+    assert COVERED_BY[name], "the row is empty"
+    assert [file for file in COVERED_BY[name] if not (ROOT / "tests" / file).is_file()] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_tests_of_a_module_lead_to_it(name: str) -> None:
+    """A test file that never imports the module, what imports it, or a program that does, can
+    cover nothing of it."""
+    own = own_test(MODULES[name])
+    files = [own] if own.exists() else [ROOT / "tests" / file for file in COVERED_BY.get(name, ())]
+    assert [file.name for file in files if name not in exercised(file)] == []
+
+
+def test_rows_are_sorted() -> None:
+    assert [*COVERED_BY] == sorted(COVERED_BY)

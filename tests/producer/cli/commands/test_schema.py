@@ -9,7 +9,7 @@ import pytest
 
 from producer.cli.main import run
 
-PAGE = Path(__file__).parents[3] / "docs" / "batch.schema.json"
+PAGE = Path(__file__).parents[4] / "docs" / "batch.schema.json"
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["as a file", "on a line"])

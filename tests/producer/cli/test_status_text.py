@@ -1,0 +1,97 @@
+"""How a batch stands, in the words and in the JSON that people and scripts read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from common.dispatch import WorkerReport
+from producer.batches import Status
+from producer.cli.status_text import SHOWN_FAILURES, status_json, status_text
+
+RENDERING = Status(
+    batch="animals-bdf10f0b",
+    state="rendering",
+    jobs=1800,
+    done=1200,
+    failed=0,
+    running=2,
+    waiting=598,
+    workers=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({}, ["rendering", "1,200 of 1,800 pictures stored, 2 running, 598 waiting, 1 worker"]),
+        (
+            {"workers": 0, "running": 0, "waiting": 600, "priority": "high"},
+            [
+                "rendering, high priority",
+                "1,200 of 1,800 pictures stored, 0 running, 600 waiting, no worker is listening",
+            ],
+        ),
+        (
+            {"state": "cancelled"},
+            [
+                "cancelled",
+                "1,200 of 1,800 pictures stored, 2 running, to be stopped, 598 not rendered",
+                "it goes on with: gridfarm resume animals-bdf10f0b",
+            ],
+        ),
+        (
+            {"state": "done", "jobs": 1, "done": 1, "running": 0, "waiting": 0, "priority": "low"},
+            ["done", "1 of 1 picture stored"],
+        ),
+    ],
+)
+def test_the_text(changes: dict[str, Any], lines: list[str]) -> None:
+    state, *rest = lines
+    expected = [f"animals-bdf10f0b: {state}", *(f"  {line}" for line in rest)]
+    assert status_text(replace(RENDERING, **changes)).splitlines() == expected
+
+
+def test_a_paused_worker_says_why() -> None:
+    worker = WorkerReport("w1", "m1", ("gridfarm",), 1, "cpu", "paused", "no space left")
+    text = status_text(replace(RENDERING, listening=(worker, replace(worker, state="rendering"))))
+    assert text.count("  paused: w1: no space left") == 1
+
+
+def failures(count: int) -> Status:
+    labels = {"prompt": "wolf " * 20, "seed": "3"}
+    entries: list[dict[str, object]] = [
+        {"i": i, "labels": labels, "reason": "black"} for i in range(count)
+    ]
+    return replace(RENDERING, failed=count, failures=entries)
+
+
+def test_failures_name_the_cell_shortly_and_the_reason() -> None:
+    lines = status_text(failures(1)).splitlines()
+    assert "1 failed" in lines[1]
+    assert lines[2:] == ["", f"  failed #0 {'wolf ' * 7}… · 3", "    black"]
+
+
+def test_many_failures_are_cut_in_the_text_alone() -> None:
+    status = failures(SHOWN_FAILURES + 1)
+    text = status_text(status)
+    assert text.count("failed #") == SHOWN_FAILURES
+    assert text.endswith("… 1 more failed; --json has them")
+    assert len(status_json(status)["failures"]) == SHOWN_FAILURES + 1
+
+
+def test_the_json() -> None:
+    assert status_json(RENDERING) == {
+        "batch": "animals-bdf10f0b",
+        "state": "rendering",
+        "priority": "normal",
+        "jobs": 1800,
+        "done": 1200,
+        "failed": 0,
+        "running": 2,
+        "waiting": 598,
+        "workers": 1,
+        "failures": [],
+    }
