@@ -77,8 +77,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.pictures.stored_picture": ("producer/farm/test_farm.py",),
     "producer.progress": ("producer/farm/test_farm.py",),
     "producer.sheet.model": ("producer/sheet/test_layout.py", "producer/sheet/test_sheets.py"),
-        ("producer/sheet/test_sheets.py",),
-    ),
     "producer.submission.plan": (f"{_CLI}/test_cli.py", "producer/farm/test_farm.py"),
     "producer.submission.resolve": (f"{_CLI}/test_cli.py", "producer/submission/test_hub.py"),
     "producer.submission.stored": ("integration/test_dispatch.py",),
