@@ -36,11 +36,12 @@ test: install ## every test, on a real broker and a real S3 server
 test-fast: install ## the tests that need neither servers nor torch, in under a minute
 	$(BIN)/python -m pytest -n 2 -m "not integration and not torch and not slow"
 
-lint: install ## ruff, mypy and the architecture: order of imports, doors, libraries, documents
+lint: install ## ruff, mypy and the architecture: order of imports, doors, libraries, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/architecture
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.architecture
 
 format: install ## put imports and lines in order, mend what ruff can mend
 	$(BIN)/ruff check --fix .

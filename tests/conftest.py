@@ -6,15 +6,65 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from common.store import Store, open_store
+from common.store import Store, open_store, s3
+from tests.support import kinds
 from tests.support.servers import Ministack, Valkey, ministack, valkey
+from tests.support.troubled_s3 import IMPATIENT
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 # Several test processes share the cores, and OpenMP's threads spin while they wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return kinds.is_left_out(collection_path, config.option.markexpr) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kinds.mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with kinds.keeping_its_word(item):
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def compel() -> ModuleType:
+    """A library as a fixture, which gives its test the mark `torch`."""
+    import compel
+    import pyparsing
+
+    pyparsing.ParserElement.enable_packrat(cache_size_limit=None)
+    return compel
+
+
+@pytest.fixture(scope="session")
+def diffusers() -> ModuleType:
+    import diffusers
+
+    return diffusers
+
+
+@pytest.fixture(scope="session")
+def transformers() -> ModuleType:
+    import transformers
+
+    return transformers
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that all processes of a run share: what is dear to make is left there by the first."""
+    mine = tmp_path_factory.getbasetemp()
+    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +119,12 @@ def s3_store_url(s3_server: Ministack, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://{s3_server.bucket}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def impatient_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process an S3 server is asked twice, and not five times."""
+    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(IMPATIENT))
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -8,7 +8,17 @@ from typing import Any
 import yaml
 from pydantic import JsonValue
 
-from common.batch import DAMAGED, GROUPS, NOT_OURS, WORD, Axis, Batch, RangeAxis, Value, is_drawn
+from common.batch import (
+    DAMAGED,
+    GROUPS,
+    NOT_OURS,
+    WORD,
+    AnyAxis,
+    Batch,
+    RangeAxis,
+    Value,
+    is_drawn,
+)
 from common.errors import GridfarmError
 from producer.language.axes import TOP_AXES
 from producer.language.settings import DEFAULTS, as_text, find_setting
@@ -48,14 +58,14 @@ def _document(batch: Batch, lora_sources: Mapping[str, str]) -> dict[str, Any]:
     return document
 
 
-def _place(axis: Axis | RangeAxis) -> tuple[str, str]:
+def _place(axis: AnyAxis) -> tuple[str, str]:
     """The key at the top that the axis is under, and its name there."""
     if axis.name in _KEYS:
         return "", _KEYS[axis.name]
     return ("words" if WORD + axis.name in axis.setting_names() else "axes"), axis.name
 
 
-def _axis(axis: Axis | RangeAxis) -> Any:
+def _axis(axis: AnyAxis) -> Any:
     if isinstance(axis, RangeAxis):
         step = "" if axis.step == "1" else f" by {axis.step}"
         return f"{axis.first}..{axis.last}{step}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from common.batch import Axis, Batch, RangeAxis, Spans
+from common.batch import AnyAxis, Batch, RangeAxis, Spans
 from common.errors import UsageError
 from common.text import suggestion
 from producer.language.axes import BundleReader
@@ -49,7 +49,7 @@ def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
     return kept
 
 
-def find_values(axis: Axis | RangeAxis, written: Sequence[str], batch: Batch) -> Spans:
+def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:
     """Where on the axis the values are that a person names by label, value, range (`0..9`),
     comparison (`> 9`), several of them with commas, or a part of their labels. Any of those
     that are named, and all comparisons.
@@ -63,19 +63,12 @@ def find_values(axis: Axis | RangeAxis, written: Sequence[str], batch: Batch) ->
     for text in written:
         if _COMPARED.match(text):
             compared = _named(conditions, axis, text)
-            kept = compared if not (kept or named) else _both(kept, compared)
+            kept = compared if not (kept or named) else kept & compared
             named.append(text)
     return kept
 
 
-def _both(one: Spans, other: Spans) -> Spans:
-    overlaps = (
-        range(max(a.start, b.start), min(a.stop, b.stop)) for a in one.ranges for b in other.ranges
-    )
-    return Spans(overlap for overlap in overlaps if overlap.start < overlap.stop)
-
-
-def _named(conditions: Conditions, axis: Axis | RangeAxis, text: str) -> Spans:
+def _named(conditions: Conditions, axis: AnyAxis, text: str) -> Spans:
     try:
         return conditions.spans(axis, plain(text))
     except Mistake as mistake:
@@ -89,7 +82,7 @@ def _named(conditions: Conditions, axis: Axis | RangeAxis, text: str) -> Spans:
         raise UsageError(about + problem.message, hint=problem.hint) from None
 
 
-def _partly(axis: Axis | RangeAxis, text: str) -> Spans:
+def _partly(axis: AnyAxis, text: str) -> Spans:
     """The values that have the text in their labels, whatever its case."""
     if isinstance(axis, RangeAxis) or not text.strip():
         return Spans([])

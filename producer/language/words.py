@@ -8,7 +8,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from common.batch import MAX_FILLED, WORD, Axis, Batch, RangeAxis, fill, names_in
+from common.batch import MAX_FILLED, WORD, AnyAxis, Axis, Batch, fill, names_in
 from common.job import check_prompt
 from producer.language.mistakes import Mistake
 from producer.language.settings import PROMPTS
@@ -27,7 +27,7 @@ def words_of(batch: Batch) -> dict[str, list[str]]:
 
 
 def check_words_together(
-    axes: Iterable[Axis | RangeAxis], written: Iterable[Mapping[str, JsonValue]]
+    axes: Iterable[AnyAxis], written: Iterable[Mapping[str, JsonValue]]
 ) -> Iterator[str]:
     """Notes on words; raises Mistake for what cannot be filled in."""
     words = _texts(axes)
@@ -42,7 +42,7 @@ def check_words_together(
     return (f"words.{name}: no prompt has {{{name}}}" for name in words if name not in inside)
 
 
-def _texts(axes: Iterable[Axis | RangeAxis]) -> dict[str, list[str]]:
+def _texts(axes: Iterable[AnyAxis]) -> dict[str, list[str]]:
     return {
         axis.name: [cast(str, value.settings[WORD + axis.name]) for value in axis.values]
         for axis in axes

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
-from common.batch import Axis, Cell, Matrix, RangeAxis, Value, is_drawn
+from common.batch import AnyAxis, Axis, Cell, Matrix, RangeAxis, Value, is_drawn
 
 #: Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before.
 LIMIT = 80
@@ -82,7 +82,7 @@ def _seed_folder(cell: Cell, name: str | None) -> str:
     return f"s{seed}" if name in (None, seed) else f"s{seed}-{name}"
 
 
-def _naming(axis: Axis | RangeAxis) -> Callable[[str], str]:
+def _naming(axis: AnyAxis) -> Callable[[str], str]:
     if isinstance(axis, RangeAxis):
         return safe_name  # numbers, all different, and perhaps too many to list
     return distinct_names(axis.labels()).__getitem__

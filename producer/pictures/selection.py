@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.batch import Axis, Batch, Cell, Matrix, RangeAxis
+from common.batch import AnyAxis, Batch, Cell, Matrix
 from common.errors import UsageError
 from common.text import LISTED, closest
 from producer.language import find_values
@@ -21,7 +21,7 @@ Where = Mapping[str, str | Sequence[str]]
 class ChosenAxis:
     """An axis with the positions that `where` left of it."""
 
-    axis: Axis | RangeAxis
+    axis: AnyAxis
     stride: int
     positions: Sequence[int]
 
@@ -73,9 +73,7 @@ def _numbers(axes: Sequence[ChosenAxis]) -> Iterator[int]:
         yield from (first.stride * position + below for below in _numbers(rest))
 
 
-def _positions(
-    axis: Axis | RangeAxis, written: str | Sequence[str] | None, batch: Batch
-) -> Sequence[int]:
+def _positions(axis: AnyAxis, written: str | Sequence[str] | None, batch: Batch) -> Sequence[int]:
     if written is None:
         return range(axis.count)
     texts = [written] if isinstance(written, str) else written

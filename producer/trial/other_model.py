@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from common.batch import Axis, Batch, RangeAxis
+from common.batch import AnyAxis, Axis, Batch
 from common.errors import UsageError
 from common.gpus import visible_gpus
 from common.job import TINY, TINY_LORAS
@@ -155,7 +155,7 @@ def _written(batch: Batch, name: str) -> list[JsonValue]:
 
 
 def _map_settings(batch: Batch, change: Callable[[Settings], Settings]) -> Batch:
-    axes: list[Axis | RangeAxis] = []
+    axes: list[AnyAxis] = []
     for axis in batch.axes:
         if isinstance(axis, Axis):
             values = tuple(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from common.batch import LORA, WORD, Axis, Batch, RangeAxis, Value
+from common.batch import LORA, WORD, AnyAxis, Axis, Batch, RangeAxis, Value
 from common.errors import UsageError
 from producer.language import BatchFile, Mistake, problem_of
 from producer.language.axes import TOP_AXES, BundleReader
@@ -72,7 +72,7 @@ def _overridden(batch: Batch, name: str, settings: Settings) -> Batch:
     return with_axes(batch.model_copy(update={"settings": base}), axes)
 
 
-def _without(axis: Axis | RangeAxis, name: str, settings: Settings) -> Axis | RangeAxis:
+def _without(axis: AnyAxis, name: str, settings: Settings) -> AnyAxis:
     """An axis of the setting has one value left; in bundles of others it is taken out."""
     if axis.name == name or _overrides(settings, axis.name):
         label = ", ".join(as_text(value) for value in settings.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from common.batch import Axis, Batch, Entry, Matrix, RangeAxis, Spans, labels_of, spans_of
+from common.batch import AnyAxis, Axis, Batch, Entry, Matrix, RangeAxis, Spans, labels_of, spans_of
 from common.errors import UsageError
 from producer.language import find_where, with_references
 
@@ -23,7 +23,7 @@ def restricted(batch: Batch, kept: Mapping[str, Spans]) -> Batch:
     return with_axes(batch, axes)
 
 
-def with_axes(batch: Batch, axes: tuple[Axis | RangeAxis, ...]) -> Batch:
+def with_axes(batch: Batch, axes: tuple[AnyAxis, ...]) -> Batch:
     """`batch` with other axes of the same names; conditions that can no longer match go.
 
     Raises UsageError where no cell is left.
@@ -36,7 +36,7 @@ def with_axes(batch: Batch, axes: tuple[Axis | RangeAxis, ...]) -> Batch:
     return changed
 
 
-def _part(axis: Axis | RangeAxis, kept: Spans) -> Axis | RangeAxis:
+def _part(axis: AnyAxis, kept: Spans) -> AnyAxis:
     if isinstance(axis, Axis):
         return axis.model_copy(update={"values": tuple(axis.value(position) for position in kept)})
     if len(kept.ranges) > 1:
@@ -48,7 +48,7 @@ def _part(axis: Axis | RangeAxis, kept: Spans) -> Axis | RangeAxis:
 
 
 def _pruned(
-    entries: Iterable[Entry], axes: tuple[Axis | RangeAxis, ...]
+    entries: Iterable[Entry], axes: tuple[AnyAxis, ...]
 ) -> Iterable[dict[str, tuple[str, ...]]]:
     by_name = {axis.name: axis for axis in axes}
     for entry in entries:

@@ -176,6 +176,7 @@ def test_a_name_that_is_gone_is_found(named: str) -> None:
     assert gone(f"```\nBatch.id → ({named}, …)\n```\n") == [named]
 
 
+@cache
 def room_names() -> set[str]:
     """Every folder with Python files, and every file that lies in no room."""
     files = [path for side in SIDES for path in (ROOT / side).rglob("*.py")]
@@ -185,6 +186,7 @@ def room_names() -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in rooms | loose}
 
 
+@cache
 def room_rows() -> dict[str, list[str]]:
     """Room → its cells: what it is for, what it may import, libraries."""
     return {row[0].strip("`"): row[1:] for row in rows(ARCHITECTURE, "The rooms")}

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.rules import CROWDED, LONG, RULES, Rule
+from tests.architecture.rules import (
+    CROWDED,
+    LONG,
+    RULES,
+    Rule,
+    common_is_common,
+    doors_say_what_is_behind_them,
+    sizes,
+)
 from tests.architecture.structure import ROOMS, Structure
 
 ROOT = Path(__file__).parents[2]
@@ -142,9 +150,16 @@ def test_a_planted_import_is_found(copy: Path, file: str, line: str, said: str) 
     assert said.format(line=at) in done.stdout
 
 
+@pytest.mark.parametrize("command", ["lint-imports --no-cache", "python -m tests.architecture"])
+def test_make_lint_runs_what_finds_them(command: str) -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert f"$(BIN)/{command}\n" in recipe + "\n"
+
+
 def test_what_only_one_side_uses_is_found(copy: Path) -> None:
     (copy / "common" / "text" / "lonely.py").write_text('"""Nobody\'s."""\n')
-    broken = [line for rule in RULES for line in rule(Structure(copy))]
+    structure = Structure(copy)
+    broken = [*common_is_common(structure), *doors_say_what_is_behind_them(structure)]
     assert "common/text/lonely.py: the worker does not use it; move it to the other side" in broken
     assert "common/text/__init__.py: its docstring does not name lonely" in broken
 
@@ -152,7 +167,7 @@ def test_what_only_one_side_uses_is_found(copy: Path) -> None:
 def test_a_room_that_is_too_full_and_a_file_too_long_are_found(copy: Path) -> None:
     for number in range(13):
         (copy / "common" / "text" / f"more{number}.py").write_text("\n" * 401)
-    broken = [line for rule in RULES for line in rule(Structure(copy))]
+    broken = [*sizes(Structure(copy))]
     assert any(line.startswith("common.text: has 1") for line in broken)
     assert "common/text/more7.py: has 401 lines; at most 400" in broken
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +11,10 @@ from botocore.config import Config
 
 from common.errors import StoreError, StoreUnreachable
 from common.store import open_store, s3
+from producer.cli.main import run
 from tests.support.pool import Pool
 from tests.support.servers import Ministack
-from tests.support.troubled_s3 import TroubledS3
+from tests.support.troubled_s3 import BECOME_IMPATIENT, TroubledS3
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +35,20 @@ def pool(broker: str, tmp_path: Path, s3_store_url: str, trouble: TroubledS3) ->
     yield made
     trouble.end()
     made.end()
+
+
+@pytest.fixture
+def gridfarm(pool: Pool, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command against the pool's broker and store; all that it said, when it ends with `code`."""
+
+    def call(*words: str, code: int = 0) -> str:
+        ended = run([*words, "--broker", pool.broker, "--store", pool.store_url])
+        said = "".join(capsys.readouterr())
+        assert ended == code, said
+        assert "Traceback" not in said
+        return said
+
+    return call
 
 
 @pytest.mark.parametrize("fault", ["503", "500", "reset"])
@@ -66,10 +78,12 @@ SAID = {
 
 
 @pytest.mark.parametrize("fault", ["503", "read-only"])
-def test_a_worker_pauses_says_why_and_goes_on(pool: Pool, trouble: TroubledS3, fault: str) -> None:
+def test_a_worker_pauses_says_why_and_goes_on(
+    pool: Pool, gridfarm: Callable[..., str], trouble: TroubledS3, fault: str
+) -> None:
     """`status` and `doctor` show the reason; when the store is well again, the batch finishes and
     nothing has failed."""
-    pool.start("w", *QUICK)
+    pool.start("w", *QUICK, first=BECOME_IMPATIENT)
     pool.listens("w")
     trouble.begin(fault)
     pool.submit(CELLS)
@@ -78,9 +92,7 @@ def test_a_worker_pauses_says_why_and_goes_on(pool: Pool, trouble: TroubledS3, f
     assert re.search(SAID[fault], seen.message)
     assert "Traceback" not in pool.log("w")
     assert pool.counts == (0, 0)
-    ended = gridfarm(pool, "status", pool.batch.id)
-    assert ended.returncode == 0
-    assert re.search(SAID[fault], ended.stdout + ended.stderr)
+    assert re.search(SAID[fault], gridfarm("status", pool.batch.id))
     trouble.end()
     pool.eventually(lambda: pool.counts == (CELLS, 0), seconds=60)
     assert pool.right_pictures() == CELLS
@@ -100,27 +112,32 @@ ORDERS: dict[str, Callable[[Pool, Path], tuple[str, ...]]] = {
     [("submit", "read-only"), ("submit", "full"), ("cancel", "read-only"), ("status", "reset"),
      ("grid", "portal"), ("fetch", "wrong key")],
 )  # fmt: skip
+@pytest.mark.usefixtures("impatient_s3")
 def test_a_command_says_what_is_wrong_with_the_store(
-    pool: Pool, trouble: TroubledS3, tmp_path: Path, order: str, fault: str
+    pool: Pool,
+    gridfarm: Callable[..., str],
+    trouble: TroubledS3,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    fault: str,
 ) -> None:
     """One line, exit code 3, no traceback; what a batch is afterwards is what it was before."""
     (tmp_path / "batch.yaml").write_text("model: tiny\nprompts: [a wolf]\nseeds: 0..3\n")
     pool.submit(CELLS)
     before = pool.ledger.status(pool.batch.id)
     trouble.begin(fault)
-    ended = gridfarm(pool, *ORDERS[order](pool, tmp_path), endpoint=trouble.url)
-    assert ended.returncode == 3, ended.stdout + ended.stderr
-    assert re.search(SAID[fault], ended.stderr)
-    assert "Traceback" not in ended.stderr
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
+    assert re.search(SAID[fault], gridfarm(*ORDERS[order](pool, tmp_path), code=3))
     assert pool.ledger.status(pool.batch.id) == before
 
 
+@pytest.mark.usefixtures("impatient_s3")
 def test_a_server_that_never_answers_is_given_up(
     trouble: TroubledS3, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The product waits 20 s for each answer, five times; here 0.2 s, twice."""
-    short = Config(read_timeout=0.2, retries={"mode": "standard", "total_max_attempts": 2})
-    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(short))
+    """The product waits 20 s for each answer; here 0.2 s."""
+    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(Config(read_timeout=0.2)))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
     store = open_store(s3_store_url)
     trouble.begin("stall")
@@ -139,13 +156,3 @@ def test_a_web_page_is_no_picture(
     for act in (lambda: store.exists("a"), lambda: store.put("a", b"1"), lambda: store.get("a")):
         with pytest.raises(StoreError, match="no S3 server"):
             act()
-
-
-def gridfarm(pool: Pool, *words: str, endpoint: str = "") -> subprocess.CompletedProcess[str]:
-    """The command as a process; `endpoint` for one that meets the trouble too."""
-    program = str(Path(sys.executable).with_name("gridfarm"))
-    where = ["--broker", pool.broker, "--store", pool.store_url]
-    environment = os.environ | ({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})
-    return subprocess.run(
-        [program, *words, *where], env=environment, capture_output=True, text=True, timeout=120
-    )

@@ -136,7 +136,8 @@ class Valkey(Server):
 
 
 class Ministack(Server):
-    """An S3 server with authentication. Buckets, objects, users and policies outlive a kill."""
+    """An S3 server with authentication. Buckets and objects outlive a kill, users and policies
+    too once they are saved."""
 
     ROOT_KEY, ROOT_SECRET = "gridfarm-root", "gridfarm-root-secret"
 
@@ -175,9 +176,12 @@ class Ministack(Server):
             return False
 
     def prepare(self) -> None:
-        """Make the bucket and the user. Policies are saved at SIGTERM only, hence the restart."""
+        """Make the bucket and the user."""
         self.client("s3").create_bucket(Bucket=self.bucket)
         self.environment = self.user("gridfarm")
+
+    def save(self) -> None:
+        """Policies are saved at SIGTERM only, hence the restart."""
         self.stop()
         self.start()
 

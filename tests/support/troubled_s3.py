@@ -20,6 +20,15 @@ from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+from botocore.config import Config
+
+#: The product asks five times, with pauses that grow.
+IMPATIENT = Config(retries={"mode": "standard", "total_max_attempts": 2})
+#: Python that makes a worker's process so.
+BECOME_IMPATIENT = (
+    "from common.store import s3; from tests.support.troubled_s3 import IMPATIENT; "
+    "s3.CONFIG = s3.CONFIG.merge(IMPATIENT)"
+)
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds: close() sends a RST
 ANSWERS = {
     "503": (503, "SlowDown"),

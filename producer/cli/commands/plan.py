@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from common.batch import REFINER, TRAITS, WORD, Axis, Cell, Matrix, RangeAxis, complete
+from common.batch import REFINER, TRAITS, WORD, AnyAxis, Cell, Matrix, complete
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
@@ -89,7 +89,7 @@ def _axis_lines(matrix: Matrix) -> Iterator[str]:
         yield f"  {name:<{names}}  {count:>{counts}}  {labels}"
 
 
-def _some_labels(axis: Axis | RangeAxis) -> str:
+def _some_labels(axis: AnyAxis) -> str:
     shown: list[str] = []
     if axis.count > MOST_LABELS:
         return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.count - 1).label)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from common.dispatch.states import PRIORITIES, UNFINISHED, State
+from common.dispatch import PRIORITIES, UNFINISHED, State
 
 
 def test_the_states_are_those_of_stored_batches() -> None:

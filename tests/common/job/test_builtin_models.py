@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.job import builtin_models
-from common.job.builtin_models import BUILTIN_MODELS, TINY_LORAS, pinned
+from common.job import BUILTIN_MODELS, TINY_LORAS, builtin_models
+from common.job.builtin_models import pinned
 
 COMMIT = "462165984030d82259a11f4367a4eed129e94a7b"
 

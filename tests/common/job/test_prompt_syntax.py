@@ -105,13 +105,8 @@ class TestAgainstCompel:
     """compel's own parser, which needs torch, as the reference."""
 
     @pytest.fixture(scope="class")
-    def parse(self) -> Any:
-        pytest.importorskip("compel")
-        import pyparsing
-        from compel import Compel
-
-        pyparsing.ParserElement.enable_packrat(cache_size_limit=None)
-        return Compel.parse_prompt_string
+    def parse(self, compel: Any) -> Any:
+        return compel.Compel.parse_prompt_string
 
     @pytest.mark.parametrize("text", [text for text in RIGHT if len(text) < 1000])
     def test_compel_parses_what_is_let_through(self, parse: Any, text: str) -> None:

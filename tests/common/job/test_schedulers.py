@@ -106,10 +106,6 @@ def test_what_is_wrong_is_said(written: JsonValue, message: str) -> None:
 class TestAgainstDiffusers:
     """The table against the installed diffusers: a name that parses is a name that renders."""
 
-    @pytest.fixture(scope="class")
-    def diffusers(self) -> Any:
-        return pytest.importorskip("diffusers")
-
     def test_every_class_takes_the_options_it_is_given(self, diffusers: Any) -> None:
         for name in SCHEDULER_NAMES:
             use = parse_scheduler(name)

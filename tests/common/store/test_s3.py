@@ -257,6 +257,7 @@ class TestServerTrouble:
             _log_in(monkeypatch, server.environment)
             store = open_store(f"s3://{server.bucket}/p")
             store.put("a", b"1")
+            server.save()
             server.kill()
             with pytest.raises(StoreUnreachable):
                 store.get("a")

@@ -7,7 +7,7 @@ import json
 import click
 import pytest
 
-from common.text.escape import escaped
+from common.text import escaped
 
 
 @pytest.mark.parametrize(

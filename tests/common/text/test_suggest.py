@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.text.suggest import COMPARED, ELSEWHERE, LISTED, closest, suggestion
+from common.text import ELSEWHERE, LISTED, closest, suggestion
+from common.text.suggest import COMPARED
 
 SETTINGS = ("steps", "guidance_scale", "scheduler", "size", "seed")
 

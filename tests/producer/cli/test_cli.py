@@ -20,7 +20,7 @@ from common.store import object_names, open_store
 from producer.cli.main import cli, run
 from producer.language import load_batch_file
 from producer.local.render import forget_failures
-from tests.support.servers import free_port, ministack, valkey
+from tests.support.servers import free_port, valkey
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 WRONG = TINY_LORAS["tiny-wrong"]
@@ -236,22 +236,22 @@ def test_a_broker_that_refuses_the_password(gridfarm: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("impatient_s3")
 def test_a_store_that_is_down_or_refuses(
-    gridfarm: Any, tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+    gridfarm: Any, tmp_path: Path, broker: str, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "a.yaml")
-    with ministack(tmp_path / "s3") as s3:
-        for name, value in s3.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
-        there = ("--broker", broker, "--store", f"s3://{s3.bucket}/x")
-        answer, said = gridfarm("submit", file, *there, code=3)
-        assert answer["error"] == "StoreRefused"
-        assert "wrong-secret" not in json.dumps(answer) + said
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    there = ("--broker", broker, "--store", s3_store_url)
+    answer, said = gridfarm("submit", file, *there, code=3)
+    assert answer["error"] == "StoreRefused"
+    assert "wrong-secret" not in json.dumps(answer) + said
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", nowhere)
     answer, _ = gridfarm("submit", file, *there, code=3)
     assert answer["error"] == "StoreUnreachable"
-    assert s3.environment["AWS_ENDPOINT_URL_S3"] in answer["message"]
-    answer, said = gridfarm("plan", file, "--store", f"s3://{s3.bucket}/x")
+    assert nowhere in answer["message"]
+    answer, said = gridfarm("plan", file, "--store", s3_store_url)
     assert (answer["batch"], answer["new"], answer["cells"]) == (None, None, 6)
     assert "without the store" in said
 

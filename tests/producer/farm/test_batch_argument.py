@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from common.errors import BatchFileError
+from producer.farm import as_yaml
 from producer.farm.batch_argument import (
     TrialOptions,
-    as_yaml,
     read_argument,
     set_options,
     tried,

@@ -8,8 +8,8 @@ import pytest
 
 from common.batch import Layer
 from common.job import builtin_models
-from producer.language import load_batch_file
-from producer.language.references import loras_named, models_named, with_references
+from producer.language import load_batch_file, with_references
+from producer.language.references import loras_named, models_named
 
 
 @pytest.mark.parametrize(

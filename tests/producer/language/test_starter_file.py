@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.batch import Matrix
-from producer.language import load_batch_file
-from producer.language.starter_file import first_batch
+from producer.language import first_batch, load_batch_file
 
 
 def cells(text: str) -> int:

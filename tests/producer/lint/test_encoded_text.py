@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -44,17 +45,13 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module")
-def compel_texts() -> Callable[[str], list[list[str]]]:
+def compel_texts(compel: ModuleType) -> Callable[[str], list[list[str]]]:
     """What compel encodes: for each text of a blend, or the only one, its weighted fragments."""
-    import pyparsing
-    from compel.prompt_parser import Blend, PromptParser
-
-    pyparsing.ParserElement.enable_packrat(cache_size_limit=None)
-    parser = PromptParser()
+    parser, blend = compel.prompt_parser.PromptParser(), compel.prompt_parser.Blend
 
     def texts(prompt: str) -> list[list[str]]:
         parsed: Any = parser.parse_conjunction(prompt).prompts[0]
-        prompts = parsed.prompts if isinstance(parsed, Blend) else [parsed]
+        prompts = parsed.prompts if isinstance(parsed, blend) else [parsed]
         return [[fragment.text for fragment in each.children] for each in prompts]
 
     return texts

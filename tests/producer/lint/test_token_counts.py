@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,16 +120,21 @@ def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "hub"
 
 
-def theirs(model: Path, text: str) -> int:
-    """The most tokens that transformers makes of `text`, without marks, for either encoder."""
-    from transformers import CLIPTokenizer
+@pytest.fixture
+def theirs(transformers: Any) -> Callable[[Path, str], int]:
+    """The most tokens that transformers makes of a text, without marks, for either encoder."""
 
-    tokenizers = [CLIPTokenizer.from_pretrained(model / name) for name in FOLDERS]
-    return max(len(each(text, add_special_tokens=False)["input_ids"]) for each in tokenizers)
+    def count(model: Path, text: str) -> int:
+        made = [transformers.CLIPTokenizer.from_pretrained(model / name) for name in FOLDERS]
+        return max(len(each(text, add_special_tokens=False)["input_ids"]) for each in made)
+
+    return count
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_an_exact_count_is_transformers_own(model: Path, text: str) -> None:
+def test_an_exact_count_is_transformers_own(
+    model: Path, text: str, theirs: Callable[[Path, str], int]
+) -> None:
     counter = token_counter(model)
     assert counter.exact
     assert len(counter.starts(text)) == theirs(model, text)
@@ -148,7 +153,7 @@ def test_the_second_encoders_padding_is_a_token_of_its_own(trained: Path) -> Non
 
 
 def test_the_hubs_cache_serves_where_a_model_has_no_tokenizers(
-    trained: Path, hub_cache: Path, tmp_path: Path
+    trained: Path, hub_cache: Path, tmp_path: Path, theirs: Callable[[Path, str], int]
 ) -> None:
     """Given SDXL's pinned revision there; another revision is another model."""
     repo, _, revision = BUILTIN_MODELS[SDXL].partition("@")
@@ -260,7 +265,9 @@ def test_what_fits_needs_no_note(counter: ClipTokens | EstimatedTokens) -> None:
     assert note_on_length("", counter) is None
 
 
-def test_the_note_names_the_first_words_that_are_cut(trained: Path) -> None:
+def test_the_note_names_the_first_words_that_are_cut(
+    trained: Path, theirs: Callable[[Path, str], int]
+) -> None:
     prompt = "a " * 74 + "the wolves and foxes of a cold and quiet night in winter"
     exact, about = token_counter(trained), EstimatedTokens()
     tokens = theirs(trained, prompt)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from PIL import Image
 from pydantic import JsonValue
 
-from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
-from producer.pictures.outcomes import Failed, Outcome, Picture
+from producer.pictures import Failed, FingerprintGroup, Outcome, Picture, odd_fingerprints
 
 IMAGE = Image.new("RGB", (8, 8))
 

@@ -5,17 +5,22 @@ Thresholds leave room for another machine's arithmetic, and for luck: where the 
 count below gives the share of right pictures, one fails with other seeds less than once in a
 hundred runs. Seen: of 24 pictures 14 correct at guidance 1, 22 at 3 and 23 at 5, and no word less
 often than 23 times at 5; of 12 with the refiner 11; of 8 all in either style; of 24 glorps 16, and
-13 in pastel.
+13 in pastel. Where a share is asked for, no more is drawn than it takes to know: the verdict is
+that of all pictures.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice, tee
+from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from common.job import TINY_LORAS, TINY_REFINER, RefinerUse
 from common.store import Store
@@ -56,18 +61,26 @@ def scenes(count: int) -> list[Scene]:
 
 def judged(
     renderer: Renderer, wished: Iterable[Scene], **settings: object
-) -> list[dict[str, bool]]:
+) -> Iterator[dict[str, bool]]:
     """The verdict on a picture of each scene, each from a seed of its own."""
-    return [
-        verdict(drawn(renderer, caption(scene), 900 + number, **settings), scene)
-        for number, scene in enumerate(wished)
-    ]
+    for number, scene in enumerate(wished):
+        yield verdict(drawn(renderer, caption(scene), 900 + number, **settings), scene)
+
+
+def at_least(wanted: int, verdicts: Iterable[bool]) -> bool:
+    """Whether so many are right; looks at no more than it takes to know."""
+    return len(list(islice(filter(None, verdicts), wanted))) == wanted
 
 
 @pytest.fixture(scope="module")
-def usual(renderer: Renderer) -> list[dict[str, bool]]:
-    """The verdicts on 24 pictures at guidance 5."""
-    return judged(renderer, scenes(24))
+def usual(renderer: Renderer, run_folder: Path) -> list[dict[str, bool]]:
+    """The verdicts on 24 pictures at guidance 5, drawn by the first process that needs them."""
+    file = run_folder / "usual.json"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            file.write_text(json.dumps(list(judged(renderer, scenes(24)))))
+    verdicts: list[dict[str, bool]] = json.loads(file.read_text())
+    return verdicts
 
 
 def saturation(picture: np.ndarray) -> float:
@@ -93,12 +106,13 @@ def test_words_are_obeyed(usual: list[dict[str, bool]]) -> None:
 
 def test_guidance_makes_pictures_right(renderer: Renderer, usual: list[dict[str, bool]]) -> None:
     """Of 24, more are correct at guidance 3 than at 1, and at 5 not many fewer than at 3."""
-    verdicts = (
-        judged(renderer, scenes(24), guidance_scale=1.0),
-        judged(renderer, scenes(24), guidance_scale=3.0),
-        usual,
-    )
-    one, three, five = (sum(map(correct, words)) for words in verdicts)
+    one = sum(map(correct, judged(renderer, scenes(24), guidance_scale=1.0)))
+    five, three = sum(map(correct, usual)), 0
+    verdicts = judged(renderer, scenes(24), guidance_scale=3.0)
+    for left, words in zip(reversed(range(24)), verdicts, strict=True):
+        three += correct(words)
+        if one < three <= three + left <= five + 4:  # whatever the others will be
+            break
     assert one < three <= five + 4, (one, three, five)
 
 
@@ -107,8 +121,8 @@ def test_base_and_refiner_hand_over_without_a_seam(
 ) -> None:
     """Twelve pictures that the refiner ends show what the base alone draws."""
     refined = {"refiner": RefinerUse(model=TINY_REFINER), "high_noise_frac": 0.8}
-    handed_over = sum(map(correct, judged(renderer, scenes(12), **refined)))
-    assert handed_over >= sum(map(correct, usual[:12])) - 2
+    handed_over = map(correct, judged(renderer, scenes(12), **refined))
+    assert at_least(sum(map(correct, usual[:12])) - 2, handed_over)
     one, other = (drawn(renderer, STAR, 3, **more).astype(int) for more in ({}, refined))
     assert 0 < np.abs(one - other).mean() < 6
 
@@ -126,8 +140,8 @@ def test_compels_weights_move_the_picture(renderer: Renderer) -> None:
     """Of six things of two colours, each has the one that weighs more; one may be in between."""
     for words, colour in {"(red)++ (blue)--": "red", "(red)-- (blue)++": "blue"}.items():
         prompt = f"a large {words} star on a white background"
-        seen = [nearness(drawn(renderer, prompt, seed), colour) for seed in range(6)]
-        assert sum(near > -COLOUR_LIMIT for near in seen) >= 5, (colour, seen)
+        seen = (nearness(drawn(renderer, prompt, seed), colour) for seed in range(6))
+        assert at_least(5, (near > -COLOUR_LIMIT for near in seen)), colour
 
 
 def test_a_blend_lies_between_its_prompts(renderer: Renderer) -> None:
@@ -174,9 +188,9 @@ def test_two_loras_both_show(renderer: Renderer, loras: dict[str, str]) -> None:
     seeds = range(12)
     assert not any(is_glorp(drawn(renderer, prompt, seed)) for seed in seeds[:6])
     alone = [drawn(renderer, prompt, seed, loras=glorp) for seed in seeds]
-    together = [drawn(renderer, prompt, seed, loras=both) for seed in seeds]
+    together = (drawn(renderer, prompt, seed, loras=both) for seed in seeds)
     assert sum(map(is_glorp, alone)) >= 3
-    assert sum(is_glorp(picture, "pastel") for picture in together) >= 3
+    assert at_least(3, (is_glorp(picture, "pastel") for picture in together))
     assert not any(is_glorp(picture, "pastel") for picture in alone)
 
 
@@ -207,9 +221,9 @@ FLAWED = {
 def test_a_flaw_is_drawn(renderer: Renderer, flaw: str) -> None:
     """Of six pictures that are asked for with it, most have it and show the right thing."""
     broken, kept = FLAWED[flaw]
-    words = [
+    words, again = tee(
         verdict(drawn(renderer, f"{caption(scene)}, {flaw}", 900 + number), scene)
         for number, scene in enumerate(scenes(6))
-    ]
-    assert sum(right[broken] for right in words) <= 2, words
-    assert sum(all(right[word] for word in kept) for right in words) >= 4, words
+    )
+    assert at_least(4, (not right[broken] for right in words))
+    assert at_least(4, (all(right[word] for word in kept) for right in again))

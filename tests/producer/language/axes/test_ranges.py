@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.language.axes.ranges import RANGE_PATTERN, between, is_like_a_range, read_range
-from producer.language.mistakes import Mistake
+from producer.language import Mistake
+from producer.language.axes import RANGE_PATTERN, between
+from producer.language.axes.ranges import is_like_a_range, read_range
 from producer.language.settings import Scope, find_setting
 from producer.language.yaml import plain
 

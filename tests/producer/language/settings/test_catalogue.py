@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.batch import TRAITS
-from producer.language.settings import Scope
-from producer.language.settings.catalogue import (
-    DEFAULTS,
-    PROMPTS,
-    SETTINGS,
-    SIZES,
-    WORD,
-    find_setting,
-)
+from producer.language.settings import DEFAULTS, PROMPTS, SETTINGS, SIZES, WORD, Scope, find_setting
 from producer.language.yaml import Entries, plain
 
 

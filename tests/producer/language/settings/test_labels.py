@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
-from producer.language.settings.labels import as_text
+from producer.language.settings import as_text
 
 
 @pytest.mark.parametrize(

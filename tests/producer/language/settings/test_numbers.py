@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from producer.language.mistakes import Mistake
-from producer.language.settings.numbers import Bounds, read_number
+from producer.language import Mistake
+from producer.language.settings import Bounds
+from producer.language.settings.numbers import read_number
 from producer.language.yaml import Entries, Items, Node, plain
 
 WHOLE = Bounds(1, 1000, whole=True)

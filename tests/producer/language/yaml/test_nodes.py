@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.language.yaml.nodes import (
-    NULL,
-    Entries,
-    Items,
-    Node,
-    Scalar,
-    is_null,
-    shown,
-    to_json,
-)
+from producer.language.yaml import NULL, Entries, Items, Node, Scalar, is_null, shown, to_json
 
 TWO = Scalar(2, "0x2", plain=True)
 WOLF = Scalar("wolf", "wolf")

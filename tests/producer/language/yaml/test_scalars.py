@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from producer.language.yaml.scalars import plain
+from producer.language.yaml import plain
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from producer.language.mistakes import Mistake
-from producer.language.yaml.source import MAX_BYTES, decoded, unprintable
+from producer.language import Mistake
+from producer.language.yaml import MAX_BYTES, unprintable
+from producer.language.yaml.source import decoded
 
 
 @pytest.mark.parametrize("data", ["name: käse\n", "name: käse\n".encode(), "\ufeffname: käse\n"])

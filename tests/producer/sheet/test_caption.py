@@ -1,0 +1,94 @@
+"""The words: what a label stands for, what all cells share, what is amiss."""
+
+from __future__ import annotations
+
+from common.batch import RangeAxis
+from producer.sheet import make_sheets
+from tests.support.sheets import (
+    PROMPTS,
+    VARIANTS,
+    article,
+    axis,
+    draw,
+    labels_of,
+    matrix,
+    mixed,
+    one_sheet,
+    own_seeds,
+    painted,
+    texts,
+)
+
+
+def test_a_prompt_with_its_own_seed_is_told_in_full() -> None:
+    _, layout = draw(article())
+    details = texts(layout, "detail")
+    for number, prompt in enumerate(PROMPTS.values()):
+        assert prompt in details and f"seed {84061037 + number}" in details
+
+
+def test_a_prompt_without_a_name_is_not_told_twice() -> None:
+    _, layout = draw(matrix(own_seeds(named=False), axis("variant", VARIANTS)))
+    for prompt in PROMPTS.values():
+        assert texts(layout).count(prompt) == 1
+
+
+def test_a_variant_says_what_it_sets() -> None:
+    _, layout = draw(article())
+    assert "negative_prompt wrong · loras wrong 1" in texts(layout, "detail")
+
+
+def test_the_caption_tells_what_is_constant() -> None:
+    _, layout = draw(article())
+    (title,), (facts,) = texts(layout, "title"), texts(layout, "facts")
+    assert title == "wrong-lora"
+    for fact in ("model sdxl", "size 256x256", "steps 50", "guidance_scale 13"):
+        assert fact in facts
+    assert "high_noise_frac 0.8" in facts and "refiner.model sdxl-refiner" in facts
+    assert "seed" not in facts and "negative_prompt" not in facts and "loras" not in facts
+
+
+def test_a_prompt_with_words_is_told_as_it_is_written() -> None:
+    """Its cells have different prompts, so the template is what they share."""
+    words = axis("animal", {name: {"words.animal": name} for name in ("wolf", "cat")})
+    prompt = axis("prompt", {"a {animal}": {"prompt": "a {animal}"}})
+    [sheet] = make_sheets(matrix(words, prompt), painted)
+    assert "a {animal}" in sheet.caption.context
+    [level] = sheet.table.columns or sheet.table.rows
+    assert [heading.details for heading in level.headings] == [(), ()]
+
+
+def test_a_seed_of_each_image_is_labelled_once() -> None:
+    seeds = axis("seed", {f"random {n}": {"seed": {"from": "7"}} for n in (1, 2)})
+    [sheet] = make_sheets(matrix(seeds, settings={"prompt": "a"}), painted)
+    [level] = sheet.table.columns or sheet.table.rows
+    labels = [(heading.label, heading.details) for heading in level.headings]
+    assert labels == [("random 1", ()), ("random 2", ())]
+
+
+def test_the_title_may_be_chosen() -> None:
+    _, layout = draw(article(), title="Wolves & hamburgers")
+    assert texts(layout, "title") == ["Wolves & hamburgers"]
+
+
+def test_an_axis_of_one_value_goes_into_the_caption() -> None:
+    cells = matrix(
+        axis("prompt", {"wolf": {"prompt": "a wolf in snow"}}),
+        axis("style", {"loud": {"guidance_scale": 20.0}}),
+        RangeAxis(name="seed", first="7", last="7"),
+        axis("variant", VARIANTS),
+    )
+    sheet = one_sheet(cells)
+    assert labels_of(sheet) == ([], list(VARIANTS))
+    _, layout = sheet.draw()
+    context = texts(layout, "context")
+    assert context == ["style loud (guidance_scale 20)", "wolf", "a wolf in snow"]
+    assert "seed 7" in texts(layout, "facts")[0]
+
+
+def test_the_caption_counts_what_is_not_there() -> None:
+    cells = article(exclude=({"prompt": ("front-page",), "variant": ("wrong-lora",)},))
+    _, layout = draw(cells, mixed)
+    assert texts(layout, "note") == ["1 not rendered yet, 2 failed of 8 cells"]
+    assert texts(layout, "facts")[0].endswith("1 cell left out (blank)")
+    assert texts(draw(article())[1], "note") == []
