@@ -85,7 +85,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "worker.assets.downloads": ("worker/assets/test_cache.py", "worker/assets/test_hub.py"),
     "worker.assets.tiny_model": (f"{_TINY}/test_tiny_model.py",),
     "worker.cli": ("worker/supervisor/test_process_options.py", "integration/test_render.py"),
-    "worker.engine.errors": ("worker/engine/test_renderer.py", "worker/engine/test_prompts.py"),
+    "worker.engine.errors": ("worker/engine/test_prompts.py",),
     **dict.fromkeys(
         (
             "worker.engine.fingerprint",
