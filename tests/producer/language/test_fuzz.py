@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,7 @@ from common.errors import BadInput, GridfarmError, InputFileError, TooLarge, Usa
 from common.job import HubName
 from common.store import Store, object_names, open_store
 from common.text import escaped
-from producer.language import load_batch_file, printed
-from producer.language.axes import tables
+from producer.language import printed
 from producer.pictures import BatchRecipe, Failed, Picture, fetch_pictures, store_lookup
 from producer.submission.hub import record_name, recorded_commit
 from tests.fuzz import hostile, readers
@@ -214,12 +215,24 @@ def test_a_pipe_is_no_lora(tmp_path: Path) -> None:
         check_lora_file(tmp_path / "x.safetensors")
 
 
-def test_a_walk_through_all_disks_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LOOK_S", 0.2)
-    with pytest.raises(GridfarmError, match=r"takes more than 0\.2 s"):
-        load_batch_file(
-            None, text="prompts: [a]\naxes: {model: {files: '/**/*.none'}}", base_dir=tmp_path
-        )
+IMPATIENT = """
+import sys
+from producer.cli.main import run
+from producer.language.axes import tables
+tables.LOOK_S = 0.2
+sys.exit(run(["plan", sys.argv[1]]))
+"""
+
+
+def test_a_walk_through_all_disks_ends(tmp_path: Path) -> None:
+    """With the command: nothing ends the walk itself, and in this process it would go on."""
+    file = tmp_path / "a.yaml"
+    file.write_text("prompts: [a]\naxes: {model: {files: '/**/*.none'}}")
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPATIENT, file], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert "takes more than 0.2 s" in ended.stderr
 
 
 @pytest.mark.parametrize(
