@@ -1,5 +1,5 @@
-"""`gridfarm render`: a whole farm on this machine in one command. What its processes do is shown by
-workers that draw with a stub (tests/support/stub_farm.py), what it draws by one with torch."""
+"""`gridfarm render`: a whole farm on this machine in one command, whose workers draw with a stub
+(tests/support/stub_farm.py); with torch it is the notebook that renders here (test_notebook.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from tests.support.stub_farm import NAME as STUB
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-REAL = "producer.cli.main"
 #: A second a picture of these.
 SLOW_STEPS = 20
 
@@ -47,9 +46,9 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: str, program: str = STUB) -> subprocess.Popen[str]:
+def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", program, "render", *arguments],
+        [sys.executable, "-m", STUB, "render", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=heed_ctrl_c,
     )  # fmt: skip
@@ -76,7 +75,7 @@ def wait_for(folder: Path, count: int) -> None:
 def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     """And the same command again, with a seed more, renders only what is new."""
     file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
-    said, _ = ended(start(file, "--out", str(out), "--json", program=REAL), 0)
+    said, _ = ended(start(file, "--out", str(out), "--json", "--workers", "2"), 0)
     answer = json.loads(said.splitlines()[-1])
     assert (answer["state"], answer["jobs"], answer["done"], answer["failed"]) == ("done", 8, 8, 0)
     assert (answer["out"], answer["grid"]) == (str(out), str(out / "grid.png"))

@@ -25,7 +25,9 @@ from common.store import Store, object_names, open_store
 from producer import Farm
 from producer.batches import RemovalPlan, Status, changes, remember
 from producer.language import first_batch, load_batch_file
+from producer.local import servers
 from producer.pictures import BatchRecipe, Recipe
+from tests.support import stub_farm
 from tests.support.orders import frozen, pictures_in, put_batch
 from tests.support.servers import free_port
 
@@ -536,7 +538,9 @@ def readme_example() -> str:
 def test_the_example_of_the_readme(
     here: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    """It renders with the tiny model, on this machine, and everything is found afterwards."""
+    """It renders on this machine, with workers that draw with a stub, and everything is found
+    afterwards."""
+    monkeypatch.setattr(servers, "WORKER", (stub_farm.NAME, "worker"))
     monkeypatch.delenv("GRIDFARM_STORE")
     monkeypatch.setenv("GRIDFARM_CACHE", str(session_cache))
     (here / "batch.yaml").write_text(first_batch(here / "batch.yaml"))
