@@ -541,6 +541,7 @@ def test_the_example_of_the_readme(
     """It renders on this machine, with workers that draw with a stub, and everything is found
     afterwards."""
     monkeypatch.setattr(servers, "WORKER", (stub_farm.NAME, "worker"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the stub is found, from any folder
     monkeypatch.delenv("GRIDFARM_STORE")
     monkeypatch.setenv("GRIDFARM_CACHE", str(session_cache))
     (here / "batch.yaml").write_text(first_batch(here / "batch.yaml"))
