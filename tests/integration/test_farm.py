@@ -127,7 +127,7 @@ def test_the_farms_pictures_are_the_notebooks(farm: TinyFarm) -> None:
     """Base, negative only, LoRA + negative; two prompts, weighted, with the refiner; the models
     are local folders in the hub's layout, which go up as assets. Bit for bit what plain
     diffusers and compel draw."""
-    from tests.worker.engine.test_parity import BURGER, SIZE, WOLF, notebook
+    from tests.support.notebook import BURGER, SIZE, WOLF, notebook
     from worker.assets import build
 
     build(farm.folder / "tiny")

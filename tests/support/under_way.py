@@ -8,12 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.batch import Batch, Matrix
-from common.dispatch import (
-    Dispatcher,
-    Ledger,
-    LedgerStatus,
-    queue_name,
-)
+from common.dispatch import Dispatcher, Ledger, LedgerStatus, queue_name
 from common.store import Store, object_names
 from producer.submission import Resolved, submit
 from tests.support.orders import put_pictures
