@@ -1,5 +1,6 @@
-"""Second prompts, sizes and the refiner's own settings mean what they mean to diffusers: the pictures
-are equal bit for bit."""
+"""Second prompts, sizes and the refiner's own settings mean what they mean to diffusers: the
+pictures are equal bit for bit.
+"""
 
 from __future__ import annotations
 
