@@ -31,7 +31,7 @@ demo: install ## a grid of 60 pictures on this machine, with the tiny SDXL, in h
 	@$(BIN)/gridfarm render examples/shapes.yaml --workers 2 --out $(DEMO)
 
 test: install ## every test, on a real broker and a real S3 server
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 test-fast: install ## the tests that need neither servers nor torch, in under a minute
 	$(BIN)/python -m pytest -n 2 -m "not integration and not torch and not slow"
