@@ -98,15 +98,15 @@ def main(
         return
     options = _process_options(**process_options)
     try:
-        settings = load_config({"broker": broker, "store": store})
-        settings.need_broker(), settings.need_store()
+        config = load_config({"broker": broker, "store": store})
+        config.need_broker(), config.need_store()
     except GridfarmError as error:
         _refuse(error)
     set_up_logging(options.log_format)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     launcher = Launcher(
-        _slots(settings, options, workers),
+        _slots(config, options, workers),
         parent=os.getppid() if with_parent else None,
         watcher=None if cloud == "none" else NoticeWatcher(cloud, Metadata(metadata_url)),
         grace_s=options.grace,
@@ -114,7 +114,7 @@ def main(
     code = launcher.run()
     if launcher.orphaned:
         # `gridfarm render` was killed and could not end its own broker.
-        Broker(settings.broker).shut_down()
+        Broker(config.broker).shut_down()
     sys.exit(code)
 
 
@@ -122,9 +122,9 @@ def _process_options(gpu: str, **options: Any) -> ProcessOptions:
     return ProcessOptions(gpu=slug(gpu) if gpu else "", **options)
 
 
-def _slots(settings: FarmConfig, options: ProcessOptions, workers: int | None) -> list[Slot]:
+def _slots(config: FarmConfig, options: ProcessOptions, workers: int | None) -> list[Slot]:
     """One per worker process, pinned to the GPUs in turn."""
-    environment = {"GRIDFARM_BROKER": settings.broker, "GRIDFARM_STORE": settings.store}
+    environment = {"GRIDFARM_BROKER": config.broker, "GRIDFARM_STORE": config.store}
     on_gpu = not options.device or options.device.startswith("cuda")
     gpus = visible_gpus() if on_gpu else []
     return [

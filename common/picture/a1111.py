@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from functools import cache
 from unicodedata import category
 
-from common.job import SCHEDULER_NAMES, Job, SchedulerUse, parse_scheduler
+from common.job import SCHEDULER_NAMES, Job, ModelRef, SchedulerUse, parse_scheduler
 
 
 def parameters_text(job: Job) -> str:
@@ -48,7 +48,7 @@ def _settings(job: Job) -> dict[str, str]:
 def _hashes(job: Job) -> dict[str, str]:
     """Files by the first ten digits of their SHA-256, as the web UI and its sites know them."""
     hashes = {f"lora:{use.sha256[:10]}": use.sha256[:10] for use in job.loras}
-    if job.model.startswith("file:"):
+    if job.model.kind == "file":
         hashes["model"] = _model_name(job.model)
     return hashes
 
@@ -67,11 +67,9 @@ def _identity(use: SchedulerUse) -> Hashable:
     return use.type, frozenset(use.options.items())
 
 
-def _model_name(ref: str) -> str:
+def _model_name(ref: ModelRef) -> str:
     """`owner/name@commit` → `name`; `file:<sha256>` → its first ten digits."""
-    if ref.startswith(("file:", "tree:")):
-        return ref[5:15]
-    return ref.split("/")[-1].split("@")[0]
+    return ref.sha256[:10] or ref.short_name.rpartition("/")[2]
 
 
 def _prompt(text: str) -> str:

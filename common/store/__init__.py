@@ -12,14 +12,13 @@ local_files    files of this machine, written whole or not at all
 from __future__ import annotations
 
 from common.store import object_names
-from common.store.local_files import FULL, PARTIAL, disk_errors, link, prepared, replacing
+from common.store.local_files import FULL, disk_errors, link, prepared, replacing
 from common.store.opening import open_store
 from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
 
 __all__ = [
     "FULL",
     "GET_BYTES",
-    "PARTIAL",
     "OnBytes",
     "Store",
     "check_size",

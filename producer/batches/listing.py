@@ -20,7 +20,6 @@ from common.dispatch import (
 from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
 from producer.batches.lookup import batch_ids
-from producer.batches.status import state_of
 
 READERS = 16
 
@@ -81,7 +80,7 @@ def _row(
     if entry is None:
         return _from_store(batch_id, control, store)
     counts = (entry.total, entry.done, entry.failed)
-    return ListedBatch(batch_id, state_of(entry), *counts, control.submitted)
+    return ListedBatch(batch_id, entry.shown_state, *counts, control.submitted)
 
 
 def _from_store(batch_id: str, control: Control, store: Store) -> ListedBatch:

@@ -59,28 +59,28 @@ def _last_file(cache_dir: Path) -> Path:
     return cache_dir / "last-batch"
 
 
-def remember(settings: FarmConfig, batch_id: str) -> None:
+def remember(config: FarmConfig, batch_id: str) -> None:
     """Make `batch_id` what `@last` means on this machine."""
-    store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
-    LastBatch(batch_id, store).write(settings.cache_dir)
+    store = config.store if "://" in config.store else str(Path(config.store).absolute())
+    LastBatch(batch_id, store).write(config.cache_dir)
 
 
-def store_for(batch: str | BatchFile, settings: FarmConfig) -> str:
+def store_for(batch: str | BatchFile, config: FarmConfig) -> str:
     """Where to look for a batch: in the configured store; in the last batch's own where none is
     configured, and for @last where that is not in the configured one."""
-    last = LastBatch.read(settings.cache_dir)
-    if last is None or (settings.store and batch != LAST):
-        return settings.store
-    if settings.store and open_store(settings.store).exists(object_names.batch(last.id)):
-        return settings.store
+    last = LastBatch.read(config.cache_dir)
+    if last is None or (config.store and batch != LAST):
+        return config.store
+    if config.store and open_store(config.store).exists(object_names.batch(last.id)):
+        return config.store
     return last.store
 
 
-def find_batch(batch: str | BatchFile, store: Store, settings: FarmConfig) -> tuple[str, Batch]:
+def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
     if isinstance(batch, BatchFile):
         return _of_file(batch, store)
-    word = _need_last(settings) if batch == LAST else batch
+    word = _need_last(config) if batch == LAST else batch
     if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
     batch_id = _search(word, store)
@@ -131,8 +131,8 @@ def _of_file(file: BatchFile, store: Store) -> tuple[str, Batch]:
     return batch_id, read_batch(store, batch_id)
 
 
-def _need_last(settings: FarmConfig) -> str:
-    if last := LastBatch.read(settings.cache_dir):
+def _need_last(config: FarmConfig) -> str:
+    if last := LastBatch.read(config.cache_dir):
         return last.id
     raise NotFound(
         "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"

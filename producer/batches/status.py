@@ -122,7 +122,7 @@ class StatusWatcher:
         reasons = self._reasons() if entry.failed else {}
         return Status(
             batch=self.batch_id,
-            state=state_of(entry),
+            state=entry.shown_state,
             jobs=entry.total,
             done=entry.done,
             failed=entry.failed,
@@ -173,12 +173,6 @@ def changes(statuses: Iterable[Status]) -> Iterator[Status]:
         if replace(status, listening=workers) != before:
             yield status
         before = replace(status, listening=workers)
-
-
-def state_of(entry: LedgerStatus) -> str:
-    """The ledger's state; `queued` for a batch of which nobody has begun a cell."""
-    begun = entry.done + entry.failed + entry.running
-    return "queued" if entry.state == "rendering" and not begun else entry.state
 
 
 def _give_up_if_all_paused(status: Status) -> None:

@@ -91,8 +91,8 @@ def _yaml_files(incomplete: str) -> list[str]:
 
 
 def _ids(ctx: click.Context) -> list[str]:
-    settings = _settings(ctx)
-    return batch_ids(open_store(store_for("", settings) or settings.need_store()))
+    config = _config(ctx)
+    return batch_ids(open_store(store_for("", config) or config.need_store()))
 
 
 def _axes(ctx: click.Context) -> list[str]:
@@ -102,5 +102,5 @@ def _axes(ctx: click.Context) -> list[str]:
     return [axis.name for axis in found.document.axes]
 
 
-def _settings(ctx: click.Context) -> FarmConfig:
+def _config(ctx: click.Context) -> FarmConfig:
     return load_config({"store": ctx.params.get("store")})

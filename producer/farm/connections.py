@@ -23,14 +23,14 @@ from producer.progress import Say
 class Connections:
     """`say` is told where something else than what is configured answers."""
 
-    settings: FarmConfig
+    config: FarmConfig
     say: Say
     _stores: dict[str, Store] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
         """The configured store. Raises UsageError where none is."""
-        return self.store_at(self.settings.need_store())
+        return self.store_at(self.config.need_store())
 
     def store_at(self, url: str) -> Store:
         if url not in self._stores:
@@ -39,8 +39,8 @@ class Connections:
 
     def store_of(self, batch: str | BatchFile) -> Store:
         """Where to look for the batch; another store than the configured one is said, once."""
-        url = store_for(batch, self.settings)
-        if url != self.settings.store and url not in self._stores:
+        url = store_for(batch, self.config)
+        if url != self.config.store and url not in self._stores:
             self.say(f"looking in {_from_here(url)}, where the last batch is")
         return self.store_at(url) if url else self.store
 
@@ -54,7 +54,7 @@ class Connections:
     @property
     def reachable_store(self) -> Store | None:
         """The configured store; None where there is none, and, said aloud, when it is away."""
-        if not self.settings.store:
+        if not self.config.store:
             return None
         try:
             self.store.exists("active")
@@ -66,11 +66,11 @@ class Connections:
     @cached_property
     def ledger(self) -> Ledger:
         """The configured broker's. Raises UsageError where none is."""
-        return Ledger(self.settings.need_broker())
+        return Ledger(self.config.need_broker())
 
     @property
     def ledger_if_any(self) -> Ledger | None:
-        return self.ledger if self.settings.broker else None
+        return self.ledger if self.config.broker else None
 
     @property
     def answering_ledger(self) -> Ledger | None:
@@ -90,7 +90,7 @@ class Connections:
         if isinstance(meant, FoundBatch):
             return meant
         store = self.store_of(meant)
-        return FoundBatch(*find_batch(meant, store, self.settings), store)
+        return FoundBatch(*find_batch(meant, store, self.config), store)
 
     def find_removable(self, batch: BatchArgument, store: Store) -> tuple[str, Batch | None]:
         """(id, document) of a batch in `store`; or, by its whole id, of one whose document is
@@ -99,7 +99,7 @@ class Connections:
             meant = read_argument(batch)
             if isinstance(meant, FoundBatch):
                 return meant.id, meant.document
-            return find_batch(meant, store, self.settings)
+            return find_batch(meant, store, self.config)
         except StoreError:
             raise
         except GridfarmError as error:

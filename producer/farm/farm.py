@@ -109,15 +109,15 @@ class Farm:
         progress: ProgressCallback = show_no_progress,
     ) -> None:
         flags = {"broker": broker, "store": _text(store), "cache": _text(cache)}
-        self.settings = load_config(flags)
+        self.config = load_config(flags)
         self.say = say
         self.progress = progress
-        self._servers = Connections(self.settings, say)
+        self._servers = Connections(self.config, say)
 
     def __repr__(self) -> str:
         ledger = self._servers.ledger_if_any
         broker = f"broker={ledger.broker.place!r}" if ledger else ""
-        store = f"store={self.settings.store!r}" if self.settings.store else ""
+        store = f"store={self.config.store!r}" if self.config.store else ""
         return f"Farm({', '.join(filter(None, (broker, store))) or 'this machine'})"
 
     def plan(
@@ -166,7 +166,7 @@ class Farm:
         folder = Path(out) if out else Path("gridfarm-out") / slug(file.batch.name)
         silently = partial(watch_silently, progress=self.progress)
         told = (self.say, self.progress, watch or silently)
-        return LocalRender(file, folder, self.settings.cache_dir, workers, *told).run()
+        return LocalRender(file, folder, self.config.cache_dir, workers, *told).run()
 
     def submit(
         self,
@@ -194,7 +194,7 @@ class Farm:
         ledger.broker.ping()
         resolved = resolve(file, Hub(store, self.say))
         report = submit(resolved, store, ledger, self.progress, priority=number)
-        remember(self.settings, report.batch)
+        remember(self.config, report.batch)
         return report
 
     def batches(self, most: int | None = None) -> Listing:
@@ -348,14 +348,14 @@ class Farm:
 
     def examine(self) -> list[Check]:
         """What works here, and what to do about the rest: broker, store, workers, GPU."""
-        return examine(self.settings)
+        return examine(self.config)
 
     def _tried(self, batch: BatchArgument, options: TrialOptions) -> BatchFile:
         """The batch file that is meant, or that a batch of the store comes from, changed."""
         meant = read_argument(batch)
         if not isinstance(meant, BatchFile):
             meant = BatchFile(self.find(meant).document, Path.cwd(), {})
-        return tried(meant, options, self.say, self.settings.cache_dir)
+        return tried(meant, options, self.say, self.config.cache_dir)
 
     def _steering(self, batch: BatchArgument) -> Steering:
         ledger, found = self._servers.ledger, self.find(batch)

@@ -67,7 +67,7 @@ def check_cells(batch: Batch) -> None:
 def notes_on_ignored_negatives(settings: Layer, axes: Sequence[AnyAxis]) -> Iterator[str]:
     """One note at most. Two values of one axis are never in one cell."""
     groups: list[list[Layer]] = [[settings]]
-    groups += [[value.settings for value in _values(axis)] for axis in axes]
+    groups += [[*axis.layers()] for axis in axes]
     placed = [(group, layer) for group, layers in enumerate(groups) for layer in layers]
     negative = [pair for pair in placed if pair[1].get("negative_prompt") is not None]
     for group, layer in placed:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from typing import Literal
 from common.batch import ENUMERATE_UP_TO, Matrix
 from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
 from common.picture import decode_meta
-from common.store import GET_BYTES, PARTIAL, OnBytes, Store, check_size, object_names
+from common.store import GET_BYTES, OnBytes, Store, check_size, link, object_names
 from producer.pictures.file_names import cell_paths
 from producer.progress import ProgressCallback, show_no_progress
 
@@ -92,7 +89,7 @@ def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dic
     source = next(iter(done))
     for path in wanted:
         with _writing(folder, path):
-            _link(source, path)
+            link(source, path)
         done[path] = "written"
     return done
 
@@ -130,20 +127,6 @@ def _holds(path: Path, key: str) -> bool:
         return png.endswith(PNG_END) and decode_meta(png).job.key == key
     except (OSError, GridfarmError):
         return False
-
-
-def _link(source: Path, path: Path) -> None:
-    """A second name for the file, or a copy where the file system has no links."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-    try:
-        try:
-            os.link(source, partial)
-        except OSError:
-            shutil.copyfile(source, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -99,6 +99,7 @@ def _check_inside(folder: Path) -> None:
 def read_document(data: bytes, store: Store) -> tuple[Ending, int]:
     """`batch.json`, as worker and producer read it; and its cells."""
     store.put(object_names.batch(BATCH_ID), data)
+    store.delete(object_names.control(BATCH_ID))  # of an input before
     try:
         batch = read_batch(store, BATCH_ID)
         matrix = Matrix(batch)
@@ -109,9 +110,7 @@ def read_document(data: bytes, store: Store) -> tuple[Ending, int]:
         opening(matrix, BATCH_ID, Control(), b"\xff" * 99, {0: "a", 10**9: "b"})
     with suppress(GridfarmError):
         assert 0 <= matrix.cells <= len(matrix)
-    queue_of(batch), matrix.order, batch_ids(store)
-    with suppress(GridfarmError):  # the control.json of an earlier input may be damaged
-        list_batches(store, None)
+    queue_of(batch), matrix.order, batch_ids(store), list_batches(store, None)
     list(zip(range(50), matrix.numbers(), strict=False))
     with suppress(GridfarmError):
         printed(batch, dict.fromkeys(batch.loras, "x"))

@@ -62,11 +62,11 @@ def sdxl(options: ProcessOptions, assets: Assets) -> Engine:
     return Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
 
 
-def main(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
+def main(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
     """As `run`; expected errors become lines of the log and their exit code."""
     set_up_logging(options.log_format)
     try:
-        return run(settings, options, engine)
+        return run(config, options, engine)
     except GridfarmError as error:
         log.error("%s", error.message)
         if error.hint:
@@ -74,11 +74,11 @@ def main(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sd
         return error.exit_code
 
 
-def run(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
+def run(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:
     """Listen until a signal, a notice or trouble ends it; the exit code."""
-    store, ledger = _connect(settings)
+    store, ledger = _connect(config)
     downloads = Downloads()
-    renderer = engine(options, Assets(store, settings.cache_dir, downloads=downloads))
+    renderer = engine(options, Assets(store, config.cache_dir, downloads=downloads))
     identity, queues = _identity(options.machine), _queues(renderer.device, options.gpu)
     leases = LeaseKeeper(ledger, identity.worker)
     dispatcher = Dispatcher(store, ledger, queues)
@@ -96,16 +96,16 @@ def run(settings: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdx
     ]
     with _running([leases, watchdog, *timers, shutdown]):
         log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
-        broker = settings.need_broker()
+        broker = config.need_broker()
         consume(broker, task, queues, worker=identity.worker, threads=options.threads)
     return shutdown.code
 
 
-def _connect(settings: FarmConfig) -> tuple[Store, Ledger]:
+def _connect(config: FarmConfig) -> tuple[Store, Ledger]:
     """Both answer, and the store grants what a worker needs. Raises StoreError, BrokerError."""
-    store = open_store(settings.need_store())
+    store = open_store(config.need_store())
     store.probe()
-    ledger = Ledger(settings.need_broker())
+    ledger = Ledger(config.need_broker())
     ledger.broker.ping()
     return store, ledger
 

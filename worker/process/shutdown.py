@@ -72,7 +72,7 @@ class Shutdown(threading.Thread):
         self._request(QUARANTINED, "this machine is unfit")
 
     def stalled(self, why: str) -> None:
-        """Ends the process. The cell on the GPU comes back with its attempt charged."""
+        """Ends the process. The cell on the GPU comes back with its attempt recorded."""
         log.error("%s: the process ends, its cells are handed back", why)
         self._force_exit(STALLED, self._in_hand.stalled)
 

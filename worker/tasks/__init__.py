@@ -6,7 +6,7 @@
     in_hand.py         InHand: claimed cells, and how they leave: done, failed, handed back
     step_timer.py      StepTimer: what still fits before the machine is taken
     watchdog.py        Watchdog: ends the process when a render makes no progress
-    gpu.py             Gpu: threads take turns; a turn is an attempt that is charged
+    gpu.py             Gpu: threads take turns; a turn is an attempt that is recorded
     failure_policy.py  FailurePolicy: what a failure means
     store_outage.py    StoreOutage: waits until the store answers again
     uploader.py        Uploader: finished pictures on their way into the store

@@ -1,4 +1,4 @@
-"""The process' one GPU: threads take turns on it, and each turn is an attempt that is charged."""
+"""The process' one GPU: threads take turns on it, and each turn is an attempt that is recorded."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Gpu:
         load: Callable[[], None],
         compute: Callable[[OnStep], T],
     ) -> T:
-        """Wait for the GPU, `load` what `loading` names, charge an attempt, and `compute` with
+        """Wait for the GPU, `load` what `loading` names, record the attempt, and `compute` with
         a function to call after each step.
 
         Raises CellAborted for a cell that is not wanted any more, or that would not be stored
         before the process has to end, and whatever `load` and `compute` raise.
         """
-        with self._charging(lease) as charge, self._lock:
+        with self._recording(lease) as record_attempt, self._lock:
             lease.check_wanted()
             with self._showing("loading", loading):
                 load()
             self.in_hand.enter_gpu(lease)
-            charge()
+            record_attempt()
             lease.last_step_at = self.step_timer.begin()
             with self._showing("rendering"), self.watchdog.watching():
                 return compute(self._stepper(lease))
@@ -62,7 +62,7 @@ class Gpu:
 
         return on_step
 
-    def _charging(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
+    def _recording(self, lease: Lease) -> AbstractContextManager[Callable[[], None]]:
         identity = self.in_hand.identity
         return self.in_hand.ledger.recording_attempt(
             lease.batch_id, lease.i, identity.machine, identity.worker

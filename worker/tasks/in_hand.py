@@ -64,7 +64,7 @@ class InHand:
     @contextmanager
     def holding(self, lease: Lease) -> Iterator[None]:
         """Renew the lease while the block works on the cell. One that ends in StoreError or
-        CellAborted, for which no cell is to blame, is handed back uncharged."""
+        CellAborted, for which no cell is to blame, is handed back as if it had not been tried."""
         with self.leases.holding(lease):
             try:
                 yield
@@ -163,7 +163,7 @@ class InHand:
             self._hand_back_quietly(lease)
 
     def stalled(self) -> None:
-        """As `abandon`, but the cell on the GPU keeps its charge, and nothing is sent before
+        """As `abandon`, but the cell on the GPU keeps its attempt, and nothing is sent before
         this process, which still listens, has ended."""
         for lease in self.leases.held:
             undo_attempt = lease is not self._latest_on_gpu

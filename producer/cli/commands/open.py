@@ -30,7 +30,7 @@ def open_grid(farm: Farm, out: Output, batch: str) -> None:
       gridfarm open wrong-lora
     """
     found = farm.find(batch)
-    path = farm.settings.cache_dir / "grids" / f"{found.id}.png"
+    path = farm.config.cache_dir / "grids" / f"{found.id}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     sheets = farm.save_grid(found, path, rows=all_rows(found.matrix))
     files = [str(sheet) for sheet in sheets]

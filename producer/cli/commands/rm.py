@@ -86,7 +86,7 @@ def _json(plan: RemovalPlan) -> dict[str, Any]:
 
 
 def _what_goes(plan: RemovalPlan) -> str:
-    """`night-1a2b3c4d: 15 pictures, 3 of them stay because other batches have them`."""
+    """`night-1a2b3c4d5e6f7a8b: 15 pictures, 3 of them stay because other batches have them`."""
     many = f"{len(plan.batches)} batches ({', '.join(plan.batches)})"
     name = many if len(plan.batches) > 1 else plan.batches[0]
     if plan.stay is None:

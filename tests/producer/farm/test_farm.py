@@ -102,9 +102,9 @@ class TestTheDoor:
         (here / "gridfarm.toml").write_text('store = "from-file"\nbroker = "redis://file:1"\n')
         monkeypatch.setenv("GRIDFARM_BROKER", "redis://environment:1")
         farm = Farm(cache="of-mine")
-        assert farm.settings == load_config({"cache": "of-mine"})
-        assert (farm.settings.store, farm.settings.broker) == ("from-file", "redis://environment:1")
-        assert Farm(store=here / "mine").settings.store == str(here / "mine")
+        assert farm.config == load_config({"cache": "of-mine"})
+        assert (farm.config.store, farm.config.broker) == ("from-file", "redis://environment:1")
+        assert Farm(store=here / "mine").config.store == str(here / "mine")
 
     def test_what_a_notebook_shows_of_it_has_no_password(self) -> None:
         shown = repr(Farm(broker="redis://:secret@host:6379/0", store="s3://bucket/x"))
