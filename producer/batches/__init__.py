@@ -23,14 +23,13 @@ from producer.batches.lookup import (
     store_for,
 )
 from producer.batches.priority import priority_number
-from producer.batches.remove import Documents, Removal, RemovalPlan
+from producer.batches.remove import Removal, RemovalPlan
 from producer.batches.status import Status, StatusWatcher, changes
 from producer.batches.steering import Steering
 
 __all__ = [
     "LAST",
     "Controller",
-    "Documents",
     "FoundBatch",
     "LastBatch",
     "ListedBatch",

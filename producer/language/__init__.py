@@ -17,7 +17,6 @@ from producer.language.reader import BatchFile, load_batch_file
 from producer.language.references import with_references
 from producer.language.selection import find_values, find_where, parse_where
 from producer.language.starter_file import first_batch
-from producer.language.words import words_of
 
 __all__ = [
     "BatchFile",
@@ -32,5 +31,4 @@ __all__ = [
     "printed",
     "problem_of",
     "with_references",
-    "words_of",
 ]

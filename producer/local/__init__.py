@@ -13,11 +13,10 @@ from producer.local.render import (
     need_worker_packages,
     watch_silently,
 )
-from producer.local.servers import LocalWorkers, local_broker, local_workers
+from producer.local.servers import local_broker, local_workers
 
 __all__ = [
     "LocalRender",
-    "LocalWorkers",
     "RenderReport",
     "Watch",
     "local_broker",

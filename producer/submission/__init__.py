@@ -13,14 +13,13 @@ from __future__ import annotations
 from producer.submission.hub import Hub
 from producer.submission.plan import Plan, plan_batch
 from producer.submission.resolve import Resolved, resolve, resolve_offline
-from producer.submission.stored import Stored, stored_jobs, stored_keys
+from producer.submission.stored import stored_jobs, stored_keys
 from producer.submission.submit import SubmitReport, submit
 
 __all__ = [
     "Hub",
     "Plan",
     "Resolved",
-    "Stored",
     "SubmitReport",
     "plan_batch",
     "resolve",
