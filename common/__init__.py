@@ -8,6 +8,7 @@ batch      the frozen document of a batch, and its matrix of cells
 store      the object store: a folder or a bucket
 assets     files that pictures are made with
 picture    pictures as bytes, and what is known of them
+broker     the connection to Redis
 dispatch   batches on their way to the workers: store, ledger, queue
 gpus       the GPUs of this machine
 """

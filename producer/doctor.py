@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.broker import Broker
 from common.config import FarmConfig
-from common.dispatch import Broker, WorkerRegister, WorkerReport, queue_name
+from common.dispatch import Ledger, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.gpus import visible_gpus
 from common.store import open_store
@@ -74,7 +75,7 @@ def _workers(config: FarmConfig) -> Iterator[Check]:
     if not config.broker:
         return
     try:
-        alive = WorkerRegister(Broker(config.broker)).alive()
+        alive = Ledger(config.broker).workers.alive()
     except GridfarmError:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]

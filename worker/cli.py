@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from common.batch import slug
+from common.broker import Broker
 from common.config import FarmConfig, load_config
-from common.dispatch import Broker
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
 from common.text import escaped

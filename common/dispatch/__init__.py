@@ -4,20 +4,22 @@ that keeps the two together.
     states         what a batch may be doing, and its priority
     records        its documents in the store: the truth
     bitmap         sets of cells as bits
-    broker         the connection to Redis
     ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
     workers        who is alive
     queues         the queues' names, and Celery's settings
-    dispatcher     feed the queues, rebuild the ledger, write down how a batch ended
+    rebuild        from the store to the ledger: what Redis forgot, what it was not told
+    ending         from the ledger to the store: how a batch ended
+    dispatcher     feed the queues, and all of the above when it is due
 """
 
 from __future__ import annotations
 
 from common.dispatch.bitmap import bitmap_of, is_set
-from common.dispatch.broker import PROBE, Broker
-from common.dispatch.dispatcher import Dispatcher, opening
+from common.dispatch.dispatcher import Dispatcher
+from common.dispatch.ending import Ending
 from common.dispatch.ledger import LEASE_MS, Ledger, LedgerStatus
 from common.dispatch.queues import TASK_NAME, celery_app, queue_name, queue_of
+from common.dispatch.rebuild import opening
 from common.dispatch.records import (
     Control,
     cell_of_failure,
@@ -34,12 +36,11 @@ from common.dispatch.workers import WorkerRegister, WorkerReport
 __all__ = [
     "LEASE_MS",
     "PRIORITIES",
-    "PROBE",
     "TASK_NAME",
     "UNFINISHED",
-    "Broker",
     "Control",
     "Dispatcher",
+    "Ending",
     "Ledger",
     "LedgerStatus",
     "State",

@@ -1,4 +1,4 @@
-"""The loop that feeds the queue, and the way back from the store when Redis is empty.
+"""The loop that feeds the queue and keeps store and ledger together.
 
 Every worker runs `Dispatcher.tick` on a timer, the producer at submit and while it watches;
 all of it is safe to run in any number of processes at once.
@@ -6,48 +6,30 @@ all of it is safe to run in any number of processes at once.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable
 
-from common.batch import BATCH_ID, Matrix
-from common.dispatch.bitmap import bitmap_of, is_set
-from common.dispatch.ledger import Ledger, LedgerStatus, Opening
-from common.dispatch.queues import TASK_NAME, queue_of
-from common.dispatch.records import (
-    Control,
-    read_batch,
-    read_control,
-    read_done,
-    read_failures,
-    write_cells,
-    write_control,
-)
-from common.dispatch.states import UNFINISHED
-from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
-from common.store import Store, object_names
+from common.dispatch.ending import Ending
+from common.dispatch.ledger import Ledger
+from common.dispatch.queues import TASK_NAME
+from common.dispatch.rebuild import Rebuild
+from common.store import Store
 
-RECONCILE_EVERY_MS = 10_000
 SNAPSHOT_EVERY_MS = 30_000
-FINISH_EVERY_MS = 5_000
-#: A batch with more cells gets no cells.jsonl: it would be hundreds of megabytes.
-CELLS_FILE_UP_TO = 100_000
-
-log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Feeds `queues` from the ledger, rebuilds the ledger from the store."""
+    """Feeds `queues` from the ledger; `rebuild` is the way from the store to the ledger,
+    `ending` the way back."""
 
     def __init__(self, store: Store, ledger: Ledger, queues: Iterable[str]) -> None:
-        self.store = store
         self.ledger = ledger
         self.queues = tuple(queues)
+        self.rebuild = Rebuild(store, ledger)
+        self.ending = Ending(store, ledger)
 
     def tick(self) -> None:
         """Everything that is due: rebuild, put back what is lost, feed, snapshot, finish."""
-        self.reconcile()
+        self.rebuild.reconcile()
         for queue in self.queues:
             self.ledger.sweep(queue)
         self.feed()
@@ -58,156 +40,12 @@ class Dispatcher:
         """Fill the queues up to their windows; how many tasks were sent."""
         return self.ledger.feed(self.queues, TASK_NAME)
 
-    def reconcile(self) -> None:
-        """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
-        after a producer died or lost the broker between the store and Redis."""
-        if not self.ledger.broker.once("reconcile", every_ms=RECONCILE_EVERY_MS):
-            return
-        names = (
-            name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
-        )
-        marked = {name for name in names if BATCH_ID.match(name)}
-        for batch_id in sorted(marked | set(self.ledger.active())):
-            with self._one_of_many(batch_id):
-                self._follow_store(batch_id, marked=batch_id in marked)
-
-    def _follow_store(self, batch_id: str, *, marked: bool) -> None:
-        # The marker was read first: who orders a batch puts its control.json before the marker.
-        control = read_control(self.store, batch_id)
-        status = self.ledger.status(batch_id)
-        if status and status.generation >= control.generation:
-            # A cancellation was cut off before its end.
-            if marked and control.state == status.state == "cancelled":
-                self.store.delete(object_names.active(batch_id))
-        elif control.state in UNFINISHED:
-            if status and control.retried > status.generation:
-                self.ledger.drop(batch_id)
-                status = None
-            if not self._pass_on(batch_id, control, status) and marked:
-                self.reopen(batch_id)
-        else:
-            if not self._pass_on(batch_id, control, status):
-                self.ledger.drop(batch_id)
-            self.store.delete(object_names.active(batch_id))
-
-    def _pass_on(self, batch_id: str, control: Control, status: LedgerStatus | None) -> bool:
-        """Tell the ledger what the store says; False when only a new ledger, or none, is right."""
-        if status is None or control.state == "done":
-            return False
-        return self.ledger.control(
-            batch_id,
-            generation=control.generation,
-            state=control.state,
-            priority=control.priority,
-        )
-
-    @contextmanager
-    def _one_of_many(self, batch_id: str) -> Iterator[None]:
-        """Where one batch's documents cannot be read, the other batches go on. A batch whose
-        document is gone was removed: neither marker nor ledger outlives it."""
-        try:
-            yield
-        except ObjectMissing as error:
-            log.warning("%s was removed from the store: %s", batch_id, error.message)
-            self.forget(batch_id)
-        except (StoreError, BrokerError):
-            raise
-        except GridfarmError as error:
-            log.warning("%s: %s", batch_id, error.message)
-
-    def forget(self, batch_id: str) -> None:
-        """Take a removed batch out of the ledger and of the marked ones.
-
-        Raises StoreError, and forgets nothing, unless the store grants everything: where rights
-        were taken away, what is there looks as if it were not."""
-        self.store.probe()
-        self.store.delete(object_names.active(batch_id))
-        self.ledger.drop(batch_id)
-
-    def reopen(self, batch_id: str) -> None:
-        """Rebuild one ledger from the store. What finished after the last snapshot is sent
-        again; a worker finds the picture and renders nothing."""
-        control = read_control(self.store, batch_id)
-        control = replace(control, generation=control.generation + 1)
-        matrix = Matrix(read_batch(self.store, batch_id))
-        write_control(self.store, batch_id, control)
-        self.load(matrix, batch_id, control)
-
-    def load(self, matrix: Matrix, batch_id: str, control: Control) -> None:
-        """Open a batch's ledger with what the store knows; one that is there already stays."""
-        done = read_done(self.store, batch_id, len(matrix))
-        failures = read_failures(self.store, batch_id, len(matrix))
-        self.ledger.open(opening(matrix, batch_id, control, done, failures))
-
     def _look_after(self, batch_id: str) -> None:
         status = self.ledger.status(batch_id)
         if status is None:
             return  # Redis was wiped a moment ago; the next reconcile rebuilds it
         if status.done + status.failed >= status.total:
-            with self._one_of_many(batch_id):
-                self.finish(batch_id)
+            with self.rebuild.one_of_many(batch_id):
+                self.ending.finish(batch_id)
         elif self.ledger.broker.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
-            self.snapshot(batch_id)
-
-    def snapshot(self, batch_id: str) -> None:
-        """Copy the done bits into the store; never those of a ledger that was just wiped."""
-        data = self.ledger.done_bitmap(batch_id)
-        if not self.ledger.known(batch_id):
-            return
-        self.store.put(
-            object_names.done_bitmap(batch_id), data, content_type="application/octet-stream"
-        )
-
-    def finish(self, batch_id: str) -> None:
-        """Write down how the batch ended. Safe to be cut off anywhere and done again: the
-        marker `active/<id>` goes last but for Redis."""
-        if not self.ledger.broker.once(f"finish:{batch_id}", every_ms=FINISH_EVERY_MS):
-            return
-        self.snapshot(batch_id)
-        self._write_cells(batch_id)
-        control = read_control(self.store, batch_id)
-        write_control(self.store, batch_id, replace(control, state="done"))
-        self.store.delete(object_names.active(batch_id))
-        if not self.ledger.finish(batch_id):
-            self._go_on(batch_id, control)
-
-    def _go_on(self, batch_id: str, control: Control) -> None:
-        """A person asked for failed cells again while the end was written down."""
-        if status := self.ledger.status(batch_id):
-            control = replace(
-                control, state=status.state, generation=status.generation, priority=status.priority
-            )
-            write_control(self.store, batch_id, control)
-            self.store.put(object_names.active(batch_id), b"")
-
-    def _write_cells(self, batch_id: str) -> None:
-        try:
-            matrix = Matrix(read_batch(self.store, batch_id))
-        except StoreError:
-            raise
-        except GridfarmError as error:
-            log.warning("%s: no cells.jsonl: %s", batch_id, error.message)
-            return
-        if len(matrix) > CELLS_FILE_UP_TO:
-            return
-        write_cells(self.store, batch_id, matrix, self.ledger.failures(batch_id))
-
-
-def opening(
-    matrix: Matrix, batch_id: str, control: Control, done: bytes, failures: dict[int, str]
-) -> Opening:
-    """A batch as it enters the ledger; holes are known up to ENUMERATE_UP_TO cells."""
-    holes = matrix.distinct.holes if matrix.distinct else frozenset[int]()
-    return Opening(
-        batch_id=batch_id,
-        queue=queue_of(matrix.batch),
-        length=len(matrix),
-        total=matrix.jobs,
-        order=matrix.order,
-        generation=control.generation,
-        state=control.state,
-        priority=control.priority,
-        done=done,
-        holes=bitmap_of(holes, len(matrix)) if holes else b"",
-        failures={i: r for i, r in failures.items() if not is_set(done, i)},
-    )
+            self.ending.snapshot(batch_id)

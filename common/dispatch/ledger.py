@@ -11,14 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from common.dispatch.broker import Broker
+from common.broker import Broker
 from common.dispatch.states import PRIORITIES, State
 from common.dispatch.workers import WorkerRegister
 
 if TYPE_CHECKING:
     from redis import Redis
+
+SCRIPT = Path(__file__).with_name("ledger.lua")
 
 LEASE_MS = 15_000
 LOST_AFTER_MS = 15_000
@@ -82,7 +85,7 @@ class Ledger:
     raises BrokerError."""
 
     def __init__(self, broker_url: str) -> None:
-        self.broker = Broker(broker_url)
+        self.broker = Broker(broker_url, SCRIPT)
         self.workers = WorkerRegister(self.broker)
 
     @property

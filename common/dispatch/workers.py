@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
-from common.dispatch.broker import Broker
+from common.broker import Broker
 
 
 @dataclass(frozen=True)

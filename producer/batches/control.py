@@ -162,9 +162,9 @@ class Controller:
         dispatcher = Dispatcher(self.store, self.ledger, [])
         if not known and control.state in UNFINISHED:
             matrix = Matrix(read_batch(self.store, self.batch_id))
-            dispatcher.load(matrix, self.batch_id, control)
+            dispatcher.rebuild.load(matrix, self.batch_id, control)
         if control.state == "cancelled" and known:
-            dispatcher.snapshot(self.batch_id)
+            dispatcher.ending.snapshot(self.batch_id)
         if entry := self.ledger.status(self.batch_id):
             Dispatcher(self.store, self.ledger, [entry.queue]).feed()
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.dispatch import Broker
+from common.broker import Broker
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 

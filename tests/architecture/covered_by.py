@@ -14,8 +14,14 @@ _TINY = "worker/tiny"
 
 #: Module → test files, from `tests/`; sorted.
 COVERED_BY: dict[str, tuple[str, ...]] = {
+    "common.broker.answers": ("common/broker/test_broker.py",),
+    "common.broker.url": ("common/broker/test_broker.py", "integration/test_hostile.py"),
     "common.dispatch.dispatcher": (
         "integration/control/test_cancel_and_pause.py",
+        "integration/test_dispatch.py",
+    ),
+    "common.dispatch.ending": (
+        "integration/control/test_retry.py",
         "integration/test_dispatch.py",
     ),
     "common.dispatch.ledger": (
@@ -23,6 +29,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "integration/control/test_cancel_and_pause.py",
     ),
     "common.dispatch.queues": ("integration/test_dispatch.py", "integration/test_tls.py"),
+    "common.dispatch.rebuild": ("integration/test_dispatch.py", "integration/test_remove.py"),
     "common.store.protocol": ("common/store/test_contract.py",),
     "common.store.s3_errors": ("common/store/test_s3.py", "integration/test_store_trouble.py"),
     "producer.batches.control": ("integration/control/test_cancel_and_pause.py",),

@@ -45,7 +45,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "common.dispatch.queues",
     ),
     "kombu": ("worker.process.transport",),
-    "redis": ("common.dispatch.broker", "common.dispatch.ledger", "worker.process.transport"),
+    "redis": ("common.broker.*", "common.dispatch.ledger", "worker.process.transport"),
     **dict.fromkeys(("boto3", "botocore"), ("common.store.s3", "common.store.s3_errors")),
     "huggingface_hub": (
         "common.assets.hub",

@@ -64,7 +64,7 @@ def commands(folder: Path, broker: Valkey) -> Iterator[Figure]:
 
 
 def wiped(ledger: Ledger, store: Store, dispatcher: Dispatcher, batch: str) -> Iterator[Figure]:
-    dispatcher.snapshot(batch)
+    dispatcher.ending.snapshot(batch)
     seen = ledger.status(batch)
     ledger.redis.flushall()
     beat(ledger, WINDOW_THREADS)

@@ -102,7 +102,7 @@ def test_a_wiped_broker_is_rebuilt_from_the_store(store: Store, ledger: Ledger) 
     report = order(batch(), store, ledger)
     finish_cell(batch(), 0, store, ledger)
     store.put(object_names.failure(report.batch, 1), json.dumps({"reason": "bad LoRA"}).encode())
-    dispatcher(store, ledger).snapshot(report.batch)
+    dispatcher(store, ledger).ending.snapshot(report.batch)
     ledger.redis.flushall()
     dispatcher(store, ledger).tick()
     status = ledger.status(report.batch)
@@ -126,10 +126,10 @@ def test_an_empty_ledger_is_looked_for_by_one_process_at_a_time(
     store: Store, ledger: Ledger
 ) -> None:
     document = batch()
-    dispatcher(store, ledger).reconcile()
+    dispatcher(store, ledger).rebuild.reconcile()
     store.put(object_names.batch(document.id), document.to_bytes())
     store.put(object_names.active(document.id), b"")
-    dispatcher(store, ledger).reconcile()
+    dispatcher(store, ledger).rebuild.reconcile()
     assert not ledger.known(document.id)
 
 
@@ -238,8 +238,8 @@ def test_equal_cells_are_sent_once(store: Store, ledger: Ledger) -> None:
 def test_a_wiped_ledger_never_overwrites_the_snapshot(store: Store, ledger: Ledger) -> None:
     report = order(batch(), store, ledger)
     finish_cell(batch(), 1, store, ledger)
-    dispatcher(store, ledger).snapshot(report.batch)
+    dispatcher(store, ledger).ending.snapshot(report.batch)
     kept = store.get(object_names.done_bitmap(report.batch))
     ledger.redis.flushall()
-    dispatcher(store, ledger).snapshot(report.batch)
+    dispatcher(store, ledger).ending.snapshot(report.batch)
     assert store.get(object_names.done_bitmap(report.batch)) == kept != b""

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from common.dispatch import Broker, Ledger, queue_name, read_failures
+from common.broker import Broker
+from common.dispatch import Ledger, queue_name, read_failures
 from common.errors import BrokerRefused
 from common.store import object_names
 from tests.fuzz.hostile import EVIL_HEADERS, message

@@ -19,7 +19,8 @@ import redis
 import trustme
 from botocore.config import Config
 
-from common.dispatch import Broker, celery_app
+from common.broker import Broker
+from common.dispatch import celery_app
 from common.errors import BrokerRefused, BrokerUnreachable, StoreRefused
 from common.store import open_store, s3
 from producer.cli.main import run

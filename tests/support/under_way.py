@@ -68,6 +68,6 @@ def work_off(batch: Batch, store: Store, ledger: Ledger) -> Counter[int]:
         if ledger.claim(batch.id, i, generation, key_of(batch, i), "w9") == "ok":
             rendered[i] += 1
             if ledger.done(batch.id, i, key_of(batch, i)):
-                dispatcher.finish(batch.id)
+                dispatcher.ending.finish(batch.id)
         dispatcher.feed()
     return rendered

@@ -19,7 +19,8 @@ from kombu.transport import redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from common.batch import BATCH_ID
-from common.dispatch import PROBE, TASK_NAME
+from common.broker import PROBE
+from common.dispatch import TASK_NAME
 
 log = logging.getLogger(__name__)
 

@@ -91,7 +91,7 @@ class CellTask:
     def _forgotten(self, batch_id: str) -> bool:
         """Forget a batch whose document is gone; False when the store had to be waited for."""
         try:
-            self.in_hand.dispatcher.forget(batch_id)
+            self.in_hand.dispatcher.rebuild.forget(batch_id)
         except StoreError as error:
             self.outage.wait(error)
             return False

@@ -109,7 +109,7 @@ class InHand:
 
     def _settled(self, batch_id: str, last: bool) -> None:
         if last:
-            self.dispatcher.finish(batch_id)
+            self.dispatcher.ending.finish(batch_id)
         self.dispatcher.feed()
 
     # Out: handed back

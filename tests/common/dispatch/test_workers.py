@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.dispatch import Broker, WorkerRegister, WorkerReport
+from common.dispatch import Ledger, WorkerReport
 from common.dispatch.workers import _read_report
 
 REPORT = WorkerReport("w1", "m1", ("gridfarm.1.1",), 3, "cpu", "loading", "sdxl", 12.5)
@@ -17,7 +17,7 @@ REPORT = WorkerReport("w1", "m1", ("gridfarm.1.1",), 3, "cpu", "loading", "sdxl"
 
 @pytest.mark.integration
 def test_a_worker_without_heartbeats_is_gone(broker: str) -> None:
-    register, deadline = WorkerRegister(Broker(broker)), time.monotonic() + 20
+    register, deadline = Ledger(broker).workers, time.monotonic() + 20
     register.heartbeat(REPORT, ttl_ms=40)
     assert register.alive() in ([REPORT], [])
     while register.alive():

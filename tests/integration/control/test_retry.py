@@ -10,6 +10,7 @@ import pytest
 from common.batch import Batch
 from common.dispatch import (
     Dispatcher,
+    Ending,
     Ledger,
     read_control,
     read_failures,
@@ -30,7 +31,7 @@ def test_retry_renders_failed_cells_and_no_others(
     if state == "cancelled":
         Controller(night.id, store, ledger).cancel()
     elif state.startswith("done"):
-        Dispatcher(store, ledger, [QUEUE]).finish(night.id)
+        Dispatcher(store, ledger, [QUEUE]).ending.finish(night.id)
     if state == "done and forgotten":
         ledger.redis.flushall()
     answer, said = gridfarm("retry", "night", "--priority", "high")
@@ -49,7 +50,7 @@ def test_retry_all_renders_what_is_not_stored_any_more(
     """Given a batch that is done, one of whose pictures was deleted since."""
     failed(night, [3], store, ledger)
     finished(night, [i for i in range(CELLS) if i != 3], store, ledger)
-    Dispatcher(store, ledger, [QUEUE]).finish(night.id)
+    Dispatcher(store, ledger, [QUEUE]).ending.finish(night.id)
     store.delete(object_names.picture(key_of(night, 9)))
     answer, said = gridfarm("retry", "night", "--all")
     assert (answer["done"], answer["waiting"]) == (CELLS - 2, 2)
@@ -80,7 +81,7 @@ def test_a_batch_that_is_done_is_left_as_it_is(
     gridfarm: Any, night: Batch, store: Store, ledger: Ledger, command: list[str], words: str
 ) -> None:
     finished(night, range(CELLS), store, ledger)
-    Dispatcher(store, ledger, [QUEUE]).finish(night.id)
+    Dispatcher(store, ledger, [QUEUE]).ending.finish(night.id)
     before = read_control(store, night.id)
     answer, said = gridfarm(*command)
     assert words in said
@@ -102,8 +103,8 @@ def test_a_retry_while_the_end_is_written_down_counts(
         monkeypatch.undo()
         Controller(night.id, store, ledger).retry()
 
-    monkeypatch.setattr(Dispatcher, "_write_cells", meanwhile)
-    Dispatcher(store, ledger, [QUEUE]).finish(night.id)
+    monkeypatch.setattr(Ending, "_write_cells", meanwhile)
+    Dispatcher(store, ledger, [QUEUE]).ending.finish(night.id)
     assert read_control(store, night.id).state == "rendering"
     assert store.exists(object_names.active(night.id))
     assert work_off(night, store, ledger) == Counter([0])

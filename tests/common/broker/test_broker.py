@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
-from common.dispatch import Broker
+from common.broker import Broker
 from common.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from tests.support.servers import free_port, valkey
 

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
-from common.errors import BrokerError, BrokerRefused, BrokerUnreachable
+from common.broker.answers import broker_error
+from common.broker.url import check_url
+from common.errors import BrokerError
 from common.text import without_password
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 #: A broker that does not answer for so long is away. A lease outlives it and a second try.
 SILENCE_S = 5
 
-CHECK_BROKER = "is Redis running there, and GRIDFARM_BROKER right (rediss:// is TLS)?"
-UNTRUSTED = (
-    "where a CA of your own has signed the broker's certificate, name it: "
-    "rediss://host:6379/0?ssl_ca_certs=/path/ca.pem"
-)
-
 #: Written to see whether that is possible.
 PROBE = "gridfarm:probe"
 
@@ -35,13 +30,15 @@ PROBE = "gridfarm:probe"
 class Broker:
     """A Redis server by its URL, e.g. `redis://:secret@host:6379/0`; connected on first use.
 
-    `place` is how messages name the server: its URL without the password. Every method raises
+    `place` is how messages name the server: its URL without the password; `script` is the file
+    whose steps `step` and `sending` run. Every method raises
     BrokerUnreachable, BrokerRefused or, for what else Redis may answer, BrokerError. All are
     safe to call from several threads.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, script: Path | None = None) -> None:
         self.url = url
+        self.script = script
         self.place = without_password(url)
 
     @cached_property
@@ -51,7 +48,7 @@ class Broker:
         from redis.backoff import ExponentialBackoff
         from redis.retry import Retry
 
-        _check_url(self.url, self.place)
+        check_url(self.url, self.place)
         with self.errors():
             return Redis.from_url(
                 self.url,
@@ -70,7 +67,7 @@ class Broker:
         try:
             yield
         except (RedisError, OSError, ValueError) as error:
-            raise _broker_error(self.place, error) from error
+            raise broker_error(self.place, error) from error
 
     def ping(self) -> None:
         """Raises BrokerUnreachable or BrokerRefused."""
@@ -105,10 +102,11 @@ class Broker:
 
     @cached_property
     def _script(self) -> Any:
-        return self.redis.register_script(Path(__file__).with_name("ledger.lua").read_text())
+        assert self.script
+        return self.redis.register_script(self.script.read_text())
 
     def step(self, name: str, *arguments: str | bytes | int) -> Any:
-        """Run a step of `ledger.lua`, which is atomic; its answer as redis-py gives it."""
+        """Run a step of the script, which is atomic; its answer as redis-py gives it."""
         from redis.exceptions import TimeoutError
 
         with self.errors():
@@ -142,62 +140,3 @@ class Broker:
                 for read_answer in answers:
                     read_answer()
             connections.release(connection)
-
-
-def _check_url(url: str, place: str) -> None:
-    """Raises BrokerRefused for what redis-py and Celery would not read alike."""
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:
-        raise BrokerRefused(
-            f"the broker's URL {place!r} has a password with / ? or # in it",
-            hint="write these as %2F, %3F and %23",
-        )
-    options = parse_qs(parts.query)
-    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-        if name in options and not Path(options[name][0]).is_file():
-            raise BrokerRefused(
-                f"the broker's URL names the {name} {options[name][0]!r}, and there is no such file"
-            )
-    wrong = [name for name in options if not name.startswith("ssl_")]
-    if wrong:
-        raise BrokerRefused(
-            f"the broker's URL {place!r} has the option {wrong[0]!r}",
-            hint="write redis://user:password@host:6379/0; its options are those of TLS",
-        )
-
-
-def _broker_error(place: str, error: Exception) -> BrokerError:
-    """What redis-py raised for the broker at `place`. Some of its errors are kinds of others,
-    so the order matters: a refused password is a ConnectionError too."""
-    from redis import exceptions
-
-    if isinstance(error, (exceptions.AuthenticationError, exceptions.NoPermissionError)):
-        return BrokerRefused(
-            f"the broker at {place} refuses the credentials: {error}",
-            hint="check user and password in GRIDFARM_BROKER (redis://user:password@host:6379)",
-        )
-    if isinstance(error, exceptions.BusyLoadingError):
-        return BrokerUnreachable(
-            f"the broker at {place} is still loading its data", hint="try again in a while"
-        )
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return BrokerRefused(
-            f"the broker at {place} is full: {error}",
-            hint="raise its maxmemory, or remove what else lies in it",
-        )
-    if isinstance(error, exceptions.ReadOnlyError):
-        return BrokerRefused(
-            f"the broker at {place} is a read-only replica: {error}",
-            hint="name the primary in GRIDFARM_BROKER, or end the replication",
-        )
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
-        return BrokerUnreachable(
-            f"the broker at {place} cannot be reached: {error}",
-            hint=UNTRUSTED if "CERTIFICATE_VERIFY" in str(error) else CHECK_BROKER,
-        )
-    if isinstance(error, ValueError):
-        return BrokerRefused(
-            f"{place!r} is no broker: {error}",
-            hint="GRIDFARM_BROKER is redis://host:6379/0, or rediss:// for TLS",
-        )
-    return BrokerError(f"the broker at {place} answered: {error}")
