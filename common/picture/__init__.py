@@ -2,6 +2,7 @@
 
 metadata   `PictureMeta`, and how it is read from a PNG
 png        a picture's three objects: PNG, thumbnail, sidecar
+stored     whether a picture is in the store
 a1111      the Job as the line `parameters` that other programs read
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from common.picture.metadata import PictureMeta, decode_meta
 from common.picture.png import Z_RLE, EncodedPicture, encode_picture
+from common.picture.stored import is_stored
 
 __all__ = [
     "Z_RLE",
@@ -16,4 +18,5 @@ __all__ = [
     "PictureMeta",
     "decode_meta",
     "encode_picture",
+    "is_stored",
 ]

@@ -53,6 +53,10 @@ class FolderStore:
                 if on_bytes:
                     on_bytes(len(piece))
 
+    def get_start(self, name: str, count: int) -> bytes:
+        with self._reading(name) as path, path.open("rb") as file:
+            return file.read(count)
+
     def size(self, name: str) -> int:
         with self._reading(name) as path:
             return path.stat().st_size

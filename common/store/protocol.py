@@ -59,6 +59,9 @@ class Store(Protocol):
         `on_bytes(count)` is called with each piece that comes; what it raises ends the
         fetching. Raises ObjectMissing."""
 
+    def get_start(self, name: str, count: int) -> bytes:
+        """The first `count` bytes, or all where there are fewer. Raises ObjectMissing."""
+
     def size(self, name: str) -> int:
         """The object's bytes. Raises ObjectMissing."""
 

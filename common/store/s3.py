@@ -15,10 +15,17 @@ from typing import Any
 from boto3.session import Session
 from botocore.config import Config
 
-from common.errors import ObjectMissing, StoreUnreachable, UsageError
+from common.errors import ObjectMissing, StoreError, StoreUnreachable, UsageError
 from common.store import protocol
 from common.store.local_files import disk_errors, open_input, replacing
-from common.store.s3_errors import BROKEN_OFF, CHECK_SERVER, FAILURES, is_forbidden, store_error
+from common.store.s3_errors import (
+    BROKEN_OFF,
+    CHECK_SERVER,
+    FAILURES,
+    is_beyond_the_end,
+    is_forbidden,
+    store_error,
+)
 from common.text import without_login
 
 #: The longest life of a URL signed with SigV4.
@@ -50,7 +57,6 @@ class S3Store:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = _connect(self.url)
         self._place = f"{self.url} at {without_login(self._client.meta.endpoint_url)}"
-        self._rights_proven = False
 
     def put(self, name: str, data: bytes, *, content_type: str = "") -> None:
         with self._errors("write", name):
@@ -88,6 +94,21 @@ class S3Store:
         with disk_errors(f"cannot write {path}"), self._reading(name), replacing(path) as copy:
             key = self._key(name)
             self._client.download_fileobj(self.bucket, key, copy, Callback=on_bytes)
+
+    def get_start(self, name: str, count: int) -> bytes:
+        with self._reading(name):
+            try:
+                answer = self._client.get_object(
+                    Bucket=self.bucket, Key=self._key(name), Range=f"bytes=0-{count - 1}"
+                )
+            except FAILURES as error:
+                if is_beyond_the_end(error):
+                    return b""
+                raise
+            with closing(answer["Body"]) as body:
+                self._check_speaks_s3(answer)
+                start: bytes = body.read(count)
+            return start
 
     def size(self, name: str) -> int:
         with self._reading(name):
@@ -145,7 +166,6 @@ class S3Store:
 
     def probe(self) -> None:
         protocol.probe(self)
-        self._rights_proven = True
 
     def _check_speaks_s3(self, answer: dict[str, Any]) -> None:
         """A captive portal or a proxy answers everything with 200 and a page of its own; an
@@ -170,16 +190,22 @@ class S3Store:
     def _reading(self, name: str) -> Iterator[None]:
         """The same for an object that has to be there. Raises ObjectMissing.
 
-        Without s3:ListBucket on the whole bucket a server says 403 for what is not there.
-        Once a probe has proven the rights, that is what a 403 means.
+        Without s3:ListBucket on the whole bucket a server says 403 for what is not there, and
+        so it does for what is there and not ours to read. Only a list tells the two apart.
         """
         with self._errors("read", name):
             try:
                 yield
             except FAILURES as error:
-                if self._rights_proven and is_forbidden(error):
+                if is_forbidden(error) and self._is_listed_as_missing(name):
                     raise ObjectMissing(f"{self._place} has no object {name}") from error
                 raise
+
+    def _is_listed_as_missing(self, name: str) -> bool:
+        try:
+            return name not in self.list(name)
+        except StoreError:
+            return False
 
 
 def _connect(url: str) -> Any:

@@ -18,6 +18,7 @@ FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError)
 
 MISSING = {"404", "NoSuchKey"}
 FORBIDDEN = {"403", "AccessDenied", "Forbidden"}
+BEYOND_THE_END = {"416", "InvalidRange"}
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 BUSY = {"429", "SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests"}
 LOGIN = {
@@ -73,6 +74,11 @@ def is_forbidden(error: Exception) -> bool:
     return _code(error) in FORBIDDEN
 
 
+def is_beyond_the_end(error: Exception) -> bool:
+    """Whether a range was asked for of an object that has no such bytes: an empty one."""
+    return _code(error) in BEYOND_THE_END
+
+
 def store_error(error: Exception, action: str, place: str) -> StoreError:
     """The StoreError for one of FAILURES: `place` says where and what was tried, `action` is
     a key of RIGHTS."""
@@ -104,6 +110,8 @@ def _with_answer(error: ClientError, action: str, message: str) -> StoreError:
         return StoreRefused(message, hint="set AWS_DEFAULT_REGION to the bucket's region")
     if code in LOGIN or status == 401:
         return StoreRefused(message, hint=CHECK_LOGIN)
+    if code == "InvalidObjectState":
+        return StoreRefused(message, hint="it is in cold storage: restore it, then try again")
     if code == "403":  # of a HEAD, which does not say why
         return StoreRefused(message, hint=f"{CHECK_LOGIN}; they need {RIGHTS[action]}")
     if code in FORBIDDEN or status == 403:

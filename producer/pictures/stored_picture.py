@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from common.batch import Cell
 from common.errors import NotFound
 from common.job import Job
-from common.picture import PictureMeta, decode_meta
+from common.picture import PictureMeta, decode_meta, is_stored
 from common.store import Store, object_names
 from producer.pictures.outcomes import Failed, decoded
 
@@ -96,7 +96,7 @@ def stored_pictures(cells: Iterable[Cell], store: Store) -> Iterator[StoredPictu
     waiting = iter(cells)
     with ThreadPoolExecutor(READ_THREADS) as pool:
         while chunk := list(islice(waiting, AT_ONCE)):
-            answers = pool.map(lambda cell: store.exists(object_names.picture(cell.key)), chunk)
-            for cell, is_stored in zip(chunk, answers, strict=True):
-                if is_stored:
+            answers = pool.map(lambda cell: is_stored(store, cell.key), chunk)
+            for cell, there in zip(chunk, answers, strict=True):
+                if there:
                     yield StoredPicture(cell, store)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from common.batch import Matrix
 from common.dispatch import bitmap_of, read_done
-from common.store import Store, object_names
+from common.picture import is_stored
+from common.store import Store
 from producer.progress import ProgressCallback, show_no_progress
 
 READ_THREADS = 16
@@ -42,9 +43,9 @@ def stored_keys(
     wanted = list(keys)
     stored = []
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        answers = pool.map(lambda key: store.exists(object_names.picture(key)), wanted)
-        for count, (key, is_stored) in enumerate(zip(wanted, answers, strict=True), 1):
-            if is_stored:
+        answers = pool.map(lambda key: is_stored(store, key), wanted)
+        for count, (key, there) in enumerate(zip(wanted, answers, strict=True), 1):
+            if there:
                 stored.append(key)
             progress("looking for stored pictures", count, len(wanted))
     return stored

@@ -23,6 +23,7 @@ from common.store import Store, object_names
 from producer.batches import Controller, StatusWatcher
 from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, SubmitReport, submit
+from tests.support.pictures import as_if_rendered
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.integration
@@ -46,7 +47,7 @@ def order(document: Batch, store: Store, ledger: Ledger) -> SubmitReport:
 def put_picture(document: Batch, i: int, store: Store) -> None:
     cell = Matrix(document)[i]
     assert cell
-    store.put(object_names.picture(cell.key), b"as if rendered")
+    store.put(object_names.picture(cell.key), as_if_rendered(cell.key))
 
 
 def finish_cell(document: Batch, i: int, store: Store, ledger: Ledger) -> None:

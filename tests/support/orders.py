@@ -10,6 +10,7 @@ from common.dispatch import Control, State, bitmap_of, write_control
 from common.store import Store, object_names
 from producer.language import load_batch_file
 from producer.submission import resolve_offline
+from tests.support.pictures import as_if_rendered
 
 UNFINISHED = ("rendering", "paused")
 
@@ -45,7 +46,7 @@ def put_pictures(store: Store, batch: Batch, cells: Iterable[int]) -> None:
         cell = matrix[i]
         assert cell
         for name in (object_names.picture, object_names.sidecar, object_names.thumbnail):
-            store.put(name(cell.key), b"as if rendered")
+            store.put(name(cell.key), as_if_rendered(cell.key))
 
 
 def pictures_in(store: Store) -> int:

@@ -44,7 +44,8 @@ HOP_BY_HOP = ("transfer-encoding", "connection", "date", "server")
 class TroubledS3:
     """What it does to a request: `503` and `500` answer so; `reset` cuts the connection, half of
     the time after the server has done what was asked; `stall` never answers; `read-only` and
-    `full` refuse changes; `wrong key` refuses all; `portal` answers with a web page and 200."""
+    `full` refuse changes; `wrong key` refuses all; `portal` answers with a web page and
+    200, `web server` with an ETag too."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -105,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset(body)
         elif trouble == "portal":
             self._send(200, {"Content-Type": "text/html"}, b"<html>Welcome to our Wi-Fi</html>")
+        elif trouble == "web server":
+            headers = {"Content-Type": "text/html", "ETag": '"5d41402abc4b2a76b9719d911017c592"'}
+            self._send(200, headers, b"<html>It works!</html>")
         elif trouble:
             status, code = ANSWERS[trouble]
             self._send(status, {}, f"<Error><Code>{code}</Code></Error>".encode())

@@ -14,7 +14,7 @@ from functools import lru_cache
 from common.batch import Cell, Matrix
 from common.dispatch import read_batch
 from common.errors import BadInput, BrokerError, GridfarmError, ObjectMissing, StoreError
-from common.store import object_names
+from common.picture import is_stored
 from worker.tasks.attempt import Attempt
 from worker.tasks.failure_policy import SUSPECT_RETRY_AFTER_MS, FailurePolicy, reason_of
 from worker.tasks.gpu import Gpu
@@ -127,7 +127,7 @@ class CellTask:
             self._report_failure(lease, error)
 
     def _complete(self, lease: Lease, cell: Cell) -> None:
-        if self.store.exists(object_names.picture(cell.key)):
+        if is_stored(self.store, cell.key):
             log.info("%s #%d stored already", lease.batch_id, cell.i)
         elif self.policy.may_retry_suspect(cell.key):
             self.attempt.run(lease, cell.job)

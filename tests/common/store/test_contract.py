@@ -51,14 +51,22 @@ class TestObjects:
         assert list(inner.list("")) == ["a"]
         assert list(open_store(f"{store.url}/inn").list("")) == []
 
-    @pytest.mark.parametrize("read", ["get", "get_file"])
+    @pytest.mark.parametrize("read", ["get", "get_file", "get_start"])
     def test_a_missing_object_is_missing(self, store: Store, read: str, tmp_path: Path) -> None:
-        rest = (tmp_path / "copy",) if read == "get_file" else ()
+        rest = {"get_file": (tmp_path / "copy",), "get_start": (4,)}.get(read, ())
 
         with pytest.raises(ObjectMissing, match=r"images/no\.png"):
             getattr(store, read)("images/no.png", *rest)
         assert not store.exists("images/no.png")
         assert not (tmp_path / "copy").exists()
+
+    def test_the_start_of_an_object(self, store: Store) -> None:
+        store.put("long", b"0123456789")
+        store.put("empty", b"")
+
+        assert store.get_start("long", 4) == b"0123"
+        assert store.get_start("long", 40) == b"0123456789"
+        assert store.get_start("empty", 4) == b""
 
     def test_a_folder_of_objects_is_not_an_object(self, store: Store) -> None:
         store.put("images/ab/x.png", b"1")

@@ -105,22 +105,35 @@ class TestProbe:
         assert s3_server.bucket in refused.value.message
         assert s3_server.endpoint in refused.value.message
 
-    def test_a_403_means_absent_only_once_the_rights_are_proven(
+    def test_a_403_means_absent_only_where_a_list_says_so(
         self, s3_store_url: str, s3_server: Ministack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # AWS says 403 for what is missing when the right to list is; this server says 404,
-        # so a user who may only write stands in.
-        unproven, proven = open_store(s3_store_url), open_store(s3_store_url)
-        proven.probe()
-        _log_in(monkeypatch, s3_server.user("writer", ["s3:PutObject"]))
-        for store in (unproven, proven):
-            monkeypatch.setattr(store, "_client", _client_of(s3_store_url))
+        """Whether the store was probed before or not: rights may be taken away at any time."""
+        store = open_store(s3_store_url)
+        store.put("images/yes.png", b"1")
+        store.probe()
+        lister = s3_server.user("lister", ["s3:ListBucket", "s3:PutObject"])
+        _log_in(monkeypatch, lister)
+        monkeypatch.setattr(store, "_client", _client_of(s3_store_url))
 
         with pytest.raises(StoreRefused, match="403"):
-            unproven.exists("images/no.png")
-        assert not proven.exists("images/no.png")
+            store.exists("images/yes.png")
+        with pytest.raises(StoreRefused):
+            store.get("images/yes.png")
+        assert not store.exists("images/no.png")
         with pytest.raises(ObjectMissing):
-            proven.get("images/no.png")
+            store.get("images/no.png")
+
+    def test_a_403_without_the_right_to_list_proves_nothing(
+        self, s3_store_url: str, s3_server: Ministack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(s3_store_url)
+        store.probe()
+        _log_in(monkeypatch, s3_server.user("writer", ["s3:PutObject"]))
+        monkeypatch.setattr(store, "_client", _client_of(s3_store_url))
+
+        with pytest.raises(StoreRefused, match="403"):
+            store.exists("images/no.png")
 
     def test_a_revoked_key_never_reads_as_absent(
         self, s3_store_url: str, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ import pytest
 from common.dispatch import Ledger
 from common.store import Store, object_names
 from tests.support.cell_tasks import BATCH, WrappedStore, cell, counts, run
+from tests.support.pictures import as_if_rendered
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +35,7 @@ def test_the_picture_is_uploaded_last(worker: Any, folder: Store) -> None:
 
 
 def test_a_stored_cell_is_not_rendered(worker: Any, folder: Store, ledger: Ledger) -> None:
-    folder.put(object_names.picture(cell(0).key), b"there")
+    folder.put(object_names.picture(cell(0).key), as_if_rendered(cell(0).key))
     task = worker()
     run(task)
     assert (task.attempt.renderer.rendered, counts(ledger)) == (0, (1, 0))

@@ -20,6 +20,7 @@ from common.store import object_names, open_store
 from producer.cli.main import cli, run
 from producer.language import load_batch_file
 from producer.local.render import forget_failures
+from tests.support.pictures import as_if_rendered
 from tests.support.servers import free_port, valkey
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -78,7 +79,7 @@ def test_plan_counts_what_is_stored(gridfarm: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "a.yaml", BATCH + "variants: {x: {}, y: {guidance_scale: 5}}\n")
     store = ("--store", str(tmp_path / "store"))
     first = next(iter(Matrix(load_batch_file(Path(file), base_dir=tmp_path).batch)))
-    open_store(store[1]).put(object_names.picture(first.key), b"there")
+    open_store(store[1]).put(object_names.picture(first.key), as_if_rendered(first.key))
     answer, said = gridfarm("plan", file, *store)
     assert [answer[name] for name in ("cells", "jobs", "new", "stored")] == [12, 6, 5, 1]
     assert "#1 is the same picture as #0: variant 'y' changes nothing from 'x'" in said
