@@ -1,7 +1,8 @@
 """Where the farm's servers and this machine's cache are: one frozen object.
 
 Each value comes from the first that has it: a flag, the environment (`GRIDFARM_STORE`),
-`gridfarm.toml` in the current folder or one above (`store = "…"`), the default.
+`gridfarm.toml` in the current folder or one above (`store = "…"`), the default. A relative folder
+in that file is one beside it.
 """
 
 from __future__ import annotations
@@ -74,4 +75,11 @@ def _read(path: Path, names: list[str]) -> dict[str, str]:
                 f"{path}: {name!r} is not a setting of gridfarm, or its value is no text",
                 hint=f"the settings are {', '.join(names)}, each a text in quotes",
             )
-    return table
+    return {name: _from_there(path, name, value) for name, value in table.items()}
+
+
+def _from_there(file: Path, name: str, value: str) -> str:
+    """A relative folder means the same wherever below `file` a command is given."""
+    if name == "broker" or "://" in value or value.startswith("~"):
+        return value
+    return str(file.parent.absolute() / value)

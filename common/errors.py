@@ -7,6 +7,7 @@
     ├── StoreError                the object store                                         exit 3
     │   ├── StoreUnreachable      no answer, or it stopped answering
     │   ├── StoreRefused          credentials or rights
+    │   ├── StoreForeign          not the store that the broker's farm works with
     │   ├── StoreFull             no space, or read-only
     │   └── ObjectMissing         the named object is not there
     ├── BrokerError               Redis                                                    exit 3
@@ -89,6 +90,10 @@ class StoreUnreachable(StoreError):
 
 
 class StoreRefused(StoreError):
+    pass
+
+
+class StoreForeign(StoreError):
     pass
 
 

@@ -6,12 +6,13 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.broker import Broker
 from common.config import FarmConfig
-from common.dispatch import Ledger, WorkerReport, queue_name
-from common.errors import GridfarmError
+from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
+from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 from common.store import open_store
 
@@ -66,6 +67,9 @@ def _store(config: FarmConfig) -> Check:
     try:
         store = open_store(config.store)
         store.probe()
+        if config.broker:
+            with suppress(BrokerError):  # the broker's own check says why
+                FarmStore(store, Ledger(config.broker)).check()
     except GridfarmError as error:
         return _bad("store", error)
     return Check("store", True, f"{store.url}: can write, read, list and delete")

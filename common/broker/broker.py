@@ -95,6 +95,16 @@ class Broker:
         with self.errors():
             return bool(self.redis.set(f"gridfarm:once:{name}", 1, nx=True, px=every_ms))
 
+    def hold(self, name: str, *, ms: int) -> None:
+        """Nobody is given `once` of that name before this time is over."""
+        with self.errors():
+            self.redis.set(f"gridfarm:once:{name}", 1, px=ms)
+
+    def not_any_more(self, name: str) -> None:
+        """What `once` has given to one caller is given again."""
+        with self.errors():
+            self.redis.delete(f"gridfarm:once:{name}")
+
     def shut_down(self) -> None:
         """End the server; only for one that was started for a single command."""
         with suppress(BrokerError), self.errors():

@@ -7,6 +7,7 @@ that keeps the two together.
     ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
     workers        who is alive
     queues         the queues' names, and Celery's settings
+    farm_store     whether a store is the one that the farm works with
     rebuild        from the store to the ledger: what Redis forgot, what it was not told
     ending         from the ledger to the store: how a batch ended
     dispatcher     feed the queues, and all of the above when it is due
@@ -17,6 +18,7 @@ from __future__ import annotations
 from common.dispatch.bitmap import bitmap_of, is_set
 from common.dispatch.dispatcher import Dispatcher
 from common.dispatch.ending import Ending
+from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import LEASE_MS, Ledger, LedgerStatus
 from common.dispatch.queues import TASK_NAME, celery_app, queue_name, queue_of
 from common.dispatch.rebuild import opening
@@ -29,6 +31,7 @@ from common.dispatch.records import (
     read_done,
     read_failures,
     write_control,
+    write_failure,
 )
 from common.dispatch.states import PRIORITIES, UNFINISHED, State
 from common.dispatch.workers import WorkerRegister, WorkerReport
@@ -41,6 +44,7 @@ __all__ = [
     "Control",
     "Dispatcher",
     "Ending",
+    "FarmStore",
     "Ledger",
     "LedgerStatus",
     "State",
@@ -59,4 +63,5 @@ __all__ = [
     "read_done",
     "read_failures",
     "write_control",
+    "write_failure",
 ]

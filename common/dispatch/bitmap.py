@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 def bitmap_of(cells: Iterable[int], length: int) -> bytes:
@@ -16,6 +16,13 @@ def bitmap_of(cells: Iterable[int], length: int) -> bytes:
 def is_set(data: bytes, i: int) -> bool:
     """Whether bit `i` is set; a bitmap may be shorter than its batch, and then it is not."""
     return i // 8 < len(data) and bool(data[i // 8] & 0x80 >> i % 8)
+
+
+def cells_in(data: bytes) -> Iterator[int]:
+    """The cells that are set, in order."""
+    for at, byte in enumerate(data):
+        if byte:
+            yield from (at * 8 + bit for bit in range(8) if byte & 0x80 >> bit)
 
 
 def cut_to(data: bytes, length: int) -> bytes:

@@ -40,12 +40,16 @@ class Dispatcher:
         """Fill the queues up to their windows; how many tasks were sent."""
         return self.ledger.feed(self.queues, TASK_NAME)
 
+    def finish(self, batch_id: str) -> None:
+        """Write down how the batch ended (`Ending.finish`), where its documents allow it."""
+        with self.rebuild.one_of_many(batch_id):
+            self.ending.finish(batch_id)
+
     def _look_after(self, batch_id: str) -> None:
         status = self.ledger.status(batch_id)
         if status is None:
             return  # Redis was wiped a moment ago; the next reconcile rebuilds it
         if status.done + status.failed >= status.total:
-            with self.rebuild.one_of_many(batch_id):
-                self.ending.finish(batch_id)
+            self.finish(batch_id)
         elif self.ledger.broker.once(f"snapshot:{batch_id}", every_ms=SNAPSHOT_EVERY_MS):
             self.ending.snapshot(batch_id)

@@ -1,19 +1,47 @@
-"""How a batch ends: what is written down of it in the store."""
+"""How a batch ends: its pictures are looked for in the store, then it is written down there."""
 
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 
 from common.batch import Matrix
+from common.dispatch.bitmap import cells_in, is_set
+from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import Ledger
-from common.dispatch.records import Control, read_batch, read_control, write_cells, write_control
+from common.dispatch.records import (
+    Control,
+    read_batch,
+    read_control,
+    write_cells,
+    write_control,
+    write_failure,
+)
 from common.errors import GridfarmError, StoreError
+from common.picture import is_stored
 from common.store import Store, object_names
 
-FINISH_EVERY_MS = 5_000
+FINISH_EVERY_MS = 10_000
 #: A batch with more cells gets no cells.jsonl: it would be hundreds of megabytes.
 CELLS_FILE_UP_TO = 100_000
+
+#: Of a batch with more jobs so many pictures are looked for, chosen at random; all of them where
+#: one of these is missing.
+LOOK_FOR_ALL_UP_TO = 10_000
+SAMPLE = 1_000
+LOOKERS = 16
+AT_ONCE = 256
+#: A cell whose picture vanished so often fails.
+MOST_LOSSES = 3
+VANISHED = (
+    f"its picture was stored {MOST_LOSSES} times and was not in the store when the batch ended;"
+    " does something delete there what is new?"
+)
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +52,7 @@ class Ending:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self.store = store
         self.ledger = ledger
+        self.farm_store = FarmStore(store, ledger)
 
     def snapshot(self, batch_id: str) -> None:
         """Copy the done bits into the store; never those of a ledger that was just wiped."""
@@ -35,17 +64,73 @@ class Ending:
         )
 
     def finish(self, batch_id: str) -> None:
-        """Write down how the batch ended. Safe to be cut off anywhere and done again: the
-        marker `active/<id>` goes last but for Redis."""
-        if not self.ledger.broker.once(f"finish:{batch_id}", every_ms=FINISH_EVERY_MS):
+        """Write down how the batch ended, unless pictures of it are missing, which are rendered
+        again. Safe to be cut off anywhere and done again: the marker `active/<id>` goes last but
+        for Redis. Raises StoreForeign for a store that is not the farm's."""
+        if not self.ledger.broker.once(_once(batch_id), every_ms=FINISH_EVERY_MS):
+            return
+        self.farm_store.check()
+        matrix = self._matrix(batch_id)
+        if matrix and self._send_missing_again(batch_id, matrix):
             return
         self.snapshot(batch_id)
-        self._write_cells(batch_id)
+        if matrix and len(matrix) <= CELLS_FILE_UP_TO:
+            write_cells(self.store, batch_id, matrix, self.ledger.failures(batch_id))
         control = read_control(self.store, batch_id)
         write_control(self.store, batch_id, replace(control, state="done"))
         self.store.delete(object_names.active(batch_id))
         if not self.ledger.finish(batch_id):
             self._go_on(batch_id, control)
+
+    def _matrix(self, batch_id: str) -> Matrix | None:
+        """None for a document that is damaged: its cells have failed. Raises StoreError."""
+        try:
+            return Matrix(read_batch(self.store, batch_id))
+        except StoreError:
+            raise
+        except GridfarmError as error:
+            log.warning("%s: no cells.jsonl: %s", batch_id, error.message)
+            return None
+
+    def _send_missing_again(self, batch_id: str, matrix: Matrix) -> bool:
+        """Whether there were any."""
+        again = 0
+        for missing in self._missing(batch_id, matrix):
+            again += len(missing)
+            for i in self.ledger.lost(batch_id, missing, most=MOST_LOSSES, reason=VANISHED):
+                write_failure(self.store, batch_id, i, VANISHED)
+        if again:
+            log.warning("%s: %d pictures that were stored are not there; they are rendered again",
+                        batch_id, again)  # fmt: skip
+            self.ledger.broker.not_any_more(_once(batch_id))
+        return again > 0
+
+    def _missing(self, batch_id: str, matrix: Matrix) -> Iterator[list[int]]:
+        """The cells that count as done and have no picture, some at a time."""
+        done = self.ledger.done_bitmap(batch_id)
+        if sum(byte.bit_count() for byte in done) > LOOK_FOR_ALL_UP_TO:
+            sample = islice(_at_random(done, len(matrix)), SAMPLE)
+            if not any(self._without_picture(batch_id, matrix, sample)):
+                return
+        yield from filter(None, self._without_picture(batch_id, matrix, cells_in(done)))
+
+    def _without_picture(
+        self, batch_id: str, matrix: Matrix, cells: Iterable[int]
+    ) -> Iterator[list[int]]:
+        """Of some of the cells at a time, those without a picture. Meanwhile nobody else looks."""
+        waiting = iter(cells)
+        with ThreadPoolExecutor(LOOKERS) as pool:
+            while chunk := list(islice(waiting, AT_ONCE)):
+                self.ledger.broker.hold(_once(batch_id), ms=FINISH_EVERY_MS)
+                there = pool.map(partial(self._has_picture, matrix), chunk)
+                yield [i for i, is_there in zip(chunk, there, strict=True) if not is_there]
+
+    def _has_picture(self, matrix: Matrix, i: int) -> bool:
+        try:
+            cell = matrix[i]
+        except (GridfarmError, IndexError):
+            return True  # no cell that could have one
+        return cell is None or is_stored(self.store, cell.key)
 
     def _go_on(self, batch_id: str, control: Control) -> None:
         """A person asked for failed cells again while the end was written down."""
@@ -56,14 +141,14 @@ class Ending:
             write_control(self.store, batch_id, control)
             self.store.put(object_names.active(batch_id), b"")
 
-    def _write_cells(self, batch_id: str) -> None:
-        try:
-            matrix = Matrix(read_batch(self.store, batch_id))
-        except StoreError:
-            raise
-        except GridfarmError as error:
-            log.warning("%s: no cells.jsonl: %s", batch_id, error.message)
-            return
-        if len(matrix) > CELLS_FILE_UP_TO:
-            return
-        write_cells(self.store, batch_id, matrix, self.ledger.failures(batch_id))
+
+def _once(batch_id: str) -> str:
+    return f"finish:{batch_id}"
+
+
+def _at_random(done: bytes, cells: int) -> Iterator[int]:
+    """Cells that are done, without end; one may come twice."""
+    while True:
+        i = random.randrange(cells)
+        if is_set(done, i):
+            yield i

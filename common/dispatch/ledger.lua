@@ -4,7 +4,8 @@
 --
 --   gridfarm:active              set of batch ids that are not finished
 --   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,
---                                done, failed, cursor, order
+--                                done, failed, cursor, order, read_at (by a worker); of one that is
+--                                set aside also aside (the reason), aside_until, aside_times
 --   gridfarm:batch:<id>:done     bitmap, MSB first         :holes   likewise: never rendered
 --   gridfarm:batch:<id>:failed   hash i -> reason
 --   gridfarm:batch:<id>:sent     zset i -> when sent       :off     i -> when first seen off the queue
@@ -12,6 +13,7 @@
 --   gridfarm:batch:<id>:again    zset i -> not before
 --   gridfarm:batch:<id>:charges  hash i -> machines        :entered i -> worker whose attempt is in it
 --   gridfarm:batch:<id>:suspects hash i -> process
+--   gridfarm:batch:<id>:losses   hash i -> how often its picture was done and not in the store
 --   gridfarm:key:<key>           "<id> <i>": which cell's lease covers this key
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
@@ -23,11 +25,15 @@
 local call = redis.call
 
 local PARTS = {'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges',
-               'entered', 'suspects'}
+               'entered', 'suspects', 'losses'}
 -- Cells that one worker process has in hand at once: its threads, which are four by default.
 local CELLS_A_WORKER = 4
 -- The hashes for autoscalers stay small; no pool is larger.
 local MOST_WANTED = 1000
+-- A batch that cannot be read is looked at again after so many ms, twice as many each time.
+local ASIDE, LONGEST_ASIDE = 5000, 300000
+-- Who cannot read what another has read so recently is at fault itself.
+local JUST_READ = 60000
 
 local function now()
   local time = call('TIME')
@@ -250,8 +256,10 @@ local function under_way(id)
 end
 
 local function batch_to_feed(id, queue)
-  local h = call('HMGET', at(id), 'state', 'queue', 'priority', 'cursor', 'length', 'order', 'generation')
+  local h = call('HMGET', at(id), 'state', 'queue', 'priority', 'cursor', 'length', 'order', 'generation',
+                 'aside_until')
   if h[1] ~= 'rendering' or h[2] ~= queue or finished(id) then return nil end
+  if h[8] and tonumber(h[8]) > now() then return nil end
   local batch = {id = id, priority = tonumber(h[3]), cursor = tonumber(h[4]), length = tonumber(h[5]),
                  order = cjson.decode(h[6]), generation = h[7]}
   -- Nothing under way, nothing waiting, all sent, and yet not finished: walk once more.
@@ -344,6 +352,8 @@ local function claim(id, i, generation, key, worker, lease)
   if not h[1] then return 'unknown' end
   if h[1] ~= 'rendering' or h[2] ~= generation then return 'stale' end
   local time = now()
+  call('HSET', at(id), 'read_at', time)
+  call('HDEL', at(id), 'aside', 'aside_until', 'aside_times')
   if leased(id, i, time) then return 'leased' end
   forget(id, i)
   if settled(id, i) then return 'done' end
@@ -557,6 +567,43 @@ local function retry(id, generation, priority, all, done)
   return control(id, generation, 'rendering', priority, 0)
 end
 
+-- These cells count as done and have no picture: they are sent again. One that was lost `most`
+-- times fails with `reason`; returns those.
+local function lost(id, most, reason, ...)
+  local state, given_up = call('HGET', at(id), 'state'), {}
+  if not state or state == 'done' then return given_up end
+  local time = now()
+  for _, i in ipairs({...}) do
+    if call('SETBIT', at(id, 'done'), i, 0) == 1 then
+      call('HINCRBY', at(id), 'done', -1)
+      if call('HINCRBY', at(id, 'losses'), i, 1) >= tonumber(most) then
+        call('HSET', at(id, 'failed'), i, reason)
+        call('HINCRBY', at(id), 'failed', 1)
+        table.insert(given_up, i)
+      else
+        call('ZADD', at(id, 'again'), time, i)
+      end
+    end
+  end
+  want()
+  return given_up
+end
+
+-- The batch's document cannot be read: for a while nobody is asked to. 'yours' where others can
+-- read it, 'aside' where it is set aside now, or was already.
+local function aside(id, reason)
+  local h = call('HMGET', at(id), 'state', 'queue', 'read_at', 'aside_until')
+  if not h[1] then return 'unknown' end
+  local time = now()
+  if h[3] and time - tonumber(h[3]) < JUST_READ then return 'yours' end
+  if h[4] and tonumber(h[4]) > time then return 'aside' end
+  local times = call('HINCRBY', at(id), 'aside_times', 1)
+  local pause = math.min(ASIDE * 2 ^ (times - 1), LONGEST_ASIDE)
+  call('HSET', at(id), 'aside', reason, 'aside_until', time + pause)
+  withdraw(h[2], {[id] = true})
+  return 'aside'
+end
+
 -- The batch is over: only its counts, done bits and failures are kept, for `keep` ms. Returns 0
 -- when it is not over after all, because somebody asked for more meanwhile.
 local function finish(id, keep)
@@ -586,8 +633,10 @@ local function status(id)
   local h = call('HMGET', at(id), 'state', 'generation', 'priority', 'total', 'done', 'failed', 'queue')
   if not h[1] then return nil end
   local time = now()
+  local set_aside = call('HGET', at(id), 'aside')
   table.insert(h, call('ZCOUNT', at(id, 'leases'), time, '+inf'))
   table.insert(h, call('SCARD', 'gridfarm:active'))
+  table.insert(h, set_aside or '')
   return h
 end
 
@@ -621,6 +670,6 @@ end
 local functions = {
   open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
   release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
-  retry = retry, finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
+  retry = retry, lost = lost, aside = aside, finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
 }
 return functions[ARGV[1]](unpack(ARGV, 2))

@@ -71,6 +71,8 @@ class LedgerStatus:
     failed: int
     queue: str
     running: int
+    #: Why its document cannot be read, so that nothing of it is sent; "" where it can.
+    aside: str = ""
 
     @property
     def shown_state(self) -> str:
@@ -183,6 +185,18 @@ class Ledger:
         `suspect`."""
         return self._word("suspect", batch_id, i, process) == "agreed"
 
+    def lost(self, batch_id: str, cells: Sequence[int], *, most: int, reason: str) -> list[int]:
+        """These cells are not done after all: their pictures are not in the store. Each is sent
+        again, and fails with `reason` when that happened `most` times; those that did."""
+        answer = self.broker.step("lost", batch_id, most, reason, *cells)
+        return [int(i) for i in answer]
+
+    def set_aside(self, batch_id: str, reason: str) -> bool:
+        """Its document cannot be read: no cell of it is sent for a while, which is longer each
+        time, and ends when a worker can read it. False where others have just read it, so that
+        this machine is at fault. The step `aside`."""
+        return self._word("aside", batch_id, reason) != "yours"
+
     def sweep(self, queue: str) -> bool:
         """Put back what is lost. False when somebody just did."""
         return bool(self.broker.step("sweep", queue, LOST_AFTER_MS, SWEEP_EVERY_MS))
@@ -216,7 +230,8 @@ class Ledger:
             return None
         state, queue = row[0].decode(), row[6].decode()
         generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
-        return LedgerStatus(state, generation, priority, total, done, failed, queue, row[7])
+        counts = (total, done, failed, queue, row[7])
+        return LedgerStatus(state, generation, priority, *counts, aside=row[9].decode())
 
     def known(self, batch_id: str) -> bool:
         """Whether the ledger knows the batch; read without a step, as are the following."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from common.batch import BATCH_ID, Matrix
 from common.dispatch.bitmap import bitmap_of, is_set
+from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import Ledger, LedgerStatus, Opening
 from common.dispatch.queues import queue_of
 from common.dispatch.records import (
@@ -20,7 +21,14 @@ from common.dispatch.records import (
     write_control,
 )
 from common.dispatch.states import UNFINISHED
-from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
+from common.errors import (
+    BrokerError,
+    GridfarmError,
+    ObjectMissing,
+    StoreError,
+    StoreForeign,
+    StoreRefused,
+)
 from common.store import Store, object_names
 
 RECONCILE_EVERY_MS = 10_000
@@ -29,29 +37,38 @@ log = logging.getLogger(__name__)
 
 
 class Rebuild:
-    """Makes the ledger follow the store."""
+    """Makes the ledger follow the store. Raises StoreForeign where that is not the farm's."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self.store = store
         self.ledger = ledger
+        self.farm_store = FarmStore(store, ledger)
+        self._complaints: dict[str, str] = {}
 
     def reconcile(self) -> None:
         """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
         after a producer died or lost the broker between the store and Redis."""
         if not self.ledger.broker.once("reconcile", every_ms=RECONCILE_EVERY_MS):
             return
-        names = (
-            name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
-        )
-        marked = {name for name in names if BATCH_ID.match(name)}
+        is_known, marked = self.farm_store.check(), self._marked()
+        if marked and not is_known:
+            self.farm_store.adopt()  # the broker lost everything; this is its store again
         for batch_id in sorted(marked | set(self.ledger.active())):
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
+
+    def _marked(self) -> set[str]:
+        names = (
+            name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
+        )
+        return {name for name in names if BATCH_ID.match(name)}
 
     def _follow_store(self, batch_id: str, *, marked: bool) -> None:
         # The marker was read first: who orders a batch puts its control.json before the marker.
         control = read_control(self.store, batch_id)
         status = self.ledger.status(batch_id)
+        if not marked and self.forget_if_gone(batch_id):
+            return  # a broker that was set back to an earlier time knows what was removed since
         if status and status.generation >= control.generation:
             # A cancellation was cut off before its end.
             if marked and control.state == status.state == "cancelled":
@@ -78,14 +95,17 @@ class Rebuild:
             priority=control.priority,
         )
 
-    def forget(self, batch_id: str) -> None:
-        """Take a removed batch out of the ledger and of the marked ones.
-
-        Raises StoreError, and forgets nothing, unless the store grants everything: where rights
-        were taken away, what is there looks as if it were not."""
-        self.store.probe()
+    def forget_if_gone(self, batch_id: str) -> bool:
+        """Take a batch out of the ledger and of the marked ones, if it is proven that its document
+        is gone: a list of the farm's own store lacks it. An answer "not there" is no proof, as a
+        store whose rights were taken away gives it too, and another store does."""
+        document = object_names.batch(batch_id)
+        if not self.farm_store.check() or document in self.store.list(document):
+            return False
+        log.warning("%s was removed from the store", batch_id)
         self.store.delete(object_names.active(batch_id))
         self.ledger.drop(batch_id)
+        return True
 
     def reopen(self, batch_id: str) -> None:
         """Rebuild one ledger from the store. What finished after the last snapshot is sent
@@ -98,23 +118,29 @@ class Rebuild:
 
     def load(self, matrix: Matrix, batch_id: str, control: Control) -> None:
         """Open a batch's ledger with what the store knows; one that is there already stays."""
-        done = read_done(self.store, batch_id, len(matrix))
+        try:
+            done = read_done(self.store, batch_id, len(matrix))
+        except StoreRefused:  # of this object: then each cell's picture is looked up
+            done = b""
         failures = read_failures(self.store, batch_id, len(matrix))
         self.ledger.open(opening(matrix, batch_id, control, done, failures))
 
     @contextmanager
     def one_of_many(self, batch_id: str) -> Iterator[None]:
-        """Where one batch's documents cannot be read, the other batches go on. A batch whose
-        document is gone was removed: neither marker nor ledger outlives it."""
+        """Where one batch's documents cannot be read, the other batches go on. Raises StoreError
+        where the store itself has trouble, BrokerError, and StoreForeign."""
         try:
             yield
-        except ObjectMissing as error:
-            log.warning("%s was removed from the store: %s", batch_id, error.message)
-            self.forget(batch_id)
-        except (StoreError, BrokerError):
+            self._complaints.pop(batch_id, None)
+        except (StoreForeign, BrokerError):
             raise
         except GridfarmError as error:
-            log.warning("%s: %s", batch_id, error.message)
+            if isinstance(error, StoreError):
+                self.farm_store.probe()
+            gone = isinstance(error, ObjectMissing) and self.forget_if_gone(batch_id)
+            if not gone and self._complaints.get(batch_id) != error.message:
+                log.warning("%s waits: %s", batch_id, error.message)
+                self._complaints[batch_id] = error.message
 
 
 def opening(

@@ -22,7 +22,7 @@ from typing import get_args
 from common.batch import DOCUMENT_BYTES, MAX_CELLS, Batch, Matrix
 from common.dispatch.bitmap import cut_to
 from common.dispatch.states import PRIORITIES, State
-from common.errors import GridfarmError, ObjectMissing, StoreError
+from common.errors import GridfarmError, ObjectMissing, StoreError, StoreRefused
 from common.store import Store, object_names
 
 READERS = 16
@@ -126,10 +126,21 @@ def _read_reason(store: Store, name: str) -> str | None:
         return str(json.loads(store.get(name, most=NOTE_BYTES))["reason"])[:LONGEST_REASON]
     except ObjectMissing:
         return None
+    except StoreRefused:
+        return "its note in failures/ cannot be read"
     except StoreError:
         raise
     except (GridfarmError, ValueError, TypeError, KeyError, RecursionError):
         return "its note in failures/ is damaged"
+
+
+def write_failure(
+    store: Store, batch_id: str, i: int, reason: str, *, key: str = "", worker: str = ""
+) -> None:
+    """Why cell i cannot be rendered; `worker` says so. Raises StoreError."""
+    note = {"i": i, "key": key, "reason": reason, "worker": worker}
+    name = object_names.failure(batch_id, i)
+    store.put(name, json.dumps(note).encode(), content_type="application/json")
 
 
 def cell_of_failure(name: str) -> int | None:

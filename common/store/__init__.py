@@ -3,6 +3,7 @@
 object_names   every object name there is; begin here
 protocol       `Store`: what can be done with named bytes, and what names are
 opening        `open_store`: from a URL to a store
+store_id       which store this is, whatever its URL
 folder         a folder as a store
 s3             a bucket as a store; boto3 is loaded when one is opened
 s3_errors      what a server answers, as the store's errors
@@ -15,6 +16,7 @@ from common.store import object_names
 from common.store.local_files import FULL, disk_errors, link, prepared, replacing
 from common.store.opening import open_store
 from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
+from common.store.store_id import read_store_id, write_store_id
 
 __all__ = [
     "FULL",
@@ -27,5 +29,7 @@ __all__ = [
     "object_names",
     "open_store",
     "prepared",
+    "read_store_id",
     "replacing",
+    "write_store_id",
 ]

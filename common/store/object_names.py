@@ -7,6 +7,7 @@ assets/<sha256>          a LoRA, a checkpoint, a file of a model folder, a folde
 hub/<owner>/<name>.json  the revision last resolved for a hub id
 batches/<id>/…           batch.json, control.json, done.bitmap, failures/<i>.json, cells.jsonl
 active/<id>              the batches that are not finished
+store.json               the store's id (`common.store.store_id`)
 probe/<token>            written and deleted by a check of the store's rights
 """
 
@@ -16,6 +17,7 @@ IMAGES = "images/"
 ASSETS = "assets/"
 ACTIVE = "active/"
 BATCHES = "batches/"
+STORE_ID = "store.json"
 
 
 def picture(key: str) -> str:

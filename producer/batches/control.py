@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from common.batch import Matrix
@@ -20,6 +20,7 @@ from common.dispatch import (
     UNFINISHED,
     Control,
     Dispatcher,
+    FarmStore,
     Ledger,
     State,
     read_batch,
@@ -95,7 +96,10 @@ class Controller:
         tell: Callable[[Control], None] | None = None,
     ) -> Control:
         """Write and tell; once more if a worker, which rebuilt or finished the batch in that
-        very moment, has written over it."""
+        very moment, has written over it. Raises StoreForeign before."""
+        if self.ledger:
+            with suppress(BrokerError):  # it is told of that when the store knows
+                FarmStore(self.store, self.ledger).check()
         for _ in range(TRIES):
             control = read_control(self.store, self.batch_id)
             if control.state == "done" and not retry:

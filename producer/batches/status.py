@@ -52,6 +52,8 @@ class Status:
     failures: list[dict[str, object]] = field(default_factory=list)
     listening: tuple[WorkerReport, ...] = ()
     priority: str = "normal"
+    #: Why the workers cannot read the batch, so that they leave it alone for now; "" if they can.
+    aside: str = ""
 
     @property
     def over(self) -> bool:
@@ -132,6 +134,7 @@ class StatusWatcher:
             failures=self._failures(reasons),
             listening=workers,
             priority=priority_name(entry.priority),
+            aside=entry.aside,
         )
 
     def _reasons(self) -> dict[int, str]:

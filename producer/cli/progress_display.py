@@ -93,6 +93,8 @@ def describe(status: Status, nobody: str) -> str:
         return f"the batch is paused{finishing}; gridfarm resume {status.batch}"
     if not workers:
         return nobody
+    if status.aside:
+        return f"set aside, as it cannot be read: {status.aside}"
     states = Counter(worker.state for worker in workers)
     if states["paused"] == len(workers):
         return f"paused: {workers[0].message}"

@@ -27,6 +27,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "running": status.running,
         "waiting": status.waiting,
         "workers": status.workers,
+        "aside": status.aside,
         "failures": status.failures,
     }
 
@@ -43,6 +44,9 @@ def status_text(status: Status) -> str:
     urgency = "" if status.priority == "normal" or status.over else f", {status.priority} priority"
     lines = [f"{status.batch}: {status.state}{urgency}", f"  {', '.join(parts)}"]
     lines += [f"  paused: {w.name}: {w.message}" for w in status.listening if w.state == "paused"]
+    if status.aside:
+        lines += [f"  set aside, as it cannot be read: {status.aside}"]
+        lines += ["  the workers try again by themselves, for now they render the others"]
     if status.state in ("paused", "cancelled"):
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
     return "\n".join([*lines, *_failure_lines(status)])

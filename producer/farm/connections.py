@@ -10,8 +10,8 @@ from pathlib import Path
 
 from common.batch import BATCH_ID, Batch
 from common.config import FarmConfig
-from common.dispatch import Ledger
-from common.errors import BrokerError, GridfarmError, NotFound, StoreError
+from common.dispatch import FarmStore, Ledger
+from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreForeign
 from common.store import Store, open_store
 from producer.batches import FoundBatch, batch_ids, find_batch, store_for
 from producer.farm.batch_argument import BatchArgument, read_argument
@@ -72,14 +72,14 @@ class Connections:
     def ledger_if_any(self) -> Ledger | None:
         return self.ledger if self.config.broker else None
 
-    @property
-    def answering_ledger(self) -> Ledger | None:
-        """The ledger of the configured broker; None, said aloud, when that is away."""
+    def answering_ledger(self, store: Store) -> Ledger | None:
+        """The ledger of the configured broker; None, said aloud, when that is away, or is the one
+        of a farm that works with another store than this."""
         ledger = self.ledger_if_any
         try:
             if ledger:
-                ledger.broker.ping()
-        except BrokerError as error:
+                FarmStore(store, ledger).check()
+        except (BrokerError, StoreForeign) as error:
             self.say(f"{error.message}; this is what the store knows")
             return None
         return ledger

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from common.batch import slug
 from common.config import load_config
+from common.dispatch import FarmStore
 from common.errors import UsageError
 from producer.batches import (
     LAST,
@@ -201,12 +202,13 @@ class Farm:
         """How the batches of the store stand, the latest first, and `total`, how many there are;
         `most` reads only so many."""
         store = self._servers.store_of("")
-        return list_batches(store, self._servers.answering_ledger, most)
+        return list_batches(store, self._servers.answering_ledger(store), most)
 
     def status(self, batch: BatchArgument = LAST) -> Status:
         """How `batch` stands: counts, and why cells failed. Without a broker, or when that is
         away, the store answers."""
-        found, ledger = self.find(batch), self._servers.answering_ledger
+        found = self.find(batch)
+        ledger = self._servers.answering_ledger(found.store)
         return StatusWatcher(found.id, found.document, found.store, ledger).status()
 
     def follow(self, batch: BatchArgument = LAST) -> Iterator[Status]:
@@ -350,6 +352,11 @@ class Farm:
         """What works here, and what to do about the rest: broker, store, workers, GPU."""
         return examine(self.config)
 
+    def adopt_store(self) -> None:
+        """Make the configured store the one that the broker's farm works with. What is under way
+        from another store is forgotten by the broker; that store keeps what it has."""
+        FarmStore(self._servers.store, self._servers.ledger).adopt(forget_other=True)
+
     def _tried(self, batch: BatchArgument, options: TrialOptions) -> BatchFile:
         """The batch file that is meant, or that a batch of the store comes from, changed."""
         meant = read_argument(batch)
@@ -365,10 +372,9 @@ class Farm:
     def _removal(self, batches: Sequence[BatchArgument]) -> Removal:
         if not batches:
             raise UsageError("no batch is named", hint="name what is to be removed")
-        ledger = self._servers.ledger_if_any
-        if ledger:
-            ledger.broker.ping()
         store = self._servers.store_of_first(batches)
+        if ledger := self._servers.ledger_if_any:
+            FarmStore(store, ledger).check()
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)
 

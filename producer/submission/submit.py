@@ -13,6 +13,7 @@ from common.dispatch import (
     UNFINISHED,
     Control,
     Dispatcher,
+    FarmStore,
     Ledger,
     LedgerStatus,
     State,
@@ -67,7 +68,7 @@ def submit(
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
     but for its `priority`, if one is given. Raises StoreError and BrokerError.
     """
-    ledger.broker.ping()
+    FarmStore(store, ledger).adopt()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
     upload(resolved.assets, store, progress)
     stored = stored_jobs(matrix, batch.id, store, progress)

@@ -27,7 +27,26 @@ def test_the_nearest_file_above_counts(tmp_path: Path) -> None:
     (tmp_path / "near" / "here").mkdir(parents=True)
     (tmp_path / "near" / "gridfarm.toml").write_text('store = "near"\n')
     config = load_config({}, folder=tmp_path / "near" / "here")
-    assert (config.store, config.broker) == ("near", "")
+    assert (config.store, config.broker) == (str(tmp_path / "near" / "near"), "")
+
+
+def test_a_relative_folder_is_one_beside_the_file(tmp_path: Path) -> None:
+    """Wherever the command is given; what is no relative folder stays as it is."""
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    for written, meant in {
+        "renders": str(tmp_path / "renders"),
+        "../shared": str(tmp_path / ".." / "shared"),
+        "/srv/renders": "/srv/renders",
+        "~/renders": "~/renders",
+        "s3://bucket/renders": "s3://bucket/renders",
+        "file:///srv/renders": "file:///srv/renders",
+    }.items():
+        (tmp_path / "gridfarm.toml").write_text(f'store = "{written}"\n')
+        for folder in (tmp_path, below):
+            assert load_config({}, folder=folder).store == meant
+    flag = load_config({"store": "given/here"}, folder=below)
+    assert flag.store == "given/here"
 
 
 @pytest.mark.parametrize(

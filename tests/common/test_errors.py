@@ -19,6 +19,7 @@ EXIT_CODES = {
     "StoreUnreachable": 3,
     "StoreRefused": 3,
     "StoreFull": 3,
+    "StoreForeign": 3,
     "ObjectMissing": 3,
     "BrokerError": 3,
     "BrokerUnreachable": 3,

@@ -16,7 +16,7 @@ from common.errors import StoreUnreachable
 from common.store import Store, object_names, open_store
 from producer.cli.main import run
 from producer.submission import Resolved, submit
-from tests.support.orders import frozen, pictures_in, put_batch, put_pictures
+from tests.support.orders import frozen, left_in, pictures_in, put_batch, put_pictures
 
 #: The module: its package has a function of the same name.
 removing = import_module("producer.batches.remove")
@@ -83,7 +83,7 @@ def test_batches_removed_together_share_with_the_others_only(rm: Any, store: Sto
     put_batch(store, frozen(), done=range(4))
     put_batch(store, frozen("other"), done=range(4))
     assert rm("night", "other", "--yes")["pictures"] == 4
-    assert list(store.list("")) == []
+    assert left_in(store) == []
 
 
 def test_keep_pictures(rm: Any, store: Store) -> None:
@@ -144,7 +144,7 @@ def test_cancel_leaves_nothing_that_a_worker_could_bring_back(
     assert ledger.claim(batch.id, 1, 0, key_of(batch, 1), "w1") == "unknown"
     Dispatcher(store, ledger, [queue_name()]).tick()
     assert not ledger.known(batch.id)
-    assert list(store.list("")) == []
+    assert left_in(store) == []
 
 
 def test_removing_waits_until_running_cells_have_stopped(
@@ -160,7 +160,7 @@ def test_removing_waits_until_running_cells_have_stopped(
 
     monkeypatch.setattr(removing.time, "sleep", a_moment)
     assert rm("night", "--cancel", "--yes")["pictures"] == 2
-    assert list(store.list("")) == []
+    assert left_in(store) == []
 
 
 def test_the_same_file_can_be_ordered_again(rm: Any, store: Store, ledger: Ledger) -> None:
@@ -189,9 +189,9 @@ def test_a_removal_that_is_cut_off_anywhere_can_be_given_again(
             Dispatcher(store, ledger, [queue_name()]).tick()
             assert ledger.feed(queue_name(), "task") == 0
         assert pictures_in(store) == 0 or store.exists(object_names.batch(batch.id))
-        if list(store.list("")):
+        if left_in(store):
             assert run(["rm", batch.id, "--cancel", "--yes", "--store", store.url]) == 0
-        assert list(store.list("")) == []
+        assert left_in(store) == []
         assert not ledger.known(batch.id)
     assert cut_at > 5
 

@@ -49,5 +49,10 @@ def put_pictures(store: Store, batch: Batch, cells: Iterable[int]) -> None:
             store.put(name(cell.key), as_if_rendered(cell.key))
 
 
+def left_in(store: Store) -> list[str]:
+    """All objects but the store's own id, which stays."""
+    return [name for name in store.list("") if name != object_names.STORE_ID]
+
+
 def pictures_in(store: Store) -> int:
     return sum(name.endswith(".png") for name in store.list(object_names.IMAGES))

@@ -12,6 +12,7 @@ from common.dispatch import Dispatcher, Ledger, LedgerStatus, queue_name
 from common.store import Store, object_names
 from producer.submission import Resolved, submit
 from tests.support.orders import put_pictures
+from tests.support.pictures import as_if_rendered
 
 QUEUE = queue_name()
 CELLS = 24
@@ -67,6 +68,8 @@ def work_off(batch: Batch, store: Store, ledger: Ledger) -> Counter[int]:
         _, i, generation = message
         if ledger.claim(batch.id, i, generation, key_of(batch, i), "w9") == "ok":
             rendered[i] += 1
+            key = key_of(batch, i)
+            store.put(object_names.picture(key), as_if_rendered(key))
             if ledger.done(batch.id, i, key_of(batch, i)):
                 dispatcher.ending.finish(batch.id)
         dispatcher.feed()

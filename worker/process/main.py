@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from common.config import FarmConfig
-from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
+from common.dispatch import Dispatcher, FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.store import Store, open_store
 from worker.assets import Assets, Downloads
@@ -92,12 +92,15 @@ def run(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl)
     _prepare_end(shutdown, in_hand, heartbeat, launched=options.launched)
     timers = [
         PeriodicThread("heartbeat", heartbeat.beat),
+        PeriodicThread("store", task.outage.look),
         PeriodicThread("dispatcher", dispatcher.tick),
     ]
     with _running([leases, watchdog, *timers, shutdown]):
         log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
-        broker = config.need_broker()
-        consume(broker, task, queues, worker=identity.worker, threads=options.threads)
+        task.outage.wait_for_farm_store()
+        if not in_hand.closing.is_set():
+            broker = config.need_broker()
+            consume(broker, task, queues, worker=identity.worker, threads=options.threads)
     return shutdown.code
 
 
@@ -130,7 +133,7 @@ def _task(
         restart=shutdown.restart,
         quarantine=shutdown.quarantine,
     )
-    outage = StoreOutage(in_hand.store, in_hand.closing)
+    outage = StoreOutage(FarmStore(in_hand.store, in_hand.ledger), in_hand.closing)
     return CellTask(in_hand, Gpu(in_hand, watchdog), policy, outage, renderer)
 
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from common.errors import StoreRefused
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, encode_picture
 from worker.assets import DownloadStopped
-from worker.tasks.failure_policy import FailurePolicy
+from worker.tasks.failure_policy import AssetUnreadable, FailurePolicy
 from worker.tasks.gpu import Gpu
 from worker.tasks.leases import Lease
 from worker.tasks.protocol import CellAborted, Rendered, RendersJobs
@@ -44,7 +45,7 @@ class Attempt:
     def _draw(self, lease: Lease, job: Job) -> EncodedPicture:
         self.policy.check_attempts_left(lease)
         with _stopped_downloads_abort():
-            self.renderer.fetch(job)
+            self._fetch(job)
             rendered = self._render(lease, job)
         seconds = sum(rendered.timings.values())
         log.info("%s #%d rendered in %.1f s", lease.batch_id, lease.i, seconds,
@@ -52,6 +53,15 @@ class Attempt:
                         "seconds": round(seconds, 3)})  # fmt: skip
         meta = PictureMeta(job, self.renderer.fingerprint(job), rendered.timings)
         return encode_picture(rendered.image, meta)
+
+    def _fetch(self, job: Job) -> None:
+        """Raises AssetUnreadable where the store has trouble with what the job needs alone, and
+        StoreError where it has trouble with everything."""
+        try:
+            self.renderer.fetch(job)
+        except StoreRefused as error:
+            self.uploader.store.probe()
+            raise AssetUnreadable(error.message, hint=error.hint) from error
 
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from functools import lru_cache
 
-from common.batch import Cell, Matrix
-from common.dispatch import read_batch
+from common.batch import Cell
 from common.errors import BadInput, BrokerError, GridfarmError, ObjectMissing, StoreError
 from common.picture import is_stored
 from worker.tasks.attempt import Attempt
@@ -20,6 +18,7 @@ from worker.tasks.failure_policy import SUSPECT_RETRY_AFTER_MS, FailurePolicy, r
 from worker.tasks.gpu import Gpu
 from worker.tasks.in_hand import InHand
 from worker.tasks.leases import Lease
+from worker.tasks.matrices import Matrices
 from worker.tasks.protocol import CellAborted, RendersJobs, ShuttingDown
 from worker.tasks.store_outage import StoreOutage
 from worker.tasks.uploader import Uploader
@@ -44,7 +43,7 @@ class CellTask:
         self.outage = outage
         self.store = in_hand.store
         self.attempt = Attempt(renderer, gpu, policy, Uploader(in_hand.store))
-        self.matrix = lru_cache(maxsize=16)(self._read_matrix)
+        self.matrices = Matrices(in_hand.store)
 
     def __call__(self, batch_id: str, i: int, generation: int) -> None:
         """Work on cell i until it is settled, handed back or in other hands. Raises ShuttingDown
@@ -54,12 +53,9 @@ class CellTask:
             raise ShuttingDown
         while not closing.is_set():
             try:
+                self.outage.wait_until_over()
                 self._work_on(batch_id, i, generation)
                 return
-            except ObjectMissing as error:
-                log.warning("%s #%d: %s", batch_id, i, error)
-                if self._forgotten(batch_id):
-                    return
             except CellAborted:
                 if not closing.is_set():
                     log.info("%s #%d stopped: not wanted here any more", batch_id, i)
@@ -88,23 +84,15 @@ class CellTask:
             return on_gpu
         return ("downloading", downloading) if downloading else ("", "")
 
-    def _forgotten(self, batch_id: str) -> bool:
-        """Forget a batch whose document is gone; False when the store had to be waited for."""
-        try:
-            self.in_hand.dispatcher.rebuild.forget(batch_id)
-        except StoreError as error:
-            self.outage.wait(error)
-            return False
-        return True
-
     def _work_on(self, batch_id: str, i: int, generation: int) -> None:
         try:
-            cell = self.matrix(batch_id)[i]
+            cell = self.matrices.of(batch_id)[i]
         except IndexError:
             log.warning("%s has no cell %d", batch_id, i)
             return
-        except StoreError:
-            raise
+        except StoreError as error:
+            self._set_aside(batch_id, error)
+            return
         except GridfarmError as error:
             self._fail_without_job(batch_id, i, generation, error)
             return
@@ -113,6 +101,19 @@ class CellTask:
         elif lease := self.in_hand.claim(batch_id, i, generation, cell.key):
             with self.in_hand.holding(lease):
                 self._settle(lease, cell)
+
+    def _set_aside(self, batch_id: str, error: StoreError) -> None:
+        """A batch whose document alone cannot be read costs only itself: it is forgotten where it
+        is proven gone, and else left alone for a while. Raises StoreError where the store, or
+        this machine, has the trouble."""
+        self.outage.farm_store.probe()
+        log.warning("%s is set aside: %s", batch_id, error.message)
+        gone = isinstance(error, ObjectMissing) and self._forget_if_gone(batch_id)
+        if not gone and not self.in_hand.ledger.set_aside(batch_id, reason_of(error)):
+            raise error
+
+    def _forget_if_gone(self, batch_id: str) -> bool:
+        return self.in_hand.dispatcher.rebuild.forget_if_gone(batch_id)
 
     def _settle(self, lease: Lease, cell: Cell) -> None:
         """Store the cell or say why not. Raises StoreError, for which no cell is to blame."""
@@ -161,10 +162,7 @@ class CellTask:
     def _with_lora_names(self, batch_id: str, error: BadInput) -> BadInput:
         """By the names that the person gave its LoRAs; a Job knows only their hashes."""
         texts = [error.message, error.hint]
-        for name, sha256 in self.matrix(batch_id).batch.loras.items():
+        for name, sha256 in self.matrices.of(batch_id).batch.loras.items():
             if sha256:
                 texts = [text.replace(f"LoRA {sha256[:12]}", f"LoRA {name!r}") for text in texts]
         return BadInput(texts[0], hint=texts[1])
-
-    def _read_matrix(self, batch_id: str) -> Matrix:
-        return Matrix(read_batch(self.store, batch_id))

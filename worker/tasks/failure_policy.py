@@ -5,7 +5,8 @@ NaN or black                                  it fails when a second process has
 attempts that ended without a word            it fails, as what renders it is killed or hangs
 anything else                                 it fails after three attempts on two machines
 five different jobs in a row                  the machine is bad: this process is quarantined
-the store, the broker, a full disk, the hub   nobody's fault
+the store, the broker, a full disk            nobody's fault
+the hub, or an asset that cannot be read      the cell's, after three attempts; no machine's
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from dataclasses import dataclass
 from common.dispatch import Ledger
 from common.errors import BadInput, CellError, GridfarmError, HubError, StoreFull, SuspectPicture
 from common.store import FULL
-from worker.tasks.identity import Identity
-from worker.tasks.leases import Lease
+from worker.tasks.leases import Identity, Lease
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +28,18 @@ ATTEMPTS = 3
 BAD_AFTER = 5
 
 RETRY_AFTER_MS = 5_000
-#: Where the hub is away.
-HUB_RETRY_AFTER_MS = 30_000
+#: Where the hub is away, or an asset cannot be read.
+RETRY_ELSEWHERE_AFTER_MS = 30_000
 #: For a picture that another process has to see too.
 SUSPECT_RETRY_AFTER_MS = 1_000
 
 
 class AttemptsExhausted(CellError):
     """The cell's attempts ended without a word: what rendered it was killed, or hung."""
+
+
+class AssetUnreadable(CellError):
+    """The store answers, and gives everything but a model or LoRA that the cell needs."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,13 @@ class FailurePolicy:
         if not counts:
             return None  # frozen or cut off for long
         attempts, machines = counts
-        hub_away = isinstance(error, HubError)
+        elsewhere = isinstance(error, HubError | AssetUnreadable)
         if self.attempts_exhausted(attempts, machines):
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
             reason = f"{reason} (after {attempts} attempts)"
-            return Verdict(reason=reason, machine_suspected=not hub_away)
-        retry_ms = HUB_RETRY_AFTER_MS if hub_away else RETRY_AFTER_MS
-        return Verdict(retry_ms=retry_ms, machine_suspected=not hub_away)
+            return Verdict(reason=reason, machine_suspected=not elsewhere)
+        retry_ms = RETRY_ELSEWHERE_AFTER_MS if elsewhere else RETRY_AFTER_MS
+        return Verdict(retry_ms=retry_ms, machine_suspected=not elsewhere)
 
     def attempts_exhausted(self, attempts: int, machines: int) -> bool:
         """Three attempts on two machines, or on the only live one."""

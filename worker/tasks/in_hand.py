@@ -6,19 +6,17 @@ A cell here is a number in a batch, with a key; what is made of it is its task's
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.dispatch import Dispatcher, Ledger
+from common.dispatch import Dispatcher, Ledger, write_failure
 from common.errors import BrokerError, StoreError
-from common.store import Store, object_names
+from common.store import Store
 from worker.assets import Downloads
 from worker.preemption import Notice
-from worker.tasks.identity import Identity
-from worker.tasks.leases import Lease, LeaseKeeper
+from worker.tasks.leases import Identity, Lease, LeaseKeeper
 from worker.tasks.protocol import CellAborted
 
 log = logging.getLogger(__name__)
@@ -99,9 +97,7 @@ class InHand:
         """The store first, so that a rebuilt ledger knows the failure too. Raises StoreError."""
         log.error("%s #%d failed: %s", lease.batch_id, lease.i, reason)
         worker = self.identity.worker
-        note = {"i": lease.i, "key": lease.key, "reason": reason, "worker": worker}
-        name = object_names.failure(lease.batch_id, lease.i)
-        self.store.put(name, json.dumps(note).encode(), content_type="application/json")
+        write_failure(self.store, lease.batch_id, lease.i, reason, key=lease.key, worker=worker)
         with lease.lock:
             lease.ended = True
             last = self.ledger.fail(lease.batch_id, lease.i, lease.key, worker, reason)
@@ -109,7 +105,7 @@ class InHand:
 
     def _settled(self, batch_id: str, last: bool) -> None:
         if last:
-            self.dispatcher.ending.finish(batch_id)
+            self.dispatcher.finish(batch_id)
         self.dispatcher.feed()
 
     # Out: handed back

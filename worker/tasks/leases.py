@@ -16,6 +16,14 @@ log = logging.getLogger(__name__)
 RENEW_EVERY_S = LEASE_MS / 1000 / 3
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who renders: a process of its own name on a machine."""
+
+    worker: str
+    machine: str
+
+
 @dataclass(eq=False)
 class Lease:
     """A claimed cell. `has_attempts` says that attempts were charged before; `stop` is set when

@@ -1,4 +1,4 @@
-"""A worker whose store has trouble takes no work until it is over."""
+"""A worker whose store has trouble, or is not the farm's, takes no work until it is over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 
-from common.errors import StoreError
-from common.store import Store
+from common.dispatch import FarmStore
+from common.errors import BrokerError, StoreError, StoreForeign
 
 log = logging.getLogger(__name__)
 
@@ -18,31 +18,57 @@ class StoreOutage:
     """`reason` is "" unless the worker waits for the store; `lasted_s` are the seconds of the
     outages that are over, since a picture was stored. `closing` ends the waiting."""
 
-    def __init__(self, store: Store, closing: threading.Event) -> None:
-        self.store = store
+    def __init__(self, farm_store: FarmStore, closing: threading.Event) -> None:
+        self.farm_store = farm_store
         self.closing = closing
         self.reason = ""
         self.lasted_s = 0.0
+        self._began = 0.0
         self._probes = 0
         self._probing = threading.Lock()
 
+    def wait_for_farm_store(self) -> None:
+        """Before the first work: until the store is the farm's. Raises BrokerError."""
+        try:
+            self.farm_store.check()
+        except StoreError as error:
+            self.wait(error)
+
     def wait(self, error: StoreError) -> None:
         """Until the store answers. One thread asks, the others wait for it."""
-        self.reason = error.message
+        self._begin(error)
+        self.wait_until_over()
+
+    def wait_until_over(self) -> None:
+        """Return at once where there is no trouble."""
+        if not self.reason:
+            return
         with self._probing:
-            if not self.reason:
-                return
-            log.error("paused: %s", error.message)
-            began = time.monotonic()
-            while not self.closing.wait(self._next_s()):
-                if self._store_answers():
-                    log.info("the store answers again")
-                    self.lasted_s += time.monotonic() - began
-                    return
+            while self.reason and not self.closing.wait(self._next_s()):
+                self._ask()
+
+    def look(self) -> None:
+        """Now and then, on a timer: is the store still the farm's, or is it so again?"""
+        try:
+            self.farm_store.check_if_due()
+        except StoreForeign as error:
+            self._begin(error)
+            return
+        if self.reason and self._probing.acquire(blocking=False):
+            try:
+                self._ask()
+            finally:
+                self._probing.release()
 
     def forget(self) -> None:
         """A picture was stored: all is well."""
         self._probes, self.lasted_s = 0, 0.0
+
+    def _begin(self, error: StoreError) -> None:
+        if not self.reason:
+            log.error("paused: %s", error.message)
+            self._began = time.monotonic()
+        self.reason = error.message
 
     def _next_s(self) -> float:
         """They grow until a picture is stored: where the probe's few bytes have room, or go to
@@ -50,11 +76,12 @@ class StoreOutage:
         self._probes += 1
         return PROBE_AFTER_S[min(self._probes, len(PROBE_AFTER_S)) - 1]
 
-    def _store_answers(self) -> bool:
+    def _ask(self) -> None:
         try:
-            self.store.probe()
-        except StoreError as error:
+            self.farm_store.probe()
+        except (StoreError, BrokerError) as error:
             self.reason = error.message
-            return False
+            return
+        log.info("the store answers again")
+        self.lasted_s += time.monotonic() - self._began
         self.reason = ""
-        return True

@@ -13,8 +13,14 @@ NOTHING_WORKS = 3
 
 
 @click.command()
+@click.option(
+    "--adopt-store",
+    is_flag=True,
+    help="Make this store the one that the broker's farm works with; what the broker has under "
+    "way from another store, it forgets.",
+)
 @farm_command
-def doctor(farm: Farm, out: Output) -> int:
+def doctor(farm: Farm, out: Output, adopt_store: bool) -> int:
     """Say what works here and what does not.
 
     Broker, store, workers, GPU, packages, and what to do about each that is not well.
@@ -23,8 +29,12 @@ def doctor(farm: Farm, out: Output) -> int:
       gridfarm doctor
       gridfarm doctor --broker redis://broker:6379/0 --store s3://bucket/renders
 
-    Ends with 3 when a configured broker or store does not answer.
+    Ends with 3 when a configured broker or store does not answer, or when the store is not the
+    one that the broker's farm works with. A store is known by the id in its store.json, so it may
+    be copied or named otherwise; for a farm that has lost its store there is --adopt-store.
     """
+    if adopt_store:
+        farm.adopt_store()
     checks = farm.examine()
     ok = all(check.ok for check in checks)
     data = {"ok": ok, "checks": [check.__dict__ for check in checks]}

@@ -10,8 +10,8 @@ import pytest
 from common.batch import Batch
 from common.dispatch import (
     Dispatcher,
-    Ending,
     Ledger,
+    ending,
     read_control,
     read_failures,
 )
@@ -103,7 +103,7 @@ def test_a_retry_while_the_end_is_written_down_counts(
         monkeypatch.undo()
         Controller(night.id, store, ledger).retry()
 
-    monkeypatch.setattr(Ending, "_write_cells", meanwhile)
+    monkeypatch.setattr(ending, "write_cells", meanwhile)
     Dispatcher(store, ledger, [QUEUE]).ending.finish(night.id)
     assert read_control(store, night.id).state == "rendering"
     assert store.exists(object_names.active(night.id))

@@ -160,3 +160,41 @@ def test_a_paused_worker_can_be_ended(worker: Any, folder: Store, ledger: Ledger
     run(task)
     assert counts(ledger) == (0, 0)
     assert ledger.claim(BATCH.id, 0, 0, cell(0).key, "w2") == "ok"
+
+
+def test_an_asset_that_cannot_be_read_fails_its_cell_alone(
+    worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store answers and refuses the LoRA: three attempts on two machines, then its cell
+    fails with the reason; no worker pauses or takes itself out, and other cells are drawn."""
+    quarantined: list[str] = []
+    for attempt, (name, machine) in enumerate((("w1", "m1"), ("w2", "m2"), ("w3", "m1"))):
+        task = worker(name=name, machine=machine, quarantine=lambda: quarantined.append("yes"))
+        monkeypatch.setattr(
+            task.attempt.renderer, "fetch", lambda _: raising(StoreRefused("403 assets/ab"))()
+        )
+        run(task)
+        assert task.paused == ""
+        assert len(ledger.attempts_of(BATCH.id, 0)) == (attempt + 1) % 3
+        ledger.redis.zadd(f"gridfarm:batch:{BATCH.id}:again", {"0": 0})
+    [reason] = ledger.failures(BATCH.id).values()
+    assert reason == "403 assets/ab (after 3 attempts)"
+    run(worker(), 1)
+    assert (counts(ledger), quarantined) == ((1, 1), [])
+
+
+def test_an_asset_of_a_store_that_is_away_charges_nobody(
+    worker: Any, folder: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
+    refused = iter([True, True])
+
+    def before(operation: str, _: str) -> None:
+        if operation == "probe" and next(refused, False):
+            raise StoreRefused("403 for all")
+
+    task = worker(store=WrappedStore(folder, before))
+    fetches = iter([StoreRefused("403 for all")])
+    monkeypatch.setattr(task.attempt.renderer, "fetch", lambda _: [raising(e)() for e in fetches])
+    run(task)
+    assert (counts(ledger), ledger.attempts_of(BATCH.id, 0)) == ((1, 0), [])

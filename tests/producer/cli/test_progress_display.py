@@ -52,6 +52,11 @@ def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
     assert describe(seen(*workers), NOBODY) == words
 
 
+def test_a_batch_that_is_set_aside_says_so() -> None:
+    status = seen(worker("listening"), aside="403 AccessDenied")
+    assert describe(status, NOBODY) == "set aside, as it cannot be read: 403 AccessDenied"
+
+
 @pytest.mark.parametrize("width", [120, 80, 60, 40, 20])
 @pytest.mark.parametrize("status", [
     seen(worker("downloading", DOWNLOADED)), seen(), seen(worker("rendering"), state="done"),

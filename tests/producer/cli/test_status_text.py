@@ -60,6 +60,12 @@ def test_a_paused_worker_says_why() -> None:
     assert text.count("  paused: w1: no space left") == 1
 
 
+def test_a_batch_that_is_set_aside_says_why_and_what_happens() -> None:
+    text = status_text(replace(RENDERING, aside="403 AccessDenied: batch.json"))
+    assert "set aside, as it cannot be read: 403 AccessDenied: batch.json" in text
+    assert "try again by themselves" in text
+
+
 def failures(count: int) -> Status:
     labels = {"prompt": "wolf " * 20, "seed": "3"}
     entries: list[dict[str, object]] = [
@@ -93,5 +99,6 @@ def test_the_json() -> None:
         "running": 2,
         "waiting": 598,
         "workers": 1,
+        "aside": "",
         "failures": [],
     }

@@ -99,11 +99,14 @@ class TestTheDoor:
     ) -> None:
         """Keyword > environment > gridfarm.toml."""
         monkeypatch.delenv("GRIDFARM_STORE")
-        (here / "gridfarm.toml").write_text('store = "from-file"\nbroker = "redis://file:1"\n')
+        (here / "gridfarm.toml").write_text('store = "s3://from/file"\nbroker = "redis://file:1"\n')
         monkeypatch.setenv("GRIDFARM_BROKER", "redis://environment:1")
         farm = Farm(cache="of-mine")
         assert farm.config == load_config({"cache": "of-mine"})
-        assert (farm.config.store, farm.config.broker) == ("from-file", "redis://environment:1")
+        assert (farm.config.store, farm.config.broker) == (
+            "s3://from/file",
+            "redis://environment:1",
+        )
         assert Farm(store=here / "mine").config.store == str(here / "mine")
 
     def test_what_a_notebook_shows_of_it_has_no_password(self) -> None:

@@ -15,8 +15,8 @@ from common.errors import BadInput, HubError, StoreFull, SuspectPicture
 from worker.tasks import FailurePolicy, Identity
 from worker.tasks.failure_policy import (
     BAD_AFTER,
-    HUB_RETRY_AFTER_MS,
     RETRY_AFTER_MS,
+    RETRY_ELSEWHERE_AFTER_MS,
     SUSPECT_RETRY_AFTER_MS,
     AttemptsExhausted,
     Verdict,
@@ -96,7 +96,7 @@ OFTEN = "RuntimeError: device-side assert (after 3 attempts)"
          Verdict(retry_ms=RETRY_AFTER_MS, machine_suspected=True)),
         (CRASH, StubLedger(["m2", "m1"], live=["m1", "m2"]),
          Verdict(OFTEN, machine_suspected=True)),
-        (HubError("away"), StubLedger(), Verdict(retry_ms=HUB_RETRY_AFTER_MS)),
+        (HubError("away"), StubLedger(), Verdict(retry_ms=RETRY_ELSEWHERE_AFTER_MS)),
         (HubError("away"), StubLedger(["m1", "m1"]), Verdict("away (after 3 attempts)")),
         (SuspectPicture("black"), StubLedger(),
          Verdict(retry_ms=SUSPECT_RETRY_AFTER_MS, machine_suspected=True)),

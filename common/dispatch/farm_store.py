@@ -1,0 +1,112 @@
+"""Which store a farm works with, so that nobody takes another one for it.
+
+The store's id lies in the store (`common.store.store_id`) and on the broker, in the hash
+`gridfarm:store` with the URL for people. Who orders a batch makes the store the farm's; everybody
+else compares. What is missing in another store, or in a folder that is not mounted, says nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from common.dispatch.ledger import Ledger
+from common.errors import StoreForeign
+from common.store import Store, read_store_id, write_store_id
+
+NAME = "gridfarm:store"
+#: A store that was the farm's a moment ago still is.
+LOOK_EVERY_S = 30.0
+ADOPTING_MS = 10_000
+POLL_S = 0.05
+
+
+class FarmStore:
+    """`store` as the one of the farm that has this ledger. Raises StoreError and BrokerError."""
+
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.broker = ledger.broker
+        self._next_look = 0.0
+
+    def check(self) -> bool:
+        """True for the farm's store, whose id the broker has. Only then is what is missing gone.
+
+        False where the broker knows of no store, as before the first order and after it lost
+        everything; that says nothing against this one. Raises StoreForeign for another store.
+        """
+        known = self._known()
+        if known and read_store_id(self.store) != known:
+            raise self._foreign(known)
+        return bool(known)
+
+    def check_if_due(self) -> None:
+        """`check`, unless that went well within the last LOOK_EVERY_S."""
+        if time.monotonic() >= self._next_look:
+            self.check()
+            self._next_look = time.monotonic() + LOOK_EVERY_S
+
+    def probe(self) -> None:
+        """Raises StoreError unless the store answers, grants everything, and is the farm's."""
+        self.store.probe()
+        self.check()
+
+    def adopt(self, *, forget_other: bool = False) -> None:
+        """Make the store the farm's, with an id if it has none.
+
+        Raises StoreForeign while the farm has unfinished batches from another store, unless
+        `forget_other`: then the broker forgets them, and their store keeps what it has.
+        """
+        known = self._known()
+        if known and read_store_id(self.store) == known:
+            return
+        with self._alone():
+            self._adopt(forget_other=forget_other)
+
+    def _adopt(self, *, forget_other: bool) -> None:
+        known, own = self._known(), read_store_id(self.store)
+        if known == own and own:
+            return
+        unfinished = self.ledger.active() if known else []
+        if unfinished and not forget_other:
+            raise self._foreign(known)
+        for batch_id in unfinished:
+            self.ledger.drop(batch_id)
+        store_id = own or uuid.uuid4().hex
+        if own is None:
+            write_store_id(self.store, store_id)
+        with self.broker.errors():
+            self.broker.redis.hset(NAME, mapping={"id": store_id, "url": self.store.url})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: two that found no id would make two."""
+        while not self.broker.once("adopt", every_ms=ADOPTING_MS):
+            time.sleep(POLL_S)
+        try:
+            yield
+        finally:
+            self.broker.not_any_more("adopt")
+
+    def _known(self) -> str:
+        """The id of the farm's store; "" where the broker knows of none."""
+        with self.broker.errors():
+            value = cast("bytes | None", self.broker.redis.hget(NAME, "id"))
+        return (value or b"").decode(errors="replace")
+
+    def _foreign(self, known: str) -> StoreForeign:
+        with self.broker.errors():
+            url = cast("bytes | None", self.broker.redis.hget(NAME, "url")) or b""
+        own = read_store_id(self.store)
+        what = f"it has the id {own[:8]}…" if own else "it has no id: is it empty, or not mounted?"
+        return StoreForeign(
+            f"{self.store.url} is not the store of the farm on {self.broker.place}, which is"
+            f" {url.decode(errors='replace')} with the id {known[:8]}…; {what}",
+            hint="set GRIDFARM_STORE to the farm's store, or GRIDFARM_BROKER to a broker of its own"
+            " (redis://host:6379/1); if the farm has moved here for good:"
+            " gridfarm doctor --adopt-store",
+        )
