@@ -27,6 +27,7 @@ PARTS = {
     "waiting": "how long a GPU idles behind a slow store and broker",
     "scale": "a million cells",
     "control": "a person cancels, resumes, pauses and retries what is being rendered",
+    "steering": "three people steer six batches that share pictures, at random",
     "fuzz": "hostile batch files, messages, sidecars and PNGs",
 }
 
