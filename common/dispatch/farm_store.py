@@ -18,8 +18,9 @@ from common.errors import StoreForeign
 from common.store import Store, read_store_id, write_store_id
 
 NAME = "gridfarm:store"
-#: A store that was the farm's a moment ago still is.
+#: A store that was the farm's a moment ago still is, for who works with it and who waits.
 LOOK_EVERY_S = 30.0
+LOOK_IDLY_EVERY_S = 600.0
 ADOPTING_MS = 10_000
 POLL_S = 0.05
 
@@ -31,7 +32,7 @@ class FarmStore:
         self.store = store
         self.ledger = ledger
         self.broker = ledger.broker
-        self._next_look = 0.0
+        self._looked_at = -LOOK_IDLY_EVERY_S
 
     def check(self) -> bool:
         """True for the farm's store, whose id the broker has. Only then is what is missing gone.
@@ -44,16 +45,20 @@ class FarmStore:
             raise self._foreign(known)
         return bool(known)
 
-    def check_if_due(self) -> None:
-        """`check`, unless that went well within the last LOOK_EVERY_S."""
-        if time.monotonic() >= self._next_look:
-            self.check()
-            self._next_look = time.monotonic() + LOOK_EVERY_S
+    def check_if_due(self, *, idle: bool = False) -> bool:
+        """`check`, unless that went well within the last LOOK_EVERY_S, or LOOK_IDLY_EVERY_S;
+        whether it looked."""
+        every_s = LOOK_IDLY_EVERY_S if idle else LOOK_EVERY_S
+        if time.monotonic() < self._looked_at + every_s:
+            return False
+        self.check()
+        self._looked_at = time.monotonic()
+        return True
 
     def probe(self) -> None:
-        """Raises StoreError unless the store answers, grants everything, and is the farm's."""
-        self.store.probe()
+        """Raises StoreError unless the store is the farm's, answers, and grants everything."""
         self.check()
+        self.store.probe()
 
     def adopt(self, *, forget_other: bool = False) -> None:
         """Make the store the farm's, with an id if it has none.

@@ -53,7 +53,7 @@ class CellTask:
             raise ShuttingDown
         while not closing.is_set():
             try:
-                self.outage.wait_until_over()
+                self.outage.wait_for_farm_store()
                 self._work_on(batch_id, i, generation)
                 return
             except CellAborted:

@@ -28,11 +28,12 @@ class StoreOutage:
         self._probing = threading.Lock()
 
     def wait_for_farm_store(self) -> None:
-        """Before the first work: until the store is the farm's. Raises BrokerError."""
+        """Before work: until the store is the farm's, and answers. Raises BrokerError."""
         try:
-            self.farm_store.check()
+            self.farm_store.check_if_due()
         except StoreError as error:
-            self.wait(error)
+            self._begin(error)
+        self.wait_until_over()
 
     def wait(self, error: StoreError) -> None:
         """Until the store answers. One thread asks, the others wait for it."""
@@ -48,17 +49,15 @@ class StoreOutage:
                 self._ask()
 
     def look(self) -> None:
-        """Now and then, on a timer: is the store still the farm's, or is it so again?"""
+        """On a timer, for a worker that has nothing to do: is the store still the farm's? Raises
+        BrokerError and, where there is other trouble, StoreError."""
+        if self._probing.locked():
+            return  # a task is asking
         try:
-            self.farm_store.check_if_due()
+            if self.farm_store.check_if_due(idle=not self.reason):
+                self.reason = ""
         except StoreForeign as error:
             self._begin(error)
-            return
-        if self.reason and self._probing.acquire(blocking=False):
-            try:
-                self._ask()
-            finally:
-                self._probing.release()
 
     def forget(self) -> None:
         """A picture was stored: all is well."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.dispatch import FarmStore, Ledger
+from common.dispatch import farm_store as farm_store_module
 from common.errors import StoreForeign
 from common.store import Store, open_store, read_store_id
 from producer.submission import Resolved, submit
@@ -105,6 +106,7 @@ def test_it_is_looked_at_now_and_then(
     farm_store.check_if_due()
     FarmStore(other, ledger).adopt()
     farm_store.check_if_due()
-    monkeypatch.setattr(farm_store, "_next_look", 0.0)
+    monkeypatch.setattr(farm_store_module, "LOOK_EVERY_S", 0.0)
+    farm_store.check_if_due(idle=True)
     with pytest.raises(StoreForeign):
         farm_store.check_if_due()
