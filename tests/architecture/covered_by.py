@@ -97,7 +97,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.submission.resolve": (f"{_CLI}/test_cli.py", "producer/submission/test_hub.py"),
     "producer.submission.stored": ("integration/test_dispatch.py",),
     "producer.submission.submit": ("integration/test_dispatch.py",),
-    "producer.submission.uploads": ("producer/submission/test_hub.py",),
     "worker.assets.downloads": ("worker/assets/test_cache.py", "worker/assets/test_hub.py"),
     "worker.assets.tiny_model": (f"{_TINY}/test_tiny_model.py",),
     "worker.cli": ("worker/supervisor/test_process_options.py", "integration/test_render.py"),
