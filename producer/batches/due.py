@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.batch import Cell, Matrix
 from common.dispatch import Ledger, cell_of_failure, is_set, read_control, read_done
+from common.errors import BrokerError
 from common.store import Store, object_names
 
 
@@ -41,7 +43,7 @@ class Due:
 
 def due_cells(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None) -> Due:
     """As the store and the ledger know it at this moment: look at pictures afterwards, and what
-    a worker stores meanwhile is missed by nobody. Raises StoreError and BrokerError."""
+    a worker stores meanwhile is missed by nobody. Raises StoreError."""
     if read_control(store, batch_id).state == "done":
         numbers = map(cell_of_failure, store.list(object_names.failures(batch_id)))
         return Due(matrix, None, frozenset(i for i in numbers if i is not None))
@@ -49,8 +51,9 @@ def due_cells(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None
 
 
 def done_bits(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None) -> bytes:
-    """The done bitmap: the ledger's, else the store's, which is up to half a minute behind.
-    Raises StoreError and BrokerError."""
-    if ledger and ledger.known(batch_id):
-        return ledger.done_bitmap(batch_id)
+    """The done bitmap: the ledger's, else, also where the broker is away, the store's, which is
+    up to half a minute behind. Raises StoreError."""
+    with suppress(BrokerError):
+        if ledger and ledger.known(batch_id):
+            return ledger.done_bitmap(batch_id)
     return read_done(store, batch_id, len(matrix))

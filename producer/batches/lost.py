@@ -31,7 +31,7 @@ def look_for_lost(
     """Take away what is noted as damaged and still is; then look what is there.
 
     Above ENUMERATE_UP_TO cells nobody looks at each: what is not noted is taken for stored.
-    Raises StoreError and BrokerError.
+    Raises StoreError.
     """
     due = due_cells(batch_id, matrix, store, ledger)
     taken_away = take_damaged_away(matrix, batch_id, store, progress)
