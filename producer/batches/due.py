@@ -21,7 +21,9 @@ class Due:
     bits: bytes | None
     failed: frozenset[int] = frozenset()
 
-    def __contains__(self, i: int) -> bool:
+    def __contains__(self, i: object) -> bool:
+        if not isinstance(i, int):
+            return False
         return i not in self.failed if self.bits is None else is_set(self.bits, i)
 
     def __iter__(self) -> Iterator[Cell]:

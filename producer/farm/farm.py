@@ -330,9 +330,10 @@ class Farm:
         """Copy the pictures of `batch` to `folder`, under readable names. What is there already is
         left alone, what is damaged not taken: see `report.flaws`. Raises UsageError for a folder
         that cannot be written, StoreError."""
-        found, into = self.find(batch), Path(folder)
+        found, told = self.find(batch), (self.say, self.progress)
+        due = due_cells(found.id, found.matrix, found.store, None)
         return fetch_pictures(
-            found.matrix, found.store, into, batch_id=found.id, say=self.say, progress=self.progress
+            found.matrix, found.store, Path(folder), *told, batch_id=found.id, due=due
         )
 
     def verify(self, batch: BatchArgument = LAST, *, quick: bool = False) -> VerifyReport:

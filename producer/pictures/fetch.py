@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Literal
 from common.batch import ENUMERATE_UP_TO, Cell, Matrix
 from common.errors import UsageError
 from common.store import Store, link, replacing
-from producer.pictures.examine import Flaw, flaw_of
+from producer.pictures.examine import Fault, Flaw, flaw_of
 from producer.pictures.file_names import cell_paths
 from producer.pictures.flaws import Inspector
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
@@ -27,8 +27,8 @@ Done = Literal["written", "skipped", "missing", "flawed"]
 
 @dataclass(frozen=True)
 class FetchReport:
-    """The files that were written, those that were there already, those whose picture is not in
-    the store, and what is wrong with the pictures that were not taken, one of each."""
+    """The files that were written, those that were there already, those whose picture is not
+    rendered yet, and what is wrong with the pictures that were not taken, one of each."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
@@ -36,12 +36,20 @@ class FetchReport:
     flaws: tuple[Flaw, ...] = ()
 
     @property
+    def lost(self) -> tuple[Flaw, ...]:
+        """What was stored and is not there any more."""
+        return self._flaws("missing")
+
+    @property
     def damaged(self) -> tuple[Flaw, ...]:
-        return tuple(flaw for flaw in self.flaws if flaw.fault == "damaged")
+        return self._flaws("damaged")
 
     @property
     def unreadable(self) -> tuple[Flaw, ...]:
-        return tuple(flaw for flaw in self.flaws if flaw.fault == "unreadable")
+        return self._flaws("unreadable")
+
+    def _flaws(self, fault: Fault) -> tuple[Flaw, ...]:
+        return tuple(flaw for flaw in self.flaws if flaw.fault == fault)
 
 
 @dataclass
@@ -64,13 +72,14 @@ def fetch_pictures(
     matrix: Matrix,
     store: Store,
     folder: Path,
-    *,
-    batch_id: str = "",
     say: Say = say_nothing,
     progress: ProgressCallback = show_no_progress,
+    *,
+    batch_id: str = "",
+    due: Container[int] = (),
 ) -> FetchReport:
     """Fetch every stored picture of a batch into `folder`; `batch_id` is what it is stored under,
-    by default its own id.
+    by default its own id, and `due` are the cells whose pictures should be there.
 
     A file that holds its cell's picture already is left alone, so a broken fetch resumes. Cells
     with equal pictures share one download. What is damaged is not taken, and is noted in the
@@ -81,10 +90,14 @@ def fetch_pictures(
     inspector = Inspector(batch_id or matrix.batch.id, store)
     files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "flawed": []}
     flaws: list[Flaw] = []
+
+    def fetch_group(group: _Group) -> _Fetched:
+        return _fetch_group(inspector, folder, group, is_due=group.cell.i in due)
+
     groups = _groups(matrix, folder)
     with ThreadPoolExecutor(READ_THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
-            for fetched in pool.map(lambda group: _fetch_group(inspector, folder, group), chunk):
+            for fetched in pool.map(fetch_group, chunk):
                 flaws += [fetched.flaw] if fetched.flaw else []
                 for path, done in fetched.files.items():
                     files[done].append(path)
@@ -106,16 +119,14 @@ def _groups(matrix: Matrix, folder: Path) -> Iterator[_Group]:
     return iter(groups.values())
 
 
-def _fetch_group(inspector: Inspector, folder: Path, group: _Group) -> _Fetched:
+def _fetch_group(inspector: Inspector, folder: Path, group: _Group, *, is_due: bool) -> _Fetched:
     """Bring one picture to all its paths: one download, then links."""
     files: dict[Path, Done] = {p: "skipped" for p in group.paths if _holds(p, group.cell)}
     wanted = [path for path in group.paths if path not in files]
     if not files:
-        png = inspector.read(group.cell, due=False)
+        png = inspector.read(group.cell, due=is_due)
         if isinstance(png, Flaw):
-            missing = png.fault == "missing"
-            done: Done = "missing" if missing else "flawed"
-            return _Fetched(dict.fromkeys(group.paths, done), None if missing else png)
+            return _not_taken(group, None if png.fault == "missing" and not is_due else png)
         files[_written(png, wanted.pop(0), folder)] = "written"
     source = next(iter(files))
     for path in wanted:
@@ -123,6 +134,10 @@ def _fetch_group(inspector: Inspector, folder: Path, group: _Group) -> _Fetched:
             link(source, path)
         files[path] = "written"
     return _Fetched(files)
+
+
+def _not_taken(group: _Group, flaw: Flaw | None) -> _Fetched:
+    return _Fetched(dict.fromkeys(group.paths, "flawed" if flaw else "missing"), flaw)
 
 
 def _written(png: bytes, path: Path, folder: Path) -> Path:

@@ -114,13 +114,21 @@ def take_damaged_away(
     noted = [i for i in _names(store, batch_id) if i < len(matrix)]
     flaws: list[Flaw] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = pool.map(lambda i: _take_away(matrix[i], batch_id, store), noted)
+        answers = pool.map(lambda i: _take_away(_cell(matrix, i), batch_id, store), noted)
         for count, flaw in enumerate(answers, 1):
             flaws += [flaw] if flaw else []
             progress("reading damaged pictures again", count, len(noted))
     stay = tuple(flaw for flaw in flaws if flaw.fault == "unreadable")
     gone = frozenset(flaw.i for flaw in flaws if flaw.fault != "unreadable")
     return TakenAway(gone, frozenset(noted) - {flaw.i for flaw in stay}, stay)
+
+
+def _cell(matrix: Matrix, i: int) -> Cell | None:
+    """None also for one that cannot be, which no verify has noted."""
+    try:
+        return matrix[i]
+    except GridfarmError:
+        return None
 
 
 def _take_away(cell: Cell | None, batch_id: str, store: Store) -> Flaw | None:

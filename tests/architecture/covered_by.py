@@ -86,7 +86,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.lint.clip_tokenizer": ("producer/lint/test_token_counts.py",),
     "producer.local.render": (f"{_CLI}/test_cli.py", "integration/test_render.py"),
     "producer.local.servers": ("integration/test_render.py",),
-    "producer.pictures.outcomes": ("producer/sheet/test_sheets.py",),
     "producer.pictures.recipe": ("producer/farm/test_farm.py",),
     "producer.pictures.selection": ("producer/farm/test_farm.py",),
     "producer.pictures.stored_picture": ("producer/farm/test_farm.py",),

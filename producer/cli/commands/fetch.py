@@ -25,13 +25,14 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
     BATCH is an id, its beginning, a name, a batch file, or @last.
 
     Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
-    again, and what is not rendered yet comes with the next call. What is damaged in the store, or
-    cannot be read there, is not taken and is named; gridfarm retry draws again what is damaged.
+    again, and what is not rendered yet comes with the next call. What is damaged in the store,
+    cannot be read there, or is not there any more, is named; gridfarm retry draws it again, but
+    for what cannot be read.
 
     \b
       gridfarm fetch wrong-lora pictures
 
-    Ends with 4 when a stored picture was damaged or could not be read, else with 0.
+    Ends with 4 when a picture was lost, damaged or could not be read, else with 0.
     """
     found = farm.find(batch)
     report = farm.fetch(found, folder)
@@ -41,6 +42,7 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
         "written": len(report.written),
         "skipped": len(report.skipped),
         "missing": len(report.missing),
+        "lost": len(report.lost),
         "damaged": len(report.damaged),
         "unreadable": len(report.unreadable),
         "flaws": [flaw.to_json() for flaw in report.flaws],
@@ -53,16 +55,17 @@ def _text(report: FetchReport, batch_id: str, folder: Path) -> str:
     counts = {
         "there already": report.skipped,
         "not rendered yet": report.missing,
+        "not taken: not in the store any more": report.lost,
         "not taken: damaged": report.damaged,
         "not taken: cannot be read": report.unreadable,
     }
     parts = [f"{counted(len(report.written), 'picture')} written to {folder}"]
     parts += [f"{len(some):,} {what}" for what, some in counts.items() if some]
-    unreadable = len(report.unreadable)
+    again, unreadable = len(report.lost) + len(report.damaged), len(report.unreadable)
     return "\n".join(
         [
             ", ".join(parts),
             *flaw_lines(report.flaws, len(report.flaws)),
-            *mending(batch_id, again=len(report.damaged), unreadable=unreadable),
+            *mending(batch_id, again=again, unreadable=unreadable),
         ]
     )

@@ -67,7 +67,9 @@ def test_a_damaged_picture_is_found_named_and_drawn_again(
     answer, said = gridfarm("retry", "night")
     assert "2 cells to render again" in said
     assert (answer["done"], answer["failed"], answer["waiting"]) == (CELLS - 2, 0, 2)
+    assert read_flaws(store, night.id, CELLS) == {}
     assert drawn_again(night, store, ledger) == Counter([5, 9])
+    assert gridfarm("status", "night")[0]["failed"] == 0
     assert read_control(store, night.id).state == "done"
     gridfarm("verify", "night")
     fetched, _ = gridfarm("fetch", "night", str(tmp_path / "out"))
@@ -78,12 +80,15 @@ def test_a_damaged_picture_is_found_named_and_drawn_again(
 
 @pytest.mark.parametrize("remembered", ["by the ledger", "by the store alone"])
 def test_what_is_not_there_any_more_is_drawn_again(
-    gridfarm: Any, night: Batch, store: Store, ledger: Ledger, remembered: str
+    gridfarm: Any, night: Batch, store: Store, ledger: Ledger, tmp_path: Path, remembered: str
 ) -> None:
-    """A plain retry looks itself; nobody has to verify first."""
+    """A plain retry looks itself; nobody has to verify first. fetch does not call it "not
+    rendered yet" either."""
     lose(night, 7, store)
     if remembered == "by the store alone":
         ledger.redis.flushall()
+    fetched, _ = gridfarm("fetch", "night", str(tmp_path / "out"), code=4)
+    assert (fetched["missing"], fetched["lost"], fetched["flaws"][0]["i"]) == (0, 1, 7)
     answer, _ = gridfarm("retry", "night")
     assert answer["waiting"] == 1
     assert drawn_again(night, store, ledger) == Counter([7])
