@@ -231,10 +231,15 @@ class Batch(_Frozen):
         field that comes later never gives another id to a batch from before. A stored batch goes
         by the id it was stored under, whatever this is by now.
         """
+        digest = hashlib.sha256(self.canonical).hexdigest()
+        return f"{slug(self.name)}-{digest[:ID_DIGITS]}"
+
+    @property
+    def canonical(self) -> bytes:
+        """The document as its id is computed of it: equal for two that order the same."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         document["schema_number"] = self.schema_number
-        digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
-        return f"{slug(self.name)}-{digest[:ID_DIGITS]}"
+        return rfc8785.dumps(document)
 
     def to_bytes(self) -> bytes:
         """Raises GridfarmError for a batch too large to be read again."""

@@ -5,7 +5,8 @@ images/ab/<key>.json     sidecar: a copy of them, and the PNG's SHA-256
 images/ab/<key>.webp     thumbnail
 assets/<sha256>          a LoRA, a checkpoint, a file of a model folder, a folder's manifest
 hub/<owner>/<name>.json  the revision last resolved for a hub id
-batches/<id>/…           batch.json, control.json, done.bitmap, failures/<i>.json, cells.jsonl
+batches/<id>/…           batch.json, control.json, done.bitmap, failures/<i>.json, flaws/<i>.json,
+                         cells.jsonl
 active/<id>              the batches that are not finished
 store.json               the store's id (`common.store.store_id`)
 probe/<token>            written and deleted by a check of the store's rights
@@ -62,6 +63,14 @@ def failures(batch_id: str) -> str:
 
 def failure(batch_id: str, i: int) -> str:
     return f"{failures(batch_id)}{i}.json"
+
+
+def flaws(batch_id: str) -> str:
+    return f"{BATCHES}{batch_id}/flaws/"
+
+
+def flaw(batch_id: str, i: int) -> str:
+    return f"{flaws(batch_id)}{i}.json"
 
 
 def cells(batch_id: str) -> str:

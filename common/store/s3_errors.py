@@ -32,6 +32,8 @@ LOGIN = {
     "TokenRefreshRequired",
     "UnrecognizedClientException",
 }
+#: Of an object that a lifecycle rule has moved to archive storage: its bytes are not at hand.
+COLD = {"InvalidObjectState"}
 REGION = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 
 BROKEN_OFF = (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError)
@@ -106,12 +108,12 @@ def _with_answer(error: ClientError, action: str, message: str) -> StoreError:
         return StoreRefused(message, hint="create the bucket, or name another in GRIDFARM_STORE")
     if code in FULL or status == 507:
         return StoreFull(message, hint="free space on the server, or raise the quota")
+    if code in COLD:
+        return StoreRefused(message, hint="it is in cold storage: restore the object first")
     if code in REGION:
         return StoreRefused(message, hint="set AWS_DEFAULT_REGION to the bucket's region")
     if code in LOGIN or status == 401:
         return StoreRefused(message, hint=CHECK_LOGIN)
-    if code == "InvalidObjectState":
-        return StoreRefused(message, hint="it is in cold storage: restore it, then try again")
     if code == "403":  # of a HEAD, which does not say why
         return StoreRefused(message, hint=f"{CHECK_LOGIN}; they need {RIGHTS[action]}")
     if code in FORBIDDEN or status == 403:

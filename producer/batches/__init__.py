@@ -2,8 +2,10 @@
 
 lookup     which batch is meant by a word or a file; `@last`
 priority   high, normal, low
+due        which of its pictures have to be in the store
 status     how a batch stands, once or again and again
 listing    how all of them stand
+lost       which of its pictures the store has lost
 control    what is written and told for cancel, pause, resume, retry, another priority
 steering   the same for a person: what makes no sense is said
 remove     out of the store, with the pictures that no other batch has
@@ -12,6 +14,7 @@ remove     out of the store, with the pictures that no other batch has
 from __future__ import annotations
 
 from producer.batches.control import Controller
+from producer.batches.due import due_cells
 from producer.batches.listing import ListedBatch, Listing, list_batches
 from producer.batches.lookup import (
     LAST,
@@ -41,6 +44,7 @@ __all__ = [
     "Steering",
     "batch_ids",
     "changes",
+    "due_cells",
     "find_batch",
     "list_batches",
     "priority_number",

@@ -10,7 +10,7 @@ after it heard of one that is cancelled: a rebuild in between finds what the sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,8 +29,7 @@ from common.dispatch import (
 )
 from common.errors import BrokerError
 from common.store import Store, object_names
-from producer.progress import ProgressCallback, show_no_progress
-from producer.submission import stored_jobs
+from producer.pictures import forget_flaws
 
 TRIES = 5
 DELETERS = 16
@@ -66,26 +65,19 @@ class Controller:
     def retry(
         self,
         *,
-        everything: bool = False,
+        done: bytes | None = None,
         priority: int | None = None,
-        progress: ProgressCallback = show_no_progress,
+        mended: Collection[int] = (),
     ) -> None:
-        """Render failed cells again; with `everything` each cell that has no picture. A batch
-        that is done, cancelled or paused goes on. Above ENUMERATE_UP_TO cells nobody looks
-        which pictures are there: all cells are sent, and the workers find what is stored."""
-        done = self._stored(progress) if everything else None
+        """Render failed cells again; with `done` also each cell that this bitmap lacks. A batch
+        that is done, cancelled or paused goes on. `mended` are the cells whose flaws this deals
+        with: their notes go when the store says that they are to be rendered."""
         self._write_and_tell(
             state="rendering",
             priority=priority,
             retry=True,
-            tell=lambda control: self._tell_retry(control, done),
+            tell=lambda control: self._tell_retry(control, done, mended),
         )
-
-    def _stored(self, progress: ProgressCallback) -> bytes:
-        matrix = Matrix(read_batch(self.store, self.batch_id))
-        if matrix.distinct is None:
-            return b""
-        return stored_jobs(matrix, self.batch_id, self.store, progress).done
 
     def _write_and_tell(
         self,
@@ -143,7 +135,7 @@ class Controller:
         )
         self._see_to_it(control, known=known)
 
-    def _tell_retry(self, control: Control, done: bytes | None) -> None:
+    def _tell_retry(self, control: Control, done: bytes | None, mended: Collection[int]) -> None:
         if done is not None:
             self.store.put(object_names.done_bitmap(self.batch_id), done)
         with ThreadPoolExecutor(DELETERS) as pool:
@@ -152,6 +144,7 @@ class Controller:
                     self.store.delete, [*self.store.list(object_names.failures(self.batch_id))]
                 )
             )
+        forget_flaws(self.store, self.batch_id, mended)
         if self.ledger is None:
             return
         known = self.ledger.retry(

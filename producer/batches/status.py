@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from common.batch import Batch, Matrix
 from common.dispatch import (
@@ -21,6 +22,7 @@ from common.dispatch import (
 from common.errors import BrokerError, NotFound, StoreError
 from common.store import Store, object_names
 from producer.batches.priority import priority_name
+from producer.pictures import read_flaws
 from producer.submission import stored_jobs
 
 #: Between two looks of `follow`.
@@ -71,7 +73,12 @@ class StatusWatcher:
         self.queue = queue_of(batch)
 
     def status(self) -> Status:
-        """Raises StoreError; a broker that is away is no error here, the store answers."""
+        """With the pictures that were found damaged, or not there any more, as failed cells.
+        Raises StoreError; a broker that is away is no error here, the store answers."""
+        return self._with_flaws(self.look())
+
+    def look(self) -> Status:
+        """`status` as it was counted, with what failed in rendering alone."""
         try:
             entry = self.ledger.status(self.batch_id) if self.ledger else None
             return self._from_ledger(entry) if entry else self._from_store()
@@ -107,9 +114,12 @@ class StatusWatcher:
                     raise
                 time.sleep(1)
                 continue
-            yield status
             if status.over:
+                with suppress(StoreError, BrokerError):
+                    status = self._with_flaws(status)
+                yield status
                 return
+            yield status
             _give_up_if_all_paused(status)
             time.sleep(POLL_S)
 
@@ -160,11 +170,39 @@ class StatusWatcher:
             priority=priority_name(control.priority),
         )
 
+    def _with_flaws(self, status: Status) -> Status:
+        """What is being rendered again is no flaw any more, whatever was noted."""
+        notes = read_flaws(self.store, self.batch_id, len(self.matrix))
+        if not notes:
+            return status
+        bits, over = self._done_bits(), status.state == "done"
+        failed = {_number(failure) for failure in status.failures}
+        flaws = {i: notes[i] for i in notes.keys() - failed if over or is_set(bits, i)}
+        taken_for_done = sum(is_set(bits, i) for i in flaws)
+        failures = sorted([*status.failures, *self._failures(flaws)], key=_number)
+        return replace(
+            status,
+            done=status.done - taken_for_done,
+            failed=status.failed + len(flaws),
+            waiting=max(0, status.waiting - len(flaws) + taken_for_done),
+            failures=failures[:MOST_FAILURES],
+        )
+
+    def _done_bits(self) -> bytes:
+        with suppress(BrokerError):
+            if self.ledger and self.ledger.known(self.batch_id):
+                return self.ledger.done_bitmap(self.batch_id)
+        return stored_jobs(self.matrix, self.batch_id, self.store).done
+
     def _failures(self, reasons: dict[int, str]) -> list[dict[str, object]]:
         return [
             {"i": i, "labels": self.matrix.labels(i), "reason": reasons[i]}
             for i in sorted(reasons)[:MOST_FAILURES]
         ]
+
+
+def _number(failure: dict[str, object]) -> int:
+    return cast(int, failure["i"])
 
 
 def changes(statuses: Iterable[Status]) -> Iterator[Status]:

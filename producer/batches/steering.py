@@ -12,10 +12,11 @@ from common.batch import Batch, Matrix
 from common.dispatch import Ledger
 from common.store import Store
 from producer.batches.control import Controller
+from producer.batches.lost import look_for_lost
 from producer.batches.priority import priority_number
 from producer.batches.status import Status, StatusWatcher
+from producer.pictures import TakenAway, forget_flaws
 from producer.progress import ProgressCallback, Say
-from producer.submission import stored_jobs
 from producer.wording import counted
 
 
@@ -57,14 +58,25 @@ class Steering:
 
     def retry(self, *, everything: bool, priority: str | None) -> Status:
         number = priority_number(priority)
-        missing = self._missing(everything)
-        if missing == 0:
-            what = "every picture is stored" if everything else "no cell has failed"
-            self.say(f"{self.batch_id}: {what}; there is nothing to retry")
+        matrix = Matrix(self.document)
+        failed = self._watcher.look().failed
+        lost = look_for_lost(self.batch_id, matrix, self.store, self.ledger, self.progress)
+        self._tell_of(lost.taken_away)
+        count = lost.missing if everything else failed + lost.count
+        if count:
+            # Above ENUMERATE_UP_TO cells all are sent, and the workers find what is stored.
+            all_of_many = everything and matrix.distinct is None
+            done = b"" if all_of_many else lost.done
+            self._controller.retry(done=done, priority=number, mended=lost.taken_away.dealt_with)
+            self.say(f"{self.batch_id}: {counted(count, 'cell')} to render again")
         else:
-            self._controller.retry(everything=everything, priority=number, progress=self.progress)
-            self.say(f"{self.batch_id}: {counted(missing, 'cell')} to render again")
+            forget_flaws(self.store, self.batch_id, lost.taken_away.dealt_with)
+            self.say(f"{self.batch_id}: {_nothing(matrix, everything)}; there is nothing to retry")
         return self._status()
+
+    def _tell_of(self, taken_away: TakenAway) -> None:
+        for flaw in taken_away.unreadable:
+            self.say(f"{self.batch_id} #{flaw.i} stays as it is: {flaw.reason}")
 
     @property
     def _controller(self) -> Controller:
@@ -74,8 +86,12 @@ class Steering:
     def _before(self) -> Status:
         return self._status()
 
+    @property
+    def _watcher(self) -> StatusWatcher:
+        return StatusWatcher(self.batch_id, self.document, self.store, self.ledger)
+
     def _status(self) -> Status:
-        return StatusWatcher(self.batch_id, self.document, self.store, self.ledger).status()
+        return self._watcher.status()
 
     def _unless_done(self, verb: str) -> bool:
         """False, said aloud, for a batch that is over for good."""
@@ -84,11 +100,9 @@ class Steering:
             self.say(f"{self.batch_id} is done; there is nothing to {verb}")
         return not done
 
-    def _missing(self, everything: bool) -> int:
-        """How many cells `retry` is to render, as far as that is known without looking at each."""
-        if not everything:
-            return self._before.failed
-        matrix = Matrix(self.document)
-        if matrix.distinct is None:
-            return matrix.jobs
-        return matrix.jobs - stored_jobs(matrix, self.batch_id, self.store).count
+
+def _nothing(matrix: Matrix, everything: bool) -> str:
+    if everything:
+        return "every picture is stored"
+    looked = " and every picture that was stored is there" if matrix.distinct else ""
+    return f"no cell has failed{looked}"

@@ -7,6 +7,7 @@ trial_options     FILE and what makes a trial of it
 output            results on stdout, everything else on stderr
 progress_display  a batch while it renders
 status_text       how a batch stands
+flaw_text         what is wrong with stored pictures
 completion        what the shell offers
 reference         docs/commands.md
 """

@@ -28,6 +28,7 @@ ENDINGS = (".yaml", ".yml")
 #: How mistakes call a batch file that is none.
 IN_TEXT, IN_MAPPING = Path("the text"), Path("the mapping")
 
+_CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 _COMPARISON = re.compile(r"\s*[<>!]")
 #: JSON is YAML too, apart from these: as they are, YAML refuses them or reads a line break.
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -52,6 +53,21 @@ def read_argument(batch: BatchArgument) -> BatchFile | FoundBatch | str:
     if not isinstance(batch, str) or batch.endswith(ENDINGS) or path.is_file():
         return load_batch_file(path, base_dir=path.parent)
     return batch
+
+
+def picture_file(what: BatchArgument) -> Path | None:
+    """The picture that a path names, and not a batch file or a batch; None if it is none."""
+    if not isinstance(what, str | os.PathLike):
+        return None
+    path = Path(what)
+    named = path.suffix.lower() == ".png" or (path.exists() and path.suffix not in ENDINGS)
+    return path if named else None
+
+
+def cell_of(what: BatchArgument) -> tuple[BatchArgument, int | None]:
+    """`night#3` as the batch and the cell's number; None without one."""
+    cell = _CELL.match(what) if isinstance(what, str) else None
+    return (cell["batch"], int(cell["i"])) if cell else (what, None)
 
 
 @dataclass(frozen=True)

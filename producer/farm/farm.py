@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,17 +23,19 @@ from producer.batches import (
     StatusWatcher,
     Steering,
     changes,
+    due_cells,
     list_batches,
     priority_number,
     remember,
 )
 from producer.doctor import Check, examine
 from producer.farm.batch_argument import (
-    ENDINGS,
     BatchArgument,
     Set,
     TrialOptions,
     Where,
+    cell_of,
+    picture_file,
     read_argument,
     tried,
     where_options,
@@ -54,9 +55,11 @@ from producer.pictures import (
     FetchReport,
     Recipe,
     StoredPicture,
+    VerifyReport,
     chosen_cells,
     fetch_pictures,
     stored_pictures,
+    verify_pictures,
 )
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 from producer.sheet import all_rows, save, sheets_of_batch
@@ -64,8 +67,6 @@ from producer.submission import Hub, Plan, SubmitReport, plan_batch, resolve, su
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 
 
 class Farm:
@@ -194,7 +195,7 @@ class Farm:
         ledger, store = self._servers.ledger, self._servers.store
         ledger.broker.ping()
         resolved = resolve(file, Hub(store, self.say))
-        report = submit(resolved, store, ledger, self.progress, priority=number)
+        report = submit(resolved, store, ledger, self.progress, priority=number, say=self.say)
         remember(self.config, report.batch)
         return report
 
@@ -244,8 +245,9 @@ class Farm:
     def retry(
         self, batch: BatchArgument, *, everything: bool = False, priority: str | None = None
     ) -> Status:
-        """Render the failed cells of `batch` again; with `everything` also what was stored once
-        and is not there any more."""
+        """Render the failed cells of `batch` again, and the pictures that are lost: not in the
+        store any more, or found damaged by `verify` or `fetch`. Above 10,000 cells only
+        `everything` looks which are there."""
         return self._steering(batch).retry(everything=everything, priority=priority)
 
     def prioritise(self, batch: BatchArgument, priority: str) -> Status:
@@ -328,19 +330,33 @@ class Farm:
 
     def fetch(self, batch: BatchArgument, folder: str | PathLike[str]) -> FetchReport:
         """Copy the pictures of `batch` to `folder`, under readable names. What is there already is
-        left alone. Raises UsageError for a folder that cannot be written, StoreError."""
+        left alone, what is damaged not taken: see `report.flaws`. Raises UsageError for a folder
+        that cannot be written, StoreError."""
+        found, told = self.find(batch), (self.say, self.progress)
+        due = due_cells(found.id, found.matrix, found.store, None)
+        return fetch_pictures(
+            found.matrix, found.store, Path(folder), *told, batch_id=found.id, due=due
+        )
+
+    def verify(self, batch: BatchArgument = LAST, *, quick: bool = False) -> VerifyReport:
+        """Read every picture of `batch` that should be stored, and say which are missing, damaged
+        or cannot be read; `quick` only looks whether they are there. `retry` draws them again.
+        What is not rendered yet is no flaw. Raises StoreError."""
         found = self.find(batch)
-        return fetch_pictures(found.matrix, found.store, Path(folder), progress=self.progress)
+        ledger = self._servers.answering_ledger(found.store)
+        due = due_cells(found.id, found.matrix, found.store, ledger)
+        told = (self.say, self.progress)
+        return verify_pictures(found.id, due, due.count, found.store, *told, quick=quick)
 
     def show(self, what: BatchArgument) -> Recipe | BatchRecipe:
         """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
         ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
-        if isinstance(what, str | PathLike) and _is_picture(Path(what)):
-            return Recipe.of_file(Path(what))
-        cell = _CELL.match(what) if isinstance(what, str) else None
-        found = self.find(cell["batch"] if cell else what)
-        if cell:
-            return Recipe.of_cell(found.id, found.document, int(cell["i"]), found.store)
+        if file := picture_file(what):
+            return Recipe.of_file(file)
+        batch, i = cell_of(what)
+        found = self.find(batch)
+        if i is not None:
+            return Recipe.of_cell(found.id, found.document, i, found.store)
         return BatchRecipe.of_batch(found.id, found.document)
 
     def find(self, batch: BatchArgument) -> FoundBatch:
@@ -377,10 +393,6 @@ class Farm:
             FarmStore(store, ledger).check()
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() == ".png" or (path.exists() and path.suffix not in ENDINGS)
 
 
 def _text(path: str | PathLike[str] | None) -> str | None:

@@ -1,6 +1,9 @@
 """What was rendered: looked up, compared, fetched, explained. Pillow is loaded with the first
 picture.
 
+    examine         whether what is stored for a cell is its picture, whole
+    flaws           what was found wrong, noted in the store until it is mended
+    verify          are all of a batch's pictures what they should be
     outcomes        a cell's picture, why it failed, or nothing yet
     fingerprints    pictures that another kind of machine rendered
     selection       the axes' values and the cells that a person keeps of a batch
@@ -12,9 +15,11 @@ picture.
 
 from __future__ import annotations
 
+from producer.pictures.examine import Flaw
 from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
 from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
+from producer.pictures.flaws import TakenAway, forget_flaws, read_flaws, take_damaged_away
 from producer.pictures.outcomes import (
     Failed,
     Lookup,
@@ -34,6 +39,7 @@ from producer.pictures.selection import (
     offset_of,
 )
 from producer.pictures.stored_picture import StoredPicture, stored_pictures
+from producer.pictures.verify import VerifyReport, verify_pictures
 
 __all__ = [
     "BatchRecipe",
@@ -41,21 +47,28 @@ __all__ = [
     "Failed",
     "FetchReport",
     "FingerprintGroup",
+    "Flaw",
     "Lookup",
     "Outcome",
     "Picture",
     "Recipe",
     "StoredPicture",
+    "TakenAway",
+    "VerifyReport",
     "Where",
     "check_axis",
     "choose",
     "chosen_cells",
     "distinct_names",
     "fetch_pictures",
+    "forget_flaws",
     "load_outcomes",
     "odd_fingerprints",
     "offset_of",
+    "read_flaws",
     "shown_size",
     "store_lookup",
     "stored_pictures",
+    "take_damaged_away",
+    "verify_pictures",
 ]

@@ -2,130 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from common.batch import ENUMERATE_UP_TO, Matrix
-from common.errors import GridfarmError, ObjectMissing, TooLarge, UsageError
-from common.picture import decode_meta
-from common.store import GET_BYTES, OnBytes, Store, check_size, link, object_names
+from common.batch import ENUMERATE_UP_TO, Cell, Matrix
+from common.errors import UsageError
+from common.store import Store, link, replacing
+from producer.pictures.examine import Fault, Flaw, flaw_of
 from producer.pictures.file_names import cell_paths
-from producer.progress import ProgressCallback, show_no_progress
+from producer.pictures.flaws import Inspector
+from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 
 READ_THREADS = 8
 #: So many pictures are handed to the threads at a time, so that no list of a million is made.
 AT_ONCE = 512
-PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
-Done = Literal["written", "skipped", "missing", "damaged"]
+Done = Literal["written", "skipped", "missing", "flawed"]
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """The files that were written, those that were there already, those whose picture is not in
-    the store yet, and those for which the store has something else."""
+    """The files that were written, those that were there already, those whose picture is not
+    rendered yet, and what is wrong with the pictures that were not taken, one of each."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     missing: tuple[Path, ...]
-    damaged: tuple[Path, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+
+    @property
+    def lost(self) -> tuple[Flaw, ...]:
+        """What was stored and is not there any more."""
+        return self._flaws("missing")
+
+    @property
+    def damaged(self) -> tuple[Flaw, ...]:
+        return self._flaws("damaged")
+
+    @property
+    def unreadable(self) -> tuple[Flaw, ...]:
+        return self._flaws("unreadable")
+
+    def _flaws(self, fault: Fault) -> tuple[Flaw, ...]:
+        return tuple(flaw for flaw in self.flaws if flaw.fault == fault)
+
+
+@dataclass
+class _Group:
+    """The cells of one picture: the first of them, and where each belongs."""
+
+    cell: Cell
+    paths: list[Path]
+
+
+@dataclass
+class _Fetched:
+    """What became of a group's files, and of the picture if it was not taken."""
+
+    files: dict[Path, Done] = field(default_factory=dict)
+    flaw: Flaw | None = None
 
 
 def fetch_pictures(
     matrix: Matrix,
     store: Store,
     folder: Path,
-    *,
+    say: Say = say_nothing,
     progress: ProgressCallback = show_no_progress,
+    *,
+    batch_id: str = "",
+    due: Container[int] = (),
 ) -> FetchReport:
-    """Fetch every stored picture of a batch into `folder`.
+    """Fetch every stored picture of a batch into `folder`; `batch_id` is what it is stored under,
+    by default its own id, and `due` are the cells whose pictures should be there.
 
-    A file that holds its cell's picture already is left alone, so a broken fetch resumes.
-    Cells with equal pictures share one download. `progress` is called from this thread after
-    each file. Raises StoreError, and UsageError for a folder that cannot be
-    written.
+    A file that holds its cell's picture already is left alone, so a broken fetch resumes. Cells
+    with equal pictures share one download. What is damaged is not taken, and is noted in the
+    store for `retry`; where that takes no note, `say` is told. `progress` is called from this
+    thread after each file. Raises StoreError where not a picture but the store is the trouble,
+    and UsageError for a folder that cannot be written.
     """
-    files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "damaged": []}
-    groups = _by_key(matrix, folder)
+    inspector = Inspector(batch_id or matrix.batch.id, store)
+    files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "flawed": []}
+    flaws: list[Flaw] = []
+
+    def fetch_group(group: _Group) -> _Fetched:
+        return _fetch_group(inspector, folder, group, is_due=group.cell.i in due)
+
+    groups = _groups(matrix, folder)
     with ThreadPoolExecutor(READ_THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
-            for done in pool.map(lambda group: _fetch_equal(store, folder, *group), chunk):
-                for path, what in done.items():
-                    files[what].append(path)
+            for fetched in pool.map(fetch_group, chunk):
+                flaws += [fetched.flaw] if fetched.flaw else []
+                for path, done in fetched.files.items():
+                    files[done].append(path)
                     progress("fetching pictures", sum(map(len, files.values())), matrix.cells)
-    return FetchReport(**{what: tuple(paths) for what, paths in files.items()})
+    inspector.tell(say)
+    return FetchReport(
+        tuple(files["written"]), tuple(files["skipped"]), tuple(files["missing"]), tuple(flaws)
+    )
 
 
-def _by_key(matrix: Matrix, folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Key and paths of each picture. A matrix too large to enumerate gives cell by cell."""
-    paths = ((cell.key, folder / path) for cell, path in cell_paths(matrix, matrix))
+def _groups(matrix: Matrix, folder: Path) -> Iterator[_Group]:
+    """A matrix too large to enumerate gives cell by cell."""
+    alone = (_Group(cell, [folder / path]) for cell, path in cell_paths(matrix, matrix))
     if len(matrix) > ENUMERATE_UP_TO:
-        return ((key, [path]) for key, path in paths)
-    return iter(_grouped(paths).items())
+        return alone
+    groups: dict[str, _Group] = {}
+    for one in alone:
+        groups.setdefault(one.cell.key, _Group(one.cell, [])).paths.extend(one.paths)
+    return iter(groups.values())
 
 
-def _grouped(paths: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
-    groups: dict[str, list[Path]] = {}
-    for key, path in paths:
-        groups.setdefault(key, []).append(path)
-    return groups
-
-
-def _fetch_equal(store: Store, folder: Path, key: str, paths: list[Path]) -> dict[Path, Done]:
+def _fetch_group(inspector: Inspector, folder: Path, group: _Group, *, is_due: bool) -> _Fetched:
     """Bring one picture to all its paths: one download, then links."""
-    done: dict[Path, Done] = {path: "skipped" for path in paths if _holds(path, key)}
-    wanted = [path for path in paths if path not in done]
-    if not done:
-        source = wanted.pop(0)
-        outcome = _download(store, key, folder, source)
-        if outcome != "written":
-            return dict.fromkeys(paths, outcome)
-        done[source] = outcome
-    source = next(iter(done))
+    files: dict[Path, Done] = {p: "skipped" for p in group.paths if _holds(p, group.cell)}
+    wanted = [path for path in group.paths if path not in files]
+    if not files:
+        png = inspector.read(group.cell, due=is_due)
+        if isinstance(png, Flaw):
+            return _not_taken(group, None if png.fault == "missing" and not is_due else png)
+        files[_written(png, wanted.pop(0), folder)] = "written"
+    source = next(iter(files))
     for path in wanted:
         with _writing(folder, path):
             link(source, path)
-        done[path] = "written"
-    return done
+        files[path] = "written"
+    return _Fetched(files)
 
 
-def _download(store: Store, key: str, folder: Path, path: Path) -> Done:
-    with _writing(folder, path):
-        try:
-            store.get_file(object_names.picture(key), path, _up_to(GET_BYTES))
-        except ObjectMissing:
-            return "missing"
-        except TooLarge:
-            return "damaged"
-        if not _holds(path, key):
-            path.unlink()
-            return "damaged"
-    return "written"
+def _not_taken(group: _Group, flaw: Flaw | None) -> _Fetched:
+    return _Fetched(dict.fromkeys(group.paths, "flawed" if flaw else "missing"), flaw)
 
 
-def _up_to(most: int) -> OnBytes:
-    """Raises TooLarge when more comes than any picture has."""
-    total = 0
-
-    def count(many: int) -> None:
-        nonlocal total
-        total += many
-        check_size("a picture", total, most)
-
-    return count
+def _written(png: bytes, path: Path, folder: Path) -> Path:
+    with _writing(folder, path), replacing(path) as file:
+        file.write(png)
+    return path
 
 
-def _holds(path: Path, key: str) -> bool:
-    """Whether `path` is that picture, whole: the key in its metadata and the PNG's last chunk."""
+def _holds(path: Path, cell: Cell) -> bool:
+    """Whether `path` is that picture, whole."""
     try:
-        png = path.read_bytes()
-        return png.endswith(PNG_END) and decode_meta(png).job.key == key
-    except (OSError, GridfarmError):
+        return not flaw_of(path.read_bytes(), cell.job)
+    except OSError:
         return False
 
 

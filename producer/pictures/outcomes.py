@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from common.batch import Cell
-from common.errors import ObjectMissing, TooLarge
 from common.picture import decode_meta
-from common.store import Store, object_names
+from common.store import Store
+from producer.pictures.examine import Flaw, damage, flaw_of, read_picture, sidecar_flaw
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 TINY = 128
 ENLARGED = 256
 READ_THREADS = 8
-#: Characters of a reason.
-LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,28 @@ Outcome = Picture | Failed | None
 Lookup = Callable[[Cell], Outcome]
 
 
-def store_lookup(store: Store, failures: Mapping[str, str]) -> Lookup:
-    """Look into the store. `failures` is key → reason; a picture that is there beats it.
+def store_lookup(store: Store, failures: Mapping[str, str], batch_id: str = "") -> Lookup:
+    """Look into the store. `failures` is key → reason, of what failed and of what was found
+    damaged; a picture that is there and whole beats it.
 
-    The lookup raises StoreError; a stored picture that cannot be read is a failed cell.
+    A stored picture that cannot be read is a failed cell; with `batch_id` also one that the store
+    does not hand out. The lookup raises StoreError where the store is the trouble.
     """
 
     def load(cell: Cell) -> Outcome:
-        try:
-            return decoded(store.get(object_names.picture(cell.key)), cell)
-        except TooLarge as error:
-            return Failed(f"the stored picture cannot be read: {error.message}")
-        except ObjectMissing:
-            reason = failures.get(cell.key)
-            return None if reason is None else Failed(reason)
+        png = read_picture(cell, store, batch_id)
+        if not isinstance(png, Flaw):
+            outcome = decoded(png, cell)
+            return _compared(outcome, png, cell) if cell.key in failures else outcome
+        if png.fault != "missing":
+            return Failed(png.reason)
+        reason = failures.get(cell.key)
+        return None if reason is None else Failed(reason)
+
+    def _compared(outcome: Picture | Failed, png: bytes, cell: Cell) -> Picture | Failed:
+        """Only a sidecar tells of a picture that was replaced by another whole one."""
+        why = "" if isinstance(outcome, Failed) else sidecar_flaw(png, cell.key, store)
+        return Failed(damage(why)) if why else outcome
 
     return load
 
@@ -105,14 +111,11 @@ def decoded(png: bytes, cell: Cell) -> Picture | Failed:
     """The picture, whole, if it is this cell's."""
     from PIL import Image
 
+    if why := flaw_of(png, cell.job):  # which also keeps what is too large from being decoded
+        return Failed(damage(why))
     try:
-        meta = decode_meta(png)
-        if meta.job.key != cell.key:
-            return Failed("the stored picture is another cell's")
         image = Image.open(BytesIO(png), formats=["PNG"])
-        if image.size != (cell.job.width, cell.job.height):  # perhaps too large to decode
-            return Failed("the stored picture has another size than its cell")
         image.load()
-    except Exception as error:  # Pillow raises many kinds for a damaged PNG
-        return Failed(f"the stored picture cannot be read: {error}"[:LONGEST])
-    return Picture(image, meta.fingerprint)
+    except Exception as error:  # Pillow raises many kinds for what is no picture inside
+        return Failed(damage(f"{error}"))
+    return Picture(image, decode_meta(png).fingerprint)

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import JsonValue
 
 from common.batch import Batch, Cell, Matrix
-from common.errors import GridfarmError, NotFound, ObjectMissing
+from common.errors import GridfarmError, NotFound
 from common.job import Job
 from common.picture import PictureMeta, decode_meta
-from common.store import GET_BYTES, Store, object_names
+from common.store import GET_BYTES, Store
 from producer.language import printed
+from producer.pictures.examine import Flaw, mend, whole_picture
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,10 @@ class Recipe:
     @classmethod
     def of_cell(cls, batch_id: str, document: Batch, i: int, store: Store) -> Recipe:
         """Cell `i` of a batch, also before it is rendered. Raises StoreError, and NotFound for a
-        cell that the batch has not or that is excluded, and for a stored picture of another."""
+        cell that the batch has not or that is excluded, and for a stored picture that is
+        damaged."""
         cell = _cell(batch_id, Matrix(document), i)
-        meta = _stored_meta(cell, store)
-        if meta and meta.job.key != cell.key:
-            raise NotFound(
-                f"what is stored for cell {i} of {batch_id} is another cell's picture",
-                hint="delete that object and submit the batch file again",
-            )
+        meta = _stored_meta(batch_id, cell, store)
         return cls(
             cell.job,
             meta.fingerprint if meta else None,
@@ -120,8 +117,10 @@ def _cell(batch_id: str, matrix: Matrix, i: int) -> Cell:
     return cell
 
 
-def _stored_meta(cell: Cell, store: Store) -> PictureMeta | None:
-    try:
-        return decode_meta(store.get(object_names.picture(cell.key)))
-    except ObjectMissing:
-        return None
+def _stored_meta(batch_id: str, cell: Cell, store: Store) -> PictureMeta | None:
+    found = whole_picture(cell, store)
+    if not isinstance(found, Flaw):
+        return decode_meta(found)
+    if found.fault == "damaged":
+        raise NotFound(f"cell {cell.i} of {batch_id}: {found.reason}", hint=mend(batch_id))
+    return None

@@ -16,6 +16,7 @@ from common.errors import NotFound
 from common.job import Job
 from common.picture import PictureMeta, decode_meta, is_stored
 from common.store import Store, object_names
+from producer.pictures.examine import mend
 from producer.pictures.outcomes import Failed, decoded
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ class StoredPicture:
         store has something else under the picture's name."""
         outcome = decoded(self.png, self.cell)
         if isinstance(outcome, Failed):
-            raise NotFound(
-                f"cell {self.i}: {outcome.reason}",
-                hint="delete that object and submit the batch file again",
-            )
+            raise NotFound(f"cell {self.i}: {outcome.reason}", hint=mend())
         return outcome.image
 
     @property

@@ -26,6 +26,7 @@ from producer.pictures import (
     load_outcomes,
     odd_fingerprints,
     offset_of,
+    read_flaws,
     store_lookup,
 )
 from producer.sheet.arrangement import Side, check_counts, sides
@@ -77,10 +78,12 @@ class Sheet:
 
 
 def sheets_of_batch(matrix: Matrix, batch_id: str, store: Store, **options: Any) -> list[Sheet]:
-    """`make_sheets` with what the store has of the batch: pictures, and why cells failed."""
-    failures = read_failures(store, batch_id, len(matrix))
+    """`make_sheets` with what the store has of the batch: pictures, why cells failed, and what was
+    found wrong with their pictures."""
+    cells = len(matrix)
+    failures = read_flaws(store, batch_id, cells) | read_failures(store, batch_id, cells)
     reasons = {cell.key: reason for i, reason in failures.items() if (cell := matrix[i])}
-    return make_sheets(matrix, store_lookup(store, reasons), **options)
+    return make_sheets(matrix, store_lookup(store, reasons, batch_id), **options)
 
 
 def make_sheets(

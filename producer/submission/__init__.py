@@ -5,6 +5,7 @@ resolve      a batch file → a batch with every model and LoRA pinned
 stored       which of its pictures the store has already
 plan         what it would render (`Plan`)
 uploads      local models and LoRAs → the store
+stored_document  is what the store has under the batch's id this batch
 submit       the batch in the store, its ledger open, its queue fed (`SubmitReport`)
 """
 

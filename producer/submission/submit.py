@@ -26,9 +26,10 @@ from common.dispatch import (
     write_control,
 )
 from common.store import Store, object_names
-from producer.progress import ProgressCallback, show_no_progress
+from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 from producer.submission.resolve import Resolved
 from producer.submission.stored import stored_jobs
+from producer.submission.stored_document import check_document
 from producer.submission.uploads import upload
 from producer.wording import counted
 
@@ -62,14 +63,17 @@ def submit(
     progress: ProgressCallback = show_no_progress,
     *,
     priority: int | None = None,
+    say: Say = say_nothing,
 ) -> SubmitReport:
     """Order the batch: the same file twice is one batch, and only what is new is rendered.
 
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
-    but for its `priority`, if one is given. Raises StoreError and BrokerError.
+    but for its `priority`, if one is given. Raises StoreError and BrokerError, and UsageError,
+    before anything has changed, where the store has another batch under this one's id.
     """
-    FarmStore(store, ledger).adopt()
     batch, matrix = resolved.batch, Matrix(resolved.batch)
+    check_document(batch, store, say)
+    FarmStore(store, ledger).adopt()
     upload(resolved.assets, store, progress)
     stored = stored_jobs(matrix, batch.id, store, progress)
     failures = {
@@ -131,11 +135,21 @@ class _Order:
         control = self._next(before, state="done" if finished else "rendering")
         self.store.put(object_names.batch(self.batch_id), self.matrix.batch.to_bytes())
         self.store.put(object_names.done_bitmap(self.batch_id), self.done)
+        self._forget_flaws()
         write_control(self.store, self.batch_id, control)
         if not finished:
             self.store.put(object_names.active(self.batch_id), b"")
         self.ledger.drop(self.batch_id)
         return control
+
+    def _forget_flaws(self) -> None:
+        """What was found wrong with pictures that are not there, and so are rendered now."""
+        noted = set(self.store.list(object_names.flaws(self.batch_id)))
+        jobs = self.matrix.distinct.jobs.values() if noted and self.matrix.distinct else ()
+        for i in jobs:
+            name = object_names.flaw(self.batch_id, i)
+            if name in noted and not is_set(self.done, i):
+                self.store.delete(name)
 
     def _change(self, before: Control) -> Control:
         """Redis forgot the batch, or its priority is another now."""

@@ -33,7 +33,12 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "common.store.protocol": ("common/store/test_contract.py",),
     "common.store.s3_errors": ("common/store/test_s3.py", "integration/test_store_trouble.py"),
     "producer.batches.control": ("integration/control/test_cancel_and_pause.py",),
+    "producer.batches.due": ("integration/control/test_lost_pictures.py",),
     "producer.batches.listing": (f"{_CLI}/test_commands.py", "producer/farm/test_farm.py"),
+    "producer.batches.lost": (
+        "integration/control/test_lost_pictures.py",
+        "integration/control/test_retry.py",
+    ),
     "producer.batches.priority": (
         "integration/control/test_priority.py",
         "producer/farm/test_farm.py",
@@ -58,6 +63,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.cli.commands.show": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
     "producer.cli.commands.status": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
     "producer.cli.commands.submit": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
+    "producer.cli.commands.verify": ("integration/control/test_lost_pictures.py",),
     "producer.cli.commands.watch": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
     "producer.cli.options": (f"{_CLI}/test_cli.py", f"{_CLI}/test_reference.py"),
     "producer.doctor": (f"{_CLI}/test_cli.py", "integration/test_broker_trouble.py"),
@@ -87,7 +93,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.lint.clip_tokenizer": ("producer/lint/test_token_counts.py",),
     "producer.local.render": (f"{_CLI}/test_cli.py", "integration/test_render.py"),
     "producer.local.servers": ("integration/test_render.py",),
-    "producer.pictures.outcomes": ("producer/sheet/test_sheets.py",),
     "producer.pictures.recipe": ("producer/farm/test_farm.py",),
     "producer.pictures.selection": ("producer/farm/test_farm.py",),
     "producer.pictures.stored_picture": ("producer/farm/test_farm.py",),

@@ -264,7 +264,7 @@ def _stored() -> tuple[bytes, bytes]:
 
 def stored_cell() -> Any:
     """The cell whose picture that is."""
-    return SimpleNamespace(job=_stored_job(), key=_stored_job().key, i=0)
+    return SimpleNamespace(job=_stored_job(), key=_stored_job().key, i=0, labels={})
 
 
 def stored_png() -> bytes:

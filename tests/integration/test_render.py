@@ -17,9 +17,9 @@ from PIL import Image
 from common.store import open_store
 from producer.language import load_batch_file
 from producer.submission import resolve_offline
-from tests.support.orders import put_pictures
 from tests.support.servers import free_port, valkey
 from tests.support.stub_farm import NAME as STUB
+from tests.support.whole_pictures import put_whole
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -103,7 +103,7 @@ def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:
     file, out = tmp_path / "large.yaml", tmp_path / "out"
     file.write_text("name: large\nmodel: tiny\nprompts: [a wolf]\nseeds: 1..320\n")
     batch = resolve_offline(load_batch_file(file, base_dir=tmp_path), None)
-    put_pictures(open_store(str(out / "store")), batch, range(320))
+    put_whole(open_store(str(out / "store")), batch, range(320))
     answer, said = ended(start(str(file), "--out", str(out), "--json"), 0)
     answer = json.loads(answer.splitlines()[-1])
     assert (answer["done"], answer["grid"]) == (320, None)

@@ -36,6 +36,8 @@ ANSWERS = {
     "read-only": (403, "AccessDenied"),
     "full": (507, "XMinioStorageFull"),
     "wrong key": (403, "InvalidAccessKeyId"),
+    "forbidden": (403, "AccessDenied"),
+    "cold": (403, "InvalidObjectState"),
 }
 CHANGES = ("PUT", "POST", "DELETE")
 HOP_BY_HOP = ("transfer-encoding", "connection", "date", "server")
@@ -44,13 +46,14 @@ HOP_BY_HOP = ("transfer-encoding", "connection", "date", "server")
 class TroubledS3:
     """What it does to a request: `503` and `500` answer so; `reset` cuts the connection, half of
     the time after the server has done what was asked; `stall` never answers; `read-only` and
-    `full` refuse changes; `wrong key` refuses all; `portal` answers with a web page and
-    200, `web server` with an ETag too."""
+    `full` refuse changes; `wrong key` and `forbidden` refuse all; `cold` is what archive storage
+    says; `portal` answers with a web page and 200, `web server` with an ETag too."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.trouble = ""
         self.every = 1
+        self.only = ""
         self.hit = 0
         self._count = itertools.count(1)
         self._ended = threading.Event()
@@ -63,18 +66,19 @@ class TroubledS3:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def begin(self, trouble: str, *, every: int = 1) -> None:
-        """From now on, in every so-manieth request."""
+    def begin(self, trouble: str, *, every: int = 1, only: str = "") -> None:
+        """From now on, in every so-manieth request; `only` in those with this in their path."""
         self._ended.clear()
-        self.every, self.trouble = every, trouble
+        self.every, self.only, self.trouble = every, only, trouble
 
     def end(self) -> None:
         self.trouble = ""
         self._ended.set()
 
-    def strikes(self, method: str) -> str:
+    def strikes(self, method: str, path: str) -> str:
         """What goes wrong with this request, "" for nothing."""
         spared = self.trouble in ("read-only", "full") and method not in CHANGES
+        spared = spared or self.only not in path
         if not self.trouble or spared or next(self._count) % self.every:
             return ""
         self.hit += 1
@@ -99,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        trouble = self.server_in_trouble.strikes(self.command)
+        trouble = self.server_in_trouble.strikes(self.command, self.path)
         if trouble == "stall":
             self.server_in_trouble.stall()
         if trouble in ("reset", "stall"):

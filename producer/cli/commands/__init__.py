@@ -4,7 +4,7 @@
     init  plan  render            a batch file, and this machine
     submit  status  watch  list   what is ordered from the farm
     cancel  pause  resume  retry  priority  rm
-    grid  open  fetch  show       what was rendered
+    grid  open  fetch  verify  show   what was rendered
     schema  doctor                what an editor knows, what works
 
 `producer.cli.main` loads a file when its command is called.

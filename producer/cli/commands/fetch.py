@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from producer.cli.flaw_text import flaw_lines, mending
 from producer.cli.options import farm_command, named_batch
 from producer.cli.output import Output
+from producer.cli.progress_display import FAILED_CELLS
 from producer.farm import Farm
+from producer.pictures import FetchReport
 from producer.wording import counted
 
 
@@ -17,16 +19,20 @@ from producer.wording import counted
 @named_batch
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @farm_command
-def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> None:
+def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
     """Copy BATCH's pictures to DIR.
 
     BATCH is an id, its beginning, a name, a batch file, or @last.
 
     Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
-    again, and what is not rendered yet comes with the next call.
+    again, and what is not rendered yet comes with the next call. What is damaged in the store,
+    cannot be read there, or is not there any more, is named; gridfarm retry draws it again, but
+    for what cannot be read.
 
     \b
       gridfarm fetch wrong-lora pictures
+
+    Ends with 4 when a picture was lost, damaged or could not be read, else with 0.
     """
     found = farm.find(batch)
     report = farm.fetch(found, folder)
@@ -36,15 +42,30 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> None:
         "written": len(report.written),
         "skipped": len(report.skipped),
         "missing": len(report.missing),
+        "lost": len(report.lost),
         "damaged": len(report.damaged),
+        "unreadable": len(report.unreadable),
+        "flaws": [flaw.to_json() for flaw in report.flaws],
     }
-    out.result(data, _text(data))
+    out.result(data, _text(report, found.id, folder))
+    return FAILED_CELLS if report.flaws else 0
 
 
-def _text(data: dict[str, Any]) -> str:
-    parts = [f"{counted(data['written'], 'picture')} written to {data['folder']}"]
-    parts += [f"{data['skipped']:,} there already"] if data["skipped"] else []
-    parts += [f"{data['missing']:,} not rendered yet"] if data["missing"] else []
-    some = f"{data['damaged']:,} not taken: what is stored for them is damaged"
-    parts += [some] if data["damaged"] else []
-    return ", ".join(parts)
+def _text(report: FetchReport, batch_id: str, folder: Path) -> str:
+    counts = {
+        "there already": report.skipped,
+        "not rendered yet": report.missing,
+        "not taken: not in the store any more": report.lost,
+        "not taken: damaged": report.damaged,
+        "not taken: cannot be read": report.unreadable,
+    }
+    parts = [f"{counted(len(report.written), 'picture')} written to {folder}"]
+    parts += [f"{len(some):,} {what}" for what, some in counts.items() if some]
+    again, unreadable = len(report.lost) + len(report.damaged), len(report.unreadable)
+    return "\n".join(
+        [
+            ", ".join(parts),
+            *flaw_lines(report.flaws, len(report.flaws)),
+            *mending(batch_id, again=again, unreadable=unreadable),
+        ]
+    )

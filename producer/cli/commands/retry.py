@@ -12,15 +12,25 @@ from producer.farm import Farm
 
 @click.command()
 @named_batch
-@click.option("--all", "everything", is_flag=True, help="Everything that is not stored.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Everything that is not stored, above 10,000 cells too.",
+)
 @priority_option
 @farm_command
 def retry(farm: Farm, out: Output, batch: str, everything: bool, priority: str | None) -> None:
-    """Render BATCH's failed cells again.
+    """Render again what failed or was lost of BATCH.
 
     BATCH is an id, its beginning, a name, a batch file, or @last. One that is done, paused or
-    cancelled goes on with it. With --all also what was stored once and is not there any more;
-    above 10,000 cells all of them are sent then, and the workers look what is stored.
+    cancelled goes on with it. Rendered again are the cells that failed, the pictures that were
+    stored and are not there any more, and those that gridfarm verify or fetch found damaged:
+    these are read once more, and deleted if they still are.
+
+    Above 10,000 cells nobody looks for each picture: what failed is rendered, and what verify or
+    fetch found. With --all every cell is sent then, and the workers look what is stored. Below,
+    --all adds what nobody has begun yet, which comes anyway unless the batch is cancelled.
 
     \b
       gridfarm retry wrong-lora

@@ -70,7 +70,7 @@ def test_retry_all_keeps_running_cells(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["retry", "night"], "no cell has failed; there is nothing to retry"),
+        (["retry", "night"], "no cell has failed and every picture that was stored is there"),
         (["retry", "night", "--all"], "every picture is stored; there is nothing to retry"),
         (["cancel", "night"], "is done; there is nothing to cancel"),
         (["resume", "night"], "is done; there is nothing to resume"),

@@ -17,7 +17,7 @@ from PIL import Image
 import producer
 from common.batch import Batch, Matrix
 from common.config import load_config
-from common.dispatch import WorkerReport
+from common.dispatch import Control, WorkerReport, write_control
 from common.errors import BatchFileError, BrokerError, InputFileError, NotFound, UsageError
 from common.picture import PictureMeta
 from common.picture.png import encode_png
@@ -365,10 +365,20 @@ class TestPictures:
 
 class TestFetchAndShow:
     def test_fetch(self, shelf: Store, here: Path) -> None:
-        draw(shelf, frozen(), range(3))
+        batch_id = draw(shelf, frozen(), range(3))
+        write_control(shelf, batch_id, Control(state="paused"))
         report = Farm().fetch("night", "out")
         assert (len(report.written), len(report.missing)) == (3, 1)
         assert all((here / path).exists() for path in report.written)
+
+    def test_verify(self, shelf: Store) -> None:
+        """A batch that is done, one of whose pictures was lost; nobody has to have a broker."""
+        draw(shelf, frozen(), range(3))
+        report = Farm().verify("night")
+        assert (report.whole, report.missing) == (3, 1)
+        assert [flaw.labels["seed"] for flaw in report.flaws] == ["3"]
+        assert Farm().verify("night", quick=True).stored == 3
+        assert len(Farm().fetch("night", "out").lost) == 1
 
     def test_the_recipe_of_a_file_and_of_a_cell(self, shelf: Store) -> None:
         batch_id = draw(shelf, frozen(), range(3))

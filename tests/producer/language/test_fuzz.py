@@ -203,7 +203,7 @@ def test_fetch_takes_no_other_picture(
     right = hostile.picture_of(cells[0].job)
     for cell, png in zip(cells, (right, right, b"GIF89a", right + b" " * 10_000), strict=True):
         stored.put(object_names.picture(cell.key), png)
-    monkeypatch.setattr("producer.pictures.fetch.GET_BYTES", len(right))
+    monkeypatch.setattr("producer.pictures.examine.GET_BYTES", len(right))
     report = fetch_pictures(matrix, stored, tmp_path / "out")
     assert (len(report.written), len(report.damaged)) == (1, 3)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [*report.written]

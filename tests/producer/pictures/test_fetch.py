@@ -13,7 +13,8 @@ from common.picture import PictureMeta, decode_meta
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
 from producer.language.settings import DEFAULTS
-from producer.pictures import FetchReport, fetch_pictures
+from producer.pictures import FetchReport, fetch_pictures, read_flaws
+from tests.support.whole_pictures import damage, flipped, put_whole
 
 SETTINGS = DEFAULTS | {"model": "tiny", "seed": "7", "size": "64x64"}
 HOSTILE = ["../x", "a/b", "/etc/passwd", "..", "\x00\x1b[2J", "CON", "w" * 5000]
@@ -96,10 +97,11 @@ def other_picture(_whole: bytes) -> bytes:
     [
         other_picture,
         lambda whole: whole[:-40],
+        flipped,
         lambda _whole: b"",
         lambda _whole: b"not a picture",
     ],
-    ids=["another cell's picture", "cut off", "empty", "no picture"],
+    ids=["another cell's picture", "cut off", "a bit", "empty", "no picture"],
 )
 def test_a_file_that_is_not_the_cells_picture_is_replaced(
     damage: Callable[[bytes], bytes], folder_store: Store, tmp_path: Path
@@ -120,14 +122,15 @@ def test_equal_cells_are_downloaded_once_and_found_under_each_name(
     cells = matrix("wolf", variants=("a", "b", "c"))
     render(cells, folder_store, only={0})
     downloads = []
-    get_file = folder_store.get_file
-    monkeypatch.setattr(
-        folder_store,
-        "get_file",
-        lambda name, *rest: (downloads.append(name), get_file(name, *rest)),
-    )
+    get = folder_store.get
+
+    def counted(name: str, **options: int) -> bytes:
+        downloads.append(name)
+        return get(name, **options)
+
+    monkeypatch.setattr(folder_store, "get", counted)
     assert counts(fetch_pictures(cells, folder_store, tmp_path / "out")) == (3, 0, 0)
-    assert len(downloads) == 1
+    assert sum(name.endswith(".png") for name in downloads) == 1
     assert set(files(tmp_path / "out")) == {f"wolf/s7/{name}.png" for name in "abc"}
 
 
@@ -192,3 +195,26 @@ def test_what_cannot_be_written_is_said_and_leaves_no_partial_file(
     with pytest.raises(UsageError, match=r"cannot write .*b\.png"):
         fetch_pictures(cells, folder_store, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out/wolf/s7").iterdir()} == {"a.png", "b.png"}
+
+
+def test_what_is_damaged_or_unreadable_is_named_and_holds_up_no_other(
+    folder_store: Store, tmp_path: Path
+) -> None:
+    """A bit of one is another than it was; one cannot be read, here a link that leads to itself;
+    two cells have one picture, which is named once."""
+    cells = matrix("wolf", "cat", "fox", variants=("a", "b"))
+    folder_store.put(object_names.batch("night-1"), cells.batch.to_bytes())
+    put_whole(folder_store, cells.batch, [0, 2, 4])
+    damage(folder_store, cells.batch, 2)
+    fox = cells[4]
+    assert fox
+    path = Path(folder_store.url, object_names.picture(fox.key))
+    path.unlink()
+    path.symlink_to(path)
+    report = fetch_pictures(cells, folder_store, tmp_path / "out", batch_id="night-1")
+    assert counts(report) == (2, 0, 0)
+    [cat], [unreadable] = report.damaged, report.unreadable
+    assert (cat.i, cat.labels["prompt"]) == (2, "cat")
+    assert (unreadable.i, unreadable.labels["prompt"]) == (4, "fox")
+    assert files(tmp_path / "out").keys() == {"wolf/s7/a.png", "wolf/s7/b.png"}
+    assert read_flaws(folder_store, "night-1", 6) == {2: cat.reason}

@@ -71,6 +71,6 @@ def test_a_sheet_is_made_from_what_is_in_the_store(tmp_path: Path) -> None:
     kinds = ["picture"] * 2 + ["failed"] + ["picture"] * 4 + ["failed", "missing"]
     assert [slot.kind for slot in layout.slots] == kinds
     assert "no key fits" in texts(layout, "reason")
-    assert any("cannot be read" in text for text in texts(layout, "reason"))
+    assert any("damaged: it is cut off" in text for text in texts(layout, "reason"))
     box = layout.slots[0].box
     assert image.getpixel((box.left + 9, box.top + 9)) == colour(present[0])

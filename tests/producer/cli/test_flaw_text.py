@@ -1,0 +1,38 @@
+"""What is wrong with stored pictures, as a person reads it."""
+
+from __future__ import annotations
+
+from producer.cli.flaw_text import SHOWN_FLAWS, flaw_lines, mending
+from producer.pictures import Flaw
+
+LABELS = {"prompt": "a wolf\nin snow " + "far away " * 20, "seed": "3"}
+
+
+def flaws(count: int) -> list[Flaw]:
+    return [Flaw(i, LABELS, "damaged", "the stored picture is damaged") for i in range(count)]
+
+
+def test_each_is_named_by_number_and_labels_on_one_line() -> None:
+    cell, reason = flaw_lines(flaws(1), 1)
+    assert cell.startswith("  #0 a wolf in snow far away") and cell.endswith("… · 3")
+    assert len(cell) < 60
+    assert reason == "    the stored picture is damaged"
+
+
+def test_the_only_cell_has_no_labels() -> None:
+    assert flaw_lines([Flaw(0, {}, "missing", "gone")], 1) == ["  #0", "    gone"]
+
+
+def test_of_many_the_first_are_shown() -> None:
+    lines = flaw_lines(flaws(SHOWN_FLAWS + 5), 1_200)
+    assert len(lines) == 2 * SHOWN_FLAWS + 1
+    assert lines[-1] == f"  … {1_200 - SHOWN_FLAWS:,} more; --json has them"
+
+
+def test_what_to_do() -> None:
+    assert mending("night-1", again=0, unreadable=0) == []
+    assert mending("night-1", again=1, unreadable=0) == ["gridfarm retry night-1 draws it again"]
+    assert mending("night-1", again=2, unreadable=1) == [
+        "gridfarm retry night-1 draws them again",
+        "1 picture will come when the store hands it out",
+    ]
