@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from common.errors import UsageError
@@ -21,9 +21,10 @@ FILE = "gridfarm.toml"
 @dataclass(frozen=True)
 class FarmConfig:
     """`broker` is a redis:// or rediss:// URL, `store` is s3://bucket/prefix or a folder,
-    `cache` the folder for downloaded assets and the tiny model."""
+    `cache` the folder for downloaded assets and the tiny model. The broker's password is in none
+    of its texts."""
 
-    broker: str = ""
+    broker: str = field(default="", repr=False)
     store: str = ""
     cache: str = "~/.cache/gridfarm"
 

@@ -99,7 +99,9 @@ def main(
     options = _process_options(**process_options)
     try:
         config = load_config({"broker": broker, "store": store})
-        config.need_broker(), config.need_store()
+        config.need_store()
+        # Here, since a process that cannot have it would be started again and again.
+        Broker(config.need_broker()).ping()
     except GridfarmError as error:
         _refuse(error)
     set_up_logging(options.log_format)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.broker.answers import broker_error
-from common.broker.url import check_url
-from common.errors import BrokerError
-from common.text import without_password
+from common.broker.url import NO_SENTINEL, ONE_SERVER, Address, read_url
+from common.errors import BrokerError, BrokerRefused
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -26,20 +25,38 @@ SILENCE_S = 5
 #: Written to see whether that is possible.
 PROBE = "gridfarm:probe"
 
+#: What HELLO says of a server that is no broker: what it is, and what to use.
+_NO_BROKER = {
+    b"cluster": ("a node of a Redis Cluster", ONE_SERVER),
+    b"sentinel": ("a Sentinel", NO_SENTINEL),
+}
+
 
 class Broker:
     """A Redis server by its URL, e.g. `redis://:secret@host:6379/0`; connected on first use.
 
-    `place` is how messages name the server: its URL without the password; `script` is the file
-    whose steps `step` and `sending` run. Every method raises
-    BrokerUnreachable, BrokerRefused or, for what else Redis may answer, BrokerError. All are
-    safe to call from several threads.
+    `script` is the file whose steps `step` and `sending` run. Every method raises
+    BrokerUnreachable, BrokerRefused (also for a URL that is none) or, for what else Redis may
+    answer, BrokerError. All are safe to call from several threads.
     """
 
     def __init__(self, url: str, script: Path | None = None) -> None:
         self.url = url
         self.script = script
-        self.place = without_password(url)
+        self._is_checked = False
+
+    @cached_property
+    def address(self) -> Address:
+        """Raises BrokerRefused."""
+        return read_url(self.url)
+
+    @property
+    def place(self) -> str:
+        """How messages name the server: its URL without the password; none of a wrong URL."""
+        try:
+            return self.address.place
+        except BrokerRefused:
+            return "redis://?"
 
     @cached_property
     def redis(self) -> Redis:
@@ -48,10 +65,10 @@ class Broker:
         from redis.backoff import ExponentialBackoff
         from redis.retry import Retry
 
-        check_url(self.url, self.place)
+        url = self.address.url
         with self.errors():
             return Redis.from_url(
-                self.url,
+                url,
                 socket_timeout=SILENCE_S,
                 socket_connect_timeout=SILENCE_S,
                 health_check_interval=25,
@@ -73,11 +90,32 @@ class Broker:
         """Raises BrokerUnreachable or BrokerRefused."""
         with self.errors():
             self.redis.ping()
+        self._check_kind()
 
     def probe(self) -> None:
         """Raises BrokerUnreachable, or BrokerRefused where nothing can be written."""
+        self._check_kind()
         with self.errors():
             self.redis.set(PROBE, 1, px=1_000)
+
+    def _check_kind(self) -> None:
+        """Raises BrokerRefused for a cluster's node and a Sentinel. What is neither is asked once;
+        what answers no HELLO is believed."""
+        from redis.exceptions import ResponseError
+
+        if self._is_checked:
+            return
+        with self.errors():
+            try:
+                client: Any = self.redis
+                said = client.execute_command("HELLO")
+            except ResponseError:
+                return
+        fields = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
+        if kind := _NO_BROKER.get(fields.get(b"mode", b"")):
+            what, hint = kind
+            raise BrokerRefused(f"{self.place} is {what}, which cannot be a broker", hint=hint)
+        self._is_checked = True
 
     def memory_policy(self) -> str:
         """What Redis does when it is full; "" where CONFIG is not allowed (hosted Redis)."""
@@ -92,8 +130,18 @@ class Broker:
 
     def once(self, name: str, *, every_ms: int) -> bool:
         """True for one caller per `every_ms`, whichever machine asks first."""
-        with self.errors():
-            return bool(self.redis.set(f"gridfarm:once:{name}", 1, nx=True, px=every_ms))
+        key = f"gridfarm:once:{name}"
+        with self.errors(), self.redis.pipeline(transaction=False) as both:
+            both.set(key, 1, nx=True, px=every_ms)
+            both.pttl(key)
+            taken, left_ms = both.execute(raise_on_error=False)
+            for answer in (taken, left_ms):
+                if isinstance(answer, Exception):
+                    raise answer
+            if taken or left_ms <= every_ms:
+                return bool(taken)
+            # The server's clock went back, and nobody would have a turn for as long.
+            return bool(self.redis.set(key, 1, px=every_ms))
 
     def hold(self, name: str, *, ms: int) -> None:
         """Nobody is given `once` of that name before this time is over."""
@@ -129,6 +177,8 @@ class Broker:
     def sending(self, name: str, *arguments: str | bytes | int) -> Iterator[Callable[[], None]]:
         """Yield a function that sends a step without waiting for its answer, which is read when
         the block ends. When the function returns, the step has left this process."""
+        from redis.exceptions import NoScriptError
+
         connections = self.redis.connection_pool
         with self.errors():
             connection: Any = connections.get_connection()
@@ -148,5 +198,8 @@ class Broker:
         finally:
             with suppress(BrokerError), self.errors():
                 for read_answer in answers:
-                    read_answer()
+                    try:
+                        read_answer()
+                    except NoScriptError:  # it was flushed; `step` loads it again
+                        self.step(name, *arguments)
             connections.release(connection)

@@ -54,28 +54,36 @@ class Ending:
         self.ledger = ledger
         self.farm_store = FarmStore(store, ledger)
 
-    def snapshot(self, batch_id: str) -> None:
-        """Copy the done bits into the store; never those of a ledger that was just wiped."""
+    def snapshot(self, batch_id: str) -> bool:
+        """Copy the done bits into the store. False, and never, those of a ledger that was just
+        wiped or has lost a part, and nothing for a batch that was removed."""
         data = self.ledger.done_bitmap(batch_id)
-        if not self.ledger.known(batch_id):
-            return
+        if not self.ledger.sound(batch_id):
+            return False
+        if not self.store.exists(object_names.batch(batch_id)):
+            return False
         self.store.put(
             object_names.done_bitmap(batch_id), data, content_type="application/octet-stream"
         )
+        return True
 
     def finish(self, batch_id: str) -> None:
         """Write down how the batch ended, unless pictures of it are missing, which are rendered
         again. Safe to be cut off anywhere and done again: the marker `active/<id>` goes last but
-        for Redis. Raises StoreForeign for a store that is not the farm's."""
+        for Redis. Of a ledger that lost a part nothing is believed; the next reconcile rebuilds
+        it. Raises StoreForeign for a store that is not the farm's."""
         if not self.ledger.broker.once(_once(batch_id), every_ms=FINISH_EVERY_MS):
+            return
+        if not self.ledger.sound(batch_id):
             return
         self.farm_store.check()
         matrix = self._matrix(batch_id)
         if matrix and self._send_missing_again(batch_id, matrix):
             return
-        self.snapshot(batch_id)
         if matrix and len(matrix) <= CELLS_FILE_UP_TO:
             write_cells(self.store, batch_id, matrix, self.ledger.failures(batch_id))
+        if not self.snapshot(batch_id):
+            return
         control = read_control(self.store, batch_id)
         write_control(self.store, batch_id, replace(control, state="done"))
         self.store.delete(object_names.active(batch_id))

@@ -4,8 +4,8 @@
 --
 --   gridfarm:active              set of batch ids that are not finished
 --   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,
---                                done, failed, cursor, order, read_at (by a worker); of one that is
---                                set aside also aside (the reason), aside_until, aside_times
+--                                done, failed, holes, cursor, order, read_at (by a worker); of one
+--                                that is set aside also aside (the reason), aside_until, aside_times
 --   gridfarm:batch:<id>:done     bitmap, MSB first         :holes   likewise: never rendered
 --   gridfarm:batch:<id>:failed   hash i -> reason
 --   gridfarm:batch:<id>:sent     zset i -> when sent       :off     i -> when first seen off the queue
@@ -34,6 +34,10 @@ local MOST_WANTED = 1000
 local ASIDE, LONGEST_ASIDE = 5000, 300000
 -- Who cannot read what another has read so recently is at fault itself.
 local JUST_READ = 60000
+-- Nothing is put off, and nobody shown without a new beat, for longer (ms). What says otherwise
+-- was written before Redis' clock went back.
+local LONGEST_PAUSE = 60000
+local LONGEST_BEAT = 600000
 
 local function now()
   local time = call('TIME')
@@ -192,7 +196,8 @@ local function open(id, fields, done, holes, failures)
       count = count + 1
     end
   end
-  call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')), 'failed', count, 'cursor', 0)
+  call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')), 'failed', count,
+       'holes', call('BITCOUNT', at(id, 'holes')), 'cursor', 0)
   local h = call('HMGET', at(id), 'state', 'queue', 'priority')
   if h[1] == 'rendering' then withdraw(h[2], lower_than(h[3], h[2])) end
   call('SADD', 'gridfarm:active', id)
@@ -358,7 +363,7 @@ local function claim(id, i, generation, key, worker, lease)
   forget(id, i)
   if settled(id, i) then return 'done' end
   local other = call('GET', key_name(key))
-  if other and other ~= id .. ' ' .. i then
+  if other and other ~= id .. ' ' .. i and call('PTTL', key_name(key)) <= tonumber(lease) then
     call('ZADD', at(id, 'again'), time + 5000, i)
     call('HSET', 'gridfarm:waiting', key, id)
     return 'elsewhere'
@@ -425,7 +430,7 @@ end
 -- Cell i is a hole: excluded, in a matrix too large to have been enumerated at submit.
 local function skip(id, i)
   if call('EXISTS', at(id)) == 0 then return 'unknown' end
-  call('SETBIT', at(id, 'holes'), i, 1)
+  if call('SETBIT', at(id, 'holes'), i, 1) == 0 then call('HINCRBY', at(id), 'holes', 1) end
   return close(id, i, '')
 end
 
@@ -483,6 +488,13 @@ local function on_queue(queue)
   return ids
 end
 
+-- What is to happen later than anything is put off has a time of before Redis' clock went back.
+local function clamp(name, latest)
+  for _, member in ipairs(call('ZRANGEBYSCORE', name, '(' .. latest, '+inf')) do
+    call('ZADD', name, latest, member)
+  end
+end
+
 local function expire_leases(id, time)
   for _, i in ipairs(call('ZRANGEBYSCORE', at(id, 'leases'), '-inf', time)) do
     drop_lease(id, i, '')
@@ -498,6 +510,7 @@ local function find_lost(id, generation, queued, time, patience)
       call('ZREM', at(id, 'off'), i)
     else
       call('ZADD', at(id, 'off'), 'NX', time, i)
+      clamp(at(id, 'off'), time)
       if time - tonumber(call('ZSCORE', at(id, 'off'), i)) >= tonumber(patience) then
         forget(id, i)
         call('ZADD', at(id, 'again'), time, i)
@@ -506,14 +519,19 @@ local function find_lost(id, generation, queued, time, patience)
   end
 end
 
--- Put back what is lost on `queue`; at most once per `every` ms, whoever asks.
-local function sweep(queue, patience, every)
-  if not call('SET', 'gridfarm:swept:' .. queue, '1', 'NX', 'PX', every) then return 0 end
+-- Put back what is lost on `queue`; at most once per `every` ms, whoever asks. No lease is for
+-- longer than `lease` ms.
+local function sweep(queue, patience, every, lease)
+  local swept = 'gridfarm:swept:' .. queue
+  if call('PTTL', swept) > tonumber(every) then call('DEL', swept) end
+  if not call('SET', swept, '1', 'NX', 'PX', every) then return 0 end
   local time = now()
   local queued = nil
   for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
     local h = call('HMGET', at(id), 'queue', 'generation')
     if h[1] == queue then
+      clamp(at(id, 'leases'), time + lease)
+      clamp(at(id, 'again'), time + LONGEST_PAUSE)
       expire_leases(id, time)
       if call('ZCARD', at(id, 'sent')) > 0 then
         queued = queued or on_queue(queue)
@@ -611,7 +629,7 @@ local function finish(id, keep)
   if known and not finished(id) then return 0 end
   call('SREM', 'gridfarm:active', id)
   if known then
-    call('HSET', at(id), 'state', 'done')
+    call('HSET', at(id), 'state', 'done', 'holes', 0)
     for _, part in ipairs(PARTS) do
       if part ~= 'done' and part ~= 'failed' then call('UNLINK', at(id, part)) end
     end
@@ -619,6 +637,29 @@ local function finish(id, keep)
   end
   want()
   return 1
+end
+
+-- Whether a batch's bits and failures are as many as its counts say. A part that was lost alone
+-- would end the batch too early, or never.
+local function sound(id)
+  local h = call('HMGET', at(id), 'done', 'holes', 'failed')
+  local has = call('BITCOUNT', at(id, 'done')) == tonumber(h[1])
+    and call('BITCOUNT', at(id, 'holes')) == tonumber(h[2])
+    and call('HLEN', at(id, 'failed')) == tonumber(h[3])
+  return has and 1 or 0
+end
+
+-- Put a batch that is not finished back where it has to stand, if what says so was lost alone.
+-- Who holds a cell without a lease gets one: it is renewed, or runs out. Returns as `sound`.
+local function mend(id, lease)
+  local h = call('HMGET', at(id), 'state', 'queue')
+  if h[1] == 'rendering' or h[1] == 'paused' then
+    for _, i in ipairs(call('HKEYS', at(id, 'holders'))) do
+      call('ZADD', at(id, 'leases'), 'NX', now() + lease, i)
+    end
+    if call('SADD', 'gridfarm:active', id) + call('SADD', 'gridfarm:queues', h[2]) > 0 then want() end
+  end
+  return sound(id)
 end
 
 -- Forget a batch altogether, so that it can be opened anew.
@@ -647,6 +688,7 @@ local function beat(worker, said, ttl)
     call('HDEL', 'gridfarm:workers', gone)
     call('ZREM', 'gridfarm:alive', gone)
   end
+  clamp('gridfarm:alive', time + LONGEST_BEAT)
   call('ZADD', 'gridfarm:alive', time + ttl, worker)
   call('HSET', 'gridfarm:workers', worker, said)
   return 1
@@ -670,6 +712,7 @@ end
 local functions = {
   open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
   release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
-  retry = retry, lost = lost, aside = aside, finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
+  retry = retry, lost = lost, aside = aside, finish = finish, sound = sound, mend = mend,
+  drop = drop, status = status, beat = beat, leave = leave, alive = alive,
 }
 return functions[ARGV[1]](unpack(ARGV, 2))

@@ -199,7 +199,7 @@ class Ledger:
 
     def sweep(self, queue: str) -> bool:
         """Put back what is lost. False when somebody just did."""
-        return bool(self.broker.step("sweep", queue, LOST_AFTER_MS, SWEEP_EVERY_MS))
+        return bool(self.broker.step("sweep", queue, LOST_AFTER_MS, SWEEP_EVERY_MS, LEASE_MS))
 
     def control(self, batch_id: str, *, generation: int, state: State, priority: int) -> bool:
         """Change state or priority; False when the ledger does not know the batch, or knows it
@@ -218,6 +218,15 @@ class Ledger:
     def finish(self, batch_id: str) -> bool:
         """The batch is over; False when more of it was asked for meanwhile."""
         return bool(self.broker.step("finish", batch_id, KEEP_FINISHED_MS))
+
+    def sound(self, batch_id: str) -> bool:
+        """False for a ledger that lost a part of itself, or all: only a rebuild is right."""
+        return bool(self.broker.step("sound", batch_id))
+
+    def mend(self, batch_id: str) -> bool:
+        """Put an unfinished batch back among the active ones, if it is missing there, and what
+        else its ledger can mend of itself; then as `sound`."""
+        return bool(self.broker.step("mend", batch_id, LEASE_MS))
 
     def drop(self, batch_id: str) -> None:
         """Forget a batch altogether, so that it can be opened anew."""

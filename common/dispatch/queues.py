@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from common.batch import SCHEMA, Batch
+from common.broker import read_url
 from common.job import RENDERER_EPOCH
 
 if TYPE_CHECKING:
@@ -37,10 +38,27 @@ def _needs_cuda(batch: Batch) -> bool:
 
 def celery_app(broker: str) -> Celery:
     """The app that workers consume with. The producer needs none: the ledger's `feed` script
-    pushes Celery messages by task name."""
+    pushes Celery messages by task name. Raises BrokerRefused for a URL that is none."""
     from celery import Celery
 
-    app = Celery("gridfarm", broker=broker)
+    ours = read_url(broker).url
+
+    class App(Celery):  # type: ignore[misc]
+        """Celery of itself prefers CELERY_BROKER_URL and CELERY_RESULT_BACKEND in the
+        environment, which are another program's."""
+
+        backend_cls = "disabled"
+
+        def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+            return super().connection_for_read(url or ours, **options)
+
+        def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+            return super().connection_for_write(url or ours, **options)
+
+        def connection(self, hostname: str | None = None, **options: Any) -> Any:
+            return super().connection(hostname or ours, **options)
+
+    app = App("gridfarm", broker=ours)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -58,7 +76,7 @@ def celery_app(broker: str) -> Celery:
         # Nobody here sends remote commands, and whoever may write to Redis could.
         worker_enable_remote_control=False,
         # Of itself Celery believes any certificate where a rediss:// has no options.
-        broker_use_ssl={"ssl_cert_reqs": "required"} if broker.startswith("rediss:") else None,
+        broker_use_ssl={"ssl_cert_reqs": "required"} if ours.startswith("rediss:") else None,
     )
     return app
 

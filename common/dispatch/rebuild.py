@@ -66,9 +66,11 @@ class Rebuild:
     def _follow_store(self, batch_id: str, *, marked: bool) -> None:
         # The marker was read first: who orders a batch puts its control.json before the marker.
         control = read_control(self.store, batch_id)
-        status = self.ledger.status(batch_id)
-        if not marked and self.forget_if_gone(batch_id):
-            return  # a broker that was set back to an earlier time knows what was removed since
+        status = self._status(batch_id, marked=marked)
+        if not marked:
+            if self.forget_if_gone(batch_id):
+                return
+            self._drop_if_over(batch_id, control, status)
         if status and status.generation >= control.generation:
             # A cancellation was cut off before its end.
             if marked and control.state == status.state == "cancelled":
@@ -83,6 +85,24 @@ class Rebuild:
             if not self._pass_on(batch_id, control, status):
                 self.ledger.drop(batch_id)
             self.store.delete(object_names.active(batch_id))
+
+    def _status(self, batch_id: str, *, marked: bool) -> LedgerStatus | None:
+        """None where the ledger does not know the batch, or has lost a part of it."""
+        status = self.ledger.status(batch_id)
+        if not (marked and status and status.state in UNFINISHED) or self.ledger.mend(batch_id):
+            return status
+        log.warning("%s: a part of its ledger is lost; it is rebuilt from the store", batch_id)
+        self.ledger.drop(batch_id)
+        return None
+
+    def _drop_if_over(self, batch_id: str, control: Control, status: LedgerStatus | None) -> None:
+        """A batch that is active in the ledger alone: Redis was set back to a time when it was,
+        and it was finished since. (One that is finished just now is complete, and one that was
+        asked for again is of a newer generation.)"""
+        if status is None or control.state != "done" or control.generation != status.generation:
+            return
+        if status.done + status.failed < status.total:
+            self.ledger.drop(batch_id)
 
     def _pass_on(self, batch_id: str, control: Control, status: LedgerStatus | None) -> bool:
         """Tell the ledger what the store says; False when only a new ledger, or none, is right."""

@@ -15,7 +15,6 @@ _TINY = "worker/tiny"
 #: Module → test files, from `tests/`; sorted.
 COVERED_BY: dict[str, tuple[str, ...]] = {
     "common.broker.answers": ("common/broker/test_broker.py",),
-    "common.broker.url": ("common/broker/test_broker.py", "integration/test_hostile.py"),
     "common.dispatch.dispatcher": (
         "integration/control/test_cancel_and_pause.py",
         "integration/test_dispatch.py",

@@ -1,14 +1,16 @@
-"""A broker that dies, goes silent, is full, read-only or still loading, and workers of another
+"""A broker that dies, goes silent, is still loading or takes no writes, and workers of another
 version or with a wrong clock: real worker processes (with a stub renderer) and real brokers."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from producer.batches import status
 from producer.cli.main import run
 from tests.support.pool import Pool
 from tests.support.proxy import Proxy
-from tests.support.servers import Valkey, valkey
+from tests.support.servers import Valkey, free_port, valkey
 from worker.supervisor.exit_codes import UNREACHABLE
 
 pytestmark = pytest.mark.integration
@@ -228,20 +230,109 @@ def test_a_refused_password(tmp_path: Path, gridfarm: Cli, file: str) -> None:
             assert "wrong-one" not in pool.log("stranger")
 
 
-def fill(server: Valkey) -> Callable[[], object]:
-    """Nothing more may be written; returns what ends that."""
-    client = redis.Redis.from_url(server.url)
-    client.config_set("maxmemory", "1mb")
-    return lambda: client.config_set("maxmemory", "0")
+class Trouble:
+    """Why a broker takes nothing any more; `end` ends that. `said` is the words for it, and
+    unless it lets Celery wait for messages, that tries again, too."""
+
+    said: str
+    lets_celery_wait = False
+
+    def __init__(self, server: Valkey, folder: Path) -> None:
+        self.server, self.folder = server, folder
+        self.client = redis.Redis.from_url(server.url)
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
 
 
-def demote(server: Valkey, other: Valkey) -> Callable[[], object]:
-    """A failover to `other`, with all data; returns what ends that by another one."""
-    here, there = redis.Redis.from_url(server.url), redis.Redis.from_url(other.url)
-    follow(there, server.port)
-    there.replicaof("NO", "ONE")
-    follow(here, other.port)
-    return lambda: here.replicaof("NO", "ONE")
+class Full(Trouble):
+    said = "is full"
+    lets_celery_wait = True
+
+    def begin(self) -> None:
+        self.client.config_set("maxmemory", "1mb")
+
+    def end(self) -> None:
+        self.client.config_set("maxmemory", "0")
+
+
+class Demoted(Trouble):
+    """A failover to another one, with all data, ended by another failover."""
+
+    said = "is a read-only replica"
+
+    def begin(self) -> None:
+        self.other = Valkey(self.folder / "other")
+        self.other.start()
+        there = redis.Redis.from_url(self.other.url)
+        follow(there, self.server.port)
+        there.replicaof("NO", "ONE")
+        follow(self.client, self.other.port)
+
+    def end(self) -> None:
+        self.client.replicaof("NO", "ONE")
+        self.other.kill()
+
+
+class Orphaned(Trouble):
+    """A replica whose primary is gone and that shows no old data."""
+
+    said = "is a (replica that has lost its primary|read-only replica)"
+
+    def begin(self) -> None:
+        self.client.config_set("replica-serve-stale-data", "no")
+        self.client.replicaof("127.0.0.1", free_port())
+
+    def end(self) -> None:
+        self.client.replicaof("NO", "ONE")
+
+
+class Unsaved(Trouble):
+    """It could not save, since its folder is gone."""
+
+    said = "cannot save to its disk"
+
+    def begin(self) -> None:
+        shutil.rmtree(self.server.data_dir)
+        self.client.config_set("save", "3600 1")
+        self.client.bgsave()
+        while self.client.info("persistence")["rdb_last_bgsave_status"] != "err":
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        self.client.config_set("save", "")
+
+
+class Alone(Trouble):
+    said = "too few replicas"
+
+    def begin(self) -> None:
+        self.client.config_set("min-replicas-to-write", 1)
+
+    def end(self) -> None:
+        self.client.config_set("min-replicas-to-write", 0)
+
+
+class Busy(Trouble):
+    said = "busy with somebody's long script"
+
+    def begin(self) -> None:
+        self.client.config_set("busy-reply-threshold", 50)
+        once = redis.Redis.from_url(self.server.url, retry=Retry(NoBackoff(), 0))
+
+        def loop() -> None:
+            with suppress(redis.RedisError):  # it is killed
+                once.eval("while true do end", 0)
+
+        self.thread = threading.Thread(target=loop, daemon=True)
+        self.thread.start()
+
+    def end(self) -> None:
+        self.client.script_kill()
+        self.thread.join()
+        while "busy" in at_once(self.server.url):
+            time.sleep(0.02)
 
 
 def follow(client: redis.Redis, port: int) -> None:
@@ -252,33 +343,48 @@ def follow(client: redis.Redis, port: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", ["is full", "is a read-only replica"])
+@pytest.mark.parametrize(
+    ("kind", "idle"),
+    [
+        (Full, "idle"),
+        (Demoted, ""),
+        (Orphaned, ""),
+        (Unsaved, ""),
+        (Alone, "idle"),
+        (Busy, ""),
+    ],
+    ids=lambda value: value.__name__.lower() if isinstance(value, type) else value,
+)
 def test_a_broker_that_takes_nothing(
     pool: Pool,
     server: Valkey,
     gridfarm: Cli,
     file: str,
-    how: str,
+    kind: type[Trouble],
+    idle: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Commands end with 3 and say what to do, the worker's log as well; the worker stays and
-    goes on when it is over: with what it rendered, or, full, with what is asked for then."""
+    goes on when it is over: with what it rendered, or, idle, with what is asked for then."""
     monkeypatch.setattr(status, "BROKER_AWAY_S", 0.5)
-    with valkey(tmp_path / "other") as other:
-        pool.submit(24)
-        worker = pool.start("w", *STEADY)
-        idle = how == "is full"
-        pool.eventually(is_over(pool, 24) if idle else lambda: pool.counts[0] > 3)
-        end = fill(server) if idle else demote(server, other)
-        pool.eventually(lambda: how in pool.log("w"))
-        for command in (["submit", file], ["watch", "spot"], ["doctor"]):
-            assert how in gridfarm(*command, code=3)
-        gridfarm("status", "spot")
-        end()
-        if idle:
-            pool.submit(24, name="after")
-        pool.eventually(is_over(pool, 24))
+    trouble = kind(server, tmp_path)
+    pool.submit(24)
+    sooner = "import common.dispatch.ledger as ledger; ledger.LOST_AFTER_MS = 2_000"
+    worker = pool.start("w", *STEADY, first=sooner)
+    pool.eventually(is_over(pool, 24) if idle else lambda: pool.counts[0] > 3)
+    trouble.begin()
+    pool.eventually(lambda: re.search(trouble.said, pool.log("w")))
+    again = "Trying again in 2.00 seconds"
+    pool.eventually(lambda: trouble.lets_celery_wait or again in pool.log("w"))
+    for command in (["submit", file], ["watch", "spot"], ["doctor"]):
+        assert re.search(trouble.said, gridfarm(*command, code=3))
+    gridfarm("status", "spot")
+    trouble.end()
+    if idle:
+        pool.submit(24, name="after")
+    pool.eventually(is_over(pool, 24))
     assert worker.poll() is None
     assert "Traceback" not in pool.log("w")
+    assert "was dropped" not in pool.log("w")
     assert pool.right_pictures() == 24

@@ -309,6 +309,16 @@ def test_a_record_that_was_cut_off_goes_another_way(ledger: Ledger) -> None:
     assert ledger.attempts_of("b-1", 0) == ["m1"]
 
 
+def test_a_record_counts_although_the_script_was_flushed(ledger: Ledger) -> None:
+    """By an operator, or with the server's memory; nobody waits for this answer."""
+    opened(ledger)
+    claimed(ledger)
+    with ledger.recording_attempt("b-1", 0, "m1", "w1") as record_attempt:
+        ledger.redis.script_flush()
+        record_attempt()
+    assert ledger.attempts_of("b-1", 0) == ["m1"]
+
+
 def test_a_second_process_must_agree_on_a_black_picture(ledger: Ledger) -> None:
     opened(ledger)
     assert not ledger.report_suspect_picture("b-1", 0, "p1")

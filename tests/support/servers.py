@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 BUCKET = "gridfarm-tests"
 ALL_RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket")
@@ -106,7 +107,7 @@ class Valkey(Server):
         super().__init__(data_dir)
         self.password = password
         self.options: dict[str, str] = {}
-        login = f":{password}@" if password else ""
+        login = f":{quote(password, safe='')}@" if password else ""
         self.url = f"redis://{login}127.0.0.1:{self.port}/0"
 
     @property

@@ -16,7 +16,7 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import ResponseError
 
 from common.batch import BATCH_ID
 from common.broker import PROBE
@@ -34,9 +34,6 @@ HEADERS = frozenset(
 
 #: Characters of a body; the ledger writes about 150.
 LONGEST = 10_000
-
-#: A broker that answers and takes nothing is to Celery as one that is away: it tries again.
-REFUSES = (OutOfMemoryError, ReadOnlyError)
 
 
 class QoS(redis.QoS):  # type: ignore[misc]
@@ -82,8 +79,11 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
+    """A broker that answers and takes nothing (it is full, read-only, busy, cannot save, …) is to
+    Celery as one that is away: it tries again."""
+
     Channel = Channel
-    connection_errors = (*redis.Transport.connection_errors, *REFUSES)
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
     def _deliver(self, message: Any, queue: str) -> None:
         if asks_for_a_cell(message):
