@@ -2,6 +2,7 @@
 
 lookup     which batch is meant by a word or a file; `@last`
 priority   high, normal, low
+stored_state  what a batch does by the store alone
 status     how a batch stands, once or again and again
 listing    how all of them stand
 control    what is written and told for cancel, pause, resume, retry, another priority
@@ -17,7 +18,6 @@ from producer.batches.lookup import (
     LAST,
     FoundBatch,
     LastBatch,
-    batch_ids,
     find_batch,
     remember,
     store_for,
@@ -39,7 +39,6 @@ __all__ = [
     "Status",
     "StatusWatcher",
     "Steering",
-    "batch_ids",
     "changes",
     "find_batch",
     "list_batches",

@@ -45,6 +45,8 @@ def status_text(status: Status) -> str:
     lines += [f"  paused: {w.name}: {w.message}" for w in status.listening if w.state == "paused"]
     if status.state in ("paused", "cancelled"):
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
+    if status.state == "submitting":
+        lines += ["  its submit is under way, or was cut off: then give it again"]
     return "\n".join([*lines, *_failure_lines(status)])
 
 

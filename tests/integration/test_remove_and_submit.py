@@ -1,0 +1,404 @@
+"""Removals beside submits and other removals, on real stores: whoever counts on a picture keeps it,
+and what nobody counts on is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.batch import Batch
+from common.dispatch import Ledger
+from common.errors import NotFound
+from common.store import Store, object_names, open_store
+from producer.batches import Controller, Removal, RemovalPlan, list_batches
+from producer.removal import Announcements, beat, read_intents
+from producer.submission import Resolved, SubmitReport, submit
+from tests.support.orders import frozen, pictures_in, put_batch
+from tests.support.pool import Pool
+
+pytestmark = pytest.mark.integration
+
+MOMENT_S = 20
+
+
+@pytest.fixture
+def ledger(broker: str) -> Ledger:
+    return Ledger(broker)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+class Held:
+    """A store whose first deletion of an object of this ending waits, as a slow one might."""
+
+    def __init__(self, store: Store, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        delete = store.delete
+
+        def holding(name: str) -> None:
+            if name.endswith(ending):
+                self.reached.set()
+                assert self.go_on.wait(MOMENT_S)
+            delete(name)
+
+        monkeypatch.setattr(store, "delete", holding)
+
+
+def removal_of(store: Store, ledger: Ledger | None, *batches: Batch) -> Removal:
+    """On a store of its own, as another machine has it."""
+    return Removal({batch.id: batch for batch in batches}, store, ledger, print)
+
+
+def order(
+    batch: Batch, store: Store, ledger: Ledger, say: Callable[[str], None] = print
+) -> SubmitReport:
+    return submit(Resolved(batch), store, ledger, say=say)
+
+
+def nothing_is_under_way(store: Store, ledger: Ledger | None = None) -> bool:
+    return not read_intents(store, Announcements(ledger)) and not [*store.list("removing/")]
+
+
+@pytest.mark.parametrize("ending", [".webp", "/control.json"])
+def test_a_submit_waits_for_the_removal_of_what_it_shares(
+    store_url: str, ledger: Ledger, threads: ThreadPoolExecutor, ending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Given a removal that has looked whose its pictures are, and has not deleted them: another
+    batch of the same pictures is not told that they are stored."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    held, said = Held(mine, ending, monkeypatch), threading.Event()
+    gone: Future[RemovalPlan] = threads.submit(removal_of(mine, None, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    report = threads.submit(
+        order, frozen("other"), theirs, ledger, lambda text: said.set() if "waiting" in text else 0
+    )
+    assert said.wait(MOMENT_S)
+    assert not report.done()
+    held.go_on.set()
+    assert len(gone.result(MOMENT_S).go) == 4
+    assert (report.result(MOMENT_S).stored, report.result().queued) == (0, 4)
+    assert pictures_in(theirs) == 0
+    assert nothing_is_under_way(theirs, ledger)
+
+
+def test_a_submit_that_was_there_first_keeps_its_pictures(
+    store_url: str, ledger: Ledger, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a removal that has just written its note: a batch is submitted before it looks."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    held = Held(mine, f"{frozen().id}/batch.json", monkeypatch)
+    gone = threads.submit(removal_of(mine, None, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    report = threads.submit(order, frozen("other", seeds="0..1"), theirs, ledger)
+    other = object_names.batch(frozen("other", seeds="0..1").id)
+    while not theirs.exists(other):
+        time.sleep(0.01)
+    held.go_on.set()
+    assert (len(gone.result(MOMENT_S).go), gone.result().stay) == (2, 2)
+    assert report.result(MOMENT_S).stored == pictures_in(theirs) == 2
+
+
+def test_what_shares_nothing_does_not_wait(
+    store_url: str, ledger: Ledger, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    held = Held(mine, ".webp", monkeypatch)
+    gone = threads.submit(removal_of(mine, None, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    assert order(frozen("other", seeds="7..9"), theirs, ledger).queued == 3
+    held.go_on.set()
+    assert len(gone.result(MOMENT_S).go) == 4
+
+
+def test_the_same_batch_submitted_while_it_is_removed(
+    store_url: str, ledger: Ledger, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after: nothing of it is lost, and it is rendered anew."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    held, said = Held(mine, ".webp", monkeypatch), threading.Event()
+    gone = threads.submit(removal_of(mine, ledger, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    report = threads.submit(order, frozen(), theirs, ledger, lambda _: said.set())
+    assert said.wait(MOMENT_S)
+    held.go_on.set()
+    assert len(gone.result(MOMENT_S).go) == 4
+    assert report.result(MOMENT_S).queued == 4
+    assert [row.batch for row in list_batches(theirs, ledger)] == [frozen().id]
+    assert theirs.exists(object_names.active(frozen().id))
+
+
+def test_a_removal_in_the_midst_of_a_submit_of_the_same_batch(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submit has looked for removals already: it sees in the end that its batch is gone."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    put, removed = theirs.put, False
+
+    def put_later(name: str, *data: bytes, **options: Any) -> None:
+        nonlocal removed
+        if name.endswith("done.bitmap") and not removed:
+            removed = True
+            removal_of(mine, None, frozen()).run()
+        put(name, *data, **options)
+
+    monkeypatch.setattr(theirs, "put", put_later)
+    said: list[str] = []
+    report = order(frozen(), theirs, ledger, said.append)
+    assert removed
+    assert (report.stored, report.queued) == (0, 4)
+    assert any("removed meanwhile" in text for text in said)
+    assert theirs.exists(object_names.batch(report.batch))
+
+
+def test_two_removals_at_once_leave_no_picture(
+    store_url: str, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two batches with the same pictures: neither keeps them for the other."""
+    meet = threading.Barrier(2)
+    runs = []
+    for batch in (frozen("a"), frozen("b")):
+        store = open_store(store_url)
+        put_batch(store, batch, done=range(4))
+        folders = store.folders
+
+        def looking(name: str, folders: Any = folders) -> Iterator[str]:
+            meet.wait(MOMENT_S)  # both are about to look at the other
+            return folders(name)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(store, "folders", looking)
+        runs.append(removal_of(store, None, batch).run)
+    plans = [future.result(MOMENT_S) for future in [threads.submit(run) for run in runs]]
+    assert sum(len(plan.go) for plan in plans) >= 4
+    assert list(open_store(store_url).list("")) == []
+
+
+@pytest.mark.parametrize("say", ["resume", "pause", "retry", "cancel"])
+def test_a_batch_that_is_removed_cannot_be_steered(
+    store_url: str, ledger: Ledger, say: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a command that has read the batch before it was removed: it says so, and leaves
+    nothing that would bring the batch back."""
+    store = open_store(store_url)
+    put_batch(store, frozen(), state="cancelled", done=range(4))
+    put, removed = store.put, False
+
+    def put_later(name: str, *data: bytes, **options: Any) -> None:
+        nonlocal removed
+        if name.endswith("control.json") and not removed:
+            removed = True
+            removal_of(open_store(store_url), ledger, frozen()).run()
+        put(name, *data, **options)
+
+    monkeypatch.setattr(store, "put", put_later)
+    with pytest.raises(NotFound, match="was removed"):
+        getattr(Controller(frozen().id, store, ledger), say)()
+    assert removed
+    assert list(store.list("")) == []
+    assert not ledger.known(frozen().id)
+
+
+#: `gridfarm rm` that sends itself a signal just before it deletes the first PNG.
+CUT_OFF = """
+import os, sys
+from producer.removal import beat, deletion
+from common.store import folder, s3
+number, store = int(sys.argv[1]), sys.argv[2]
+beat.BEAT_EVERY_S, beat.FENCE_S, deletion.DELETERS = 0.1, 0.5, 1
+beat.STILL_S, beat.SETTLE_S = 1, 0.3
+check = beat.Beat.check
+for kind in (folder.FolderStore, s3.S3Store):
+    delete = kind.delete
+    def cut_off(self, name, delete=delete):
+        delete(self, name)
+        if name.endswith(".json") and name.startswith("images/") and number:
+            signal, globals()["number"] = number, 0
+            os.kill(os.getpid(), signal)
+    kind.delete = cut_off
+from producer.cli.main import run
+sys.exit(run(["rm", sys.argv[3], "--yes", "--cancel", "--store", store]))
+"""
+
+
+def remover(store_url: str, number: int, batch_id: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CUT_OFF, str(number), store_url, batch_id],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To see that nobody is at a removal takes half a minute."""
+    for name, seconds in {"BEAT_EVERY_S": 0.1, "STILL_S": 1.0, "SETTLE_S": 0.3}.items():
+        monkeypatch.setattr(beat, name, seconds)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_submit_completes_a_removal_that_was_cut_off(
+    store_url: str, ledger: Ledger, number: int
+) -> None:
+    """Its own pictures stay, those that nobody has go."""
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    process = remover(store_url, number, batch)
+    assert process.wait(60) != 0
+    assert ("cut off" in process.communicate()[1]) == (number == signal.SIGINT)
+    said: list[str] = []
+    report = order(frozen("other", seeds="2..5"), store, ledger, said.append)
+    assert any("completing the removal of night" in text for text in said)
+    assert report.stored == pictures_in(store) <= 2
+    assert number == signal.SIGINT or report.stored == 2
+    assert nothing_is_under_way(store, ledger)
+    assert list(store.folders(object_names.BATCHES)) == [report.batch]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_next_removal_completes_one_that_was_cut_off(store_url: str) -> None:
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    other = frozen("other", seeds="70..71")
+    put_batch(store, other, done=range(2))
+    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
+    assert pictures_in(store) > 2
+    removal_of(store, None, other).run()
+    assert list(store.list("")) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_removal_given_again_by_its_id(store_url: str) -> None:
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
+    process = remover(store_url, 0, batch)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, pictures_in(store)) == (0, 0), out + err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_remover_that_froze_deletes_nothing_when_it_wakes(store_url: str, ledger: Ledger) -> None:
+    """Given one that stood still in the midst, and a submit that has taken its removal over and
+    counts on what was left."""
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    process = remover(store_url, signal.SIGSTOP, batch)
+    os.waitpid(process.pid, os.WUNTRACED)
+    try:
+        report = order(frozen("other"), store, ledger)
+        assert report.stored == pictures_in(store) >= 3
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(60) == 1
+    assert "taken it over" in process.communicate()[1]
+    assert pictures_in(store) == report.stored
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_removal_that_is_alive_is_left_to_itself(
+    store_url: str, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes, by another removal and by a submit alike."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    other = frozen("other", seeds="70..71")
+    put_batch(theirs, other, done=range(2))
+    held = Held(mine, ".webp", monkeypatch)
+    gone = threads.submit(removal_of(mine, None, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    assert len(removal_of(theirs, None, other).run().go) == 2
+    assert (pictures_in(theirs), gone.done()) == (4, False)
+    held.go_on.set()
+    assert len(gone.result(MOMENT_S).go) == 4
+    assert list(theirs.list("")) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_removal_that_had_not_begun_leaves_the_batch(store_url: str, ledger: Ledger) -> None:
+    """Cut off between its note and the first deletion: the batch is what it was."""
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    store.put(object_names.removing("ab", batch), frozen().to_bytes())
+    assert order(frozen("other", seeds="2..5"), store, ledger).stored == 2
+    assert pictures_in(store) == 4
+    assert store.exists(object_names.batch(batch))
+    assert store.exists(object_names.control(batch))
+    assert nothing_is_under_way(store, ledger)
+
+
+def hide_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listings show what is there now and nothing that comes."""
+    shown = set(store.list(""))
+    every, folders = store.list, store.folders
+    monkeypatch.setattr(store, "list", lambda prefix: (n for n in every(prefix) if n in shown))
+    monkeypatch.setattr(
+        store, "folders",
+        lambda prefix: (f for f in folders(prefix) if f"{prefix}{f}/batch.json" in shown),
+    )  # fmt: skip
+
+
+def test_where_listings_lag_the_broker_tells_of_a_removal(
+    tmp_path: Path, ledger: Ledger, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = open_store(str(tmp_path / "s")), open_store(str(tmp_path / "s"))
+    put_batch(mine, frozen(), done=range(4))
+    hide_new(theirs, monkeypatch)
+    held, said = Held(mine, ".webp", monkeypatch), threading.Event()
+    gone = threads.submit(removal_of(mine, ledger, frozen()).run)
+    assert held.reached.wait(MOMENT_S)
+    report = threads.submit(order, frozen("other"), theirs, ledger, lambda _: said.set())
+    assert said.wait(MOMENT_S)
+    held.go_on.set()
+    assert len(gone.result(MOMENT_S).go) == 4
+    assert (report.result(MOMENT_S).stored, report.result().queued) == (0, 4)
+
+
+def test_where_listings_lag_the_broker_tells_of_a_submit(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = open_store(str(tmp_path / "s")), open_store(str(tmp_path / "s"))
+    put_batch(mine, frozen(), done=range(4))
+    hide_new(mine, monkeypatch)
+    report = order(frozen("other"), theirs, ledger)
+    assert report.stored == 4
+    assert removal_of(mine, ledger, frozen()).run().stay == 4
+    assert pictures_in(theirs) == 4
+
+
+def test_what_workers_render_is_not_taken_from_them(tmp_path: Path, broker: str) -> None:
+    """Two batches of the same pictures on real workers; one is removed while its cells run."""
+    pool = Pool(broker, tmp_path)
+    try:
+        pool.start("m", "--ms-per-step=100")
+        pool.submit(12)
+        pool.eventually(lambda: pool.counts[0] > 1)
+        first = pool.batch
+        pool.batch = first.model_copy(update={"name": "other"})
+        submit(Resolved(pool.batch), pool.store, pool.ledger)
+        Removal({first.id: first}, pool.store, pool.ledger, print).run(cancel=True)
+        pool.eventually(lambda: pool.counts == (12, 0))
+        assert pool.right_pictures() == 12
+        assert not pool.ledger.known(first.id)
+    finally:
+        pool.end()
