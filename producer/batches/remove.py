@@ -25,13 +25,14 @@ from common.dispatch import Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreFull, UsageError
 from common.store import Store, object_names
 from producer.batches.control import Controller
-from producer.catalogue import UnknownKeys, keys_of, keys_of_others
+from producer.catalogue import UnknownKeys, keys_of, keys_of_others, owners_of
 from producer.progress import ProgressCallback, Say, show_no_progress
 from producer.removal import (
     Announcements,
     Beat,
     CutOff,
     Intent,
+    Overtaken,
     delete_batch,
     delete_pictures,
     forget_keys,
@@ -41,6 +42,7 @@ from producer.removal import (
     stop_cells,
     write_intent,
 )
+from producer.wording import counted
 
 #: Batch id → its document; None where that is gone or cannot be read.
 Documents = Mapping[str, Batch | None]
@@ -137,9 +139,21 @@ class Removal:
     def _saying_how_it_ends(self) -> Iterator[None]:
         try:
             yield
+        except Overtaken as overtaken:
+            self._say_what_is_missing(overtaken.late)
+            raise
         except BaseException:
             self.say("the removal was cut off: the next gridfarm rm, of any batch, completes it")
             raise
+
+    def _say_what_is_missing(self, late: Collection[str]) -> None:
+        """A deletion that was on its way while this stood still may have taken a picture that
+        somebody was told is stored."""
+        missing = set(late).difference(pictures_there(late, self.store))
+        with suppress(UnknownKeys):
+            for batch_id, keys in owners_of(missing, self.store).items():
+                lost = counted(len(keys), "picture")
+                self.say(f"{batch_id} misses {lost}: gridfarm retry {batch_id} --all renders them")
 
     def _remove_noted(self, beat: Beat, *, keep_pictures: bool) -> RemovalPlan:
         for batch_id in self.batches:

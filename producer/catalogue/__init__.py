@@ -14,7 +14,7 @@ from producer.catalogue.ids import batch_ids
 from producer.catalogue.key_index import KeyIndex
 from producer.catalogue.keys import UnknownKeys, keys_of
 from producer.catalogue.latest import forget_latest, latest_first, note_latest
-from producer.catalogue.owners import keys_of_others
+from producer.catalogue.owners import keys_of_others, owners_of
 
 __all__ = [
     "KeyIndex",
@@ -25,4 +25,5 @@ __all__ = [
     "keys_of_others",
     "latest_first",
     "note_latest",
+    "owners_of",
 ]

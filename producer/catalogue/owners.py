@@ -30,22 +30,36 @@ def keys_of_others(
     """Those of the keys `own` that any batch of the store has, apart from the batches `besides`;
     `also` are batches that a listing may not show yet. Raises StoreError, and UnknownKeys where
     a batch is too large to compare or cannot be read."""
+    found = owners_of(own, store, besides=besides, also=also, progress=progress)
+    return {key for keys in found.values() for key in keys}
+
+
+def owners_of(
+    own: Collection[str],
+    store: Store,
+    *,
+    besides: Collection[str] = (),
+    also: Iterable[str] = (),
+    progress: ProgressCallback = show_no_progress,
+) -> dict[str, set[str]]:
+    """The same as batch id → those that it has, for each batch that has any."""
     ids = (set(batch_ids(store)) | set(also)) - set(besides)
     indexed = KeyIndex(store).read()
     short = prefixes(own)
     to_read = [id_ for id_ in sorted(ids) if id_ not in indexed or indexed[id_] & short]
-    shared: set[str] = set()
+    owners: dict[str, set[str]] = {}
     new: dict[str, Collection[str]] = {}
     try:
         for count, (batch_id, keys) in enumerate(_read(to_read, store), 1):
-            shared.update(key for key in own if key in keys)
+            if shared := {key for key in own if key in keys}:
+                owners[batch_id] = shared
             if keys and batch_id not in indexed:
                 new[batch_id] = keys
             progress("comparing with the other batches", count, len(to_read))
     finally:
         if new:
             KeyIndex(store).update(new)
-    return shared
+    return owners
 
 
 def _read(ids: Iterable[str], store: Store) -> Iterator[tuple[str, Collection[str]]]:

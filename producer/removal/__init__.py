@@ -13,7 +13,7 @@ protection     a submit's side: its document first, then the removals that share
 from __future__ import annotations
 
 from producer.removal.announcements import Announcements
-from producer.removal.beat import Beat
+from producer.removal.beat import Beat, Overtaken
 from producer.removal.completion import CutOff
 from producer.removal.deletion import (
     delete_batch,
@@ -31,6 +31,7 @@ __all__ = [
     "Beat",
     "CutOff",
     "Intent",
+    "Overtaken",
     "delete_batch",
     "delete_pictures",
     "forget_keys",

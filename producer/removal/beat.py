@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from common.errors import GridfarmError, ObjectMissing, StoreError, StoreFull
@@ -25,6 +25,18 @@ FENCE_S = 10.0
 STILL_S = 30.0
 #: More than two beats.
 SETTLE_S = 5.0
+
+
+class Overtaken(GridfarmError):
+    """This process stood still, and somebody else ends its removal. `late` are the keys whose
+    deletion was on its way meanwhile, and may have come after that end."""
+
+    def __init__(self, late: Collection[str] = ()) -> None:
+        super().__init__(
+            "this removal stood still, and another command has taken it over",
+            hint="gridfarm list says what is left of it",
+        )
+        self.late = frozenset(late)
 
 
 class Beat:
@@ -73,16 +85,11 @@ class Beat:
             self.store.delete(self.name)
 
     def check(self) -> None:
-        """Before each deletion. Raises StoreError, and GridfarmError where this process stood
-        still for so long that somebody else ends the removal."""
+        """Before each deletion. Raises StoreError and Overtaken."""
         if _since(self._at) > FENCE_S and not self._lost:
             self._renew()
         if self._lost:
-            raise GridfarmError(
-                "this removal stood still, and another command has taken it over",
-                hint="gridfarm list says what is left; if a batch misses pictures that it had, "
-                "gridfarm retry BATCH --all renders them",
-            )
+            raise Overtaken
 
     def _go_on(self, ended: threading.Event) -> None:
         while not (ended.wait(BEAT_EVERY_S) or self._lost):

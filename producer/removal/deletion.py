@@ -12,6 +12,7 @@ from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
 from producer.catalogue import KeyIndex, forget_latest
 from producer.progress import ProgressCallback, show_no_progress
+from producer.removal.beat import Overtaken
 
 DELETERS = 16
 
@@ -37,9 +38,12 @@ def delete_pictures(
     progress: ProgressCallback = show_no_progress,
 ) -> None:
     """Of each the PNG last, so that none is left half deleted and unseen. `check` is called
-    before each deletion, and what it raises ends them. Raises StoreError."""
+    before and after each deletion, and what it raises ends them. Raises StoreError, and Overtaken
+    with the keys whose deletion was on its way when `check` raised it."""
+    under_way: set[str] = set()
 
     def delete_picture(key: str) -> None:
+        under_way.add(key)
         for name in (
             object_names.thumbnail(key),
             object_names.sidecar(key),
@@ -47,11 +51,16 @@ def delete_pictures(
         ):
             check()
             store.delete(name)
+        check()
+        under_way.discard(key)
 
     with ThreadPoolExecutor(DELETERS) as pool:
         try:
             for count, _ in enumerate(pool.map(delete_picture, keys), 1):
                 progress("deleting pictures", count, len(keys))
+        except Overtaken:
+            pool.shutdown(cancel_futures=True)
+            raise Overtaken(under_way) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -95,7 +95,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
             "producer.removal.protection",
             "producer.removal.stopping",
         ),
-        ("integration/test_remove_and_submit.py", "integration/test_remove.py"),
+        ("integration/test_remove_and_submit.py", "integration/test_cut_off_removals.py"),
     ),
     "producer.sheet.model": ("producer/sheet/test_layout.py", "producer/sheet/test_sheets.py"),
     "producer.submission.plan": (f"{_CLI}/test_cli.py", "producer/farm/test_farm.py"),

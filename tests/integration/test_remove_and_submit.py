@@ -3,32 +3,25 @@ and what nobody counts on is gone."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.batch import Batch
 from common.dispatch import Ledger
 from common.errors import NotFound
 from common.store import Store, object_names, open_store
 from producer.batches import Controller, Removal, RemovalPlan, list_batches
-from producer.removal import Announcements, beat, read_intents
-from producer.submission import Resolved, SubmitReport, submit
+from producer.submission import Resolved, submit
 from tests.support.orders import frozen, pictures_in, put_batch
 from tests.support.pool import Pool
+from tests.support.removals import MOMENT_S, Held, nothing_is_under_way, order, removal_of
 
 pytestmark = pytest.mark.integration
-
-MOMENT_S = 20
 
 
 @pytest.fixture
@@ -40,37 +33,6 @@ def ledger(broker: str) -> Ledger:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as pool:
         yield pool
-
-
-class Held:
-    """A store whose first deletion of an object of this ending waits, as a slow one might."""
-
-    def __init__(self, store: Store, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.reached, self.go_on = threading.Event(), threading.Event()
-        delete = store.delete
-
-        def holding(name: str) -> None:
-            if name.endswith(ending):
-                self.reached.set()
-                assert self.go_on.wait(MOMENT_S)
-            delete(name)
-
-        monkeypatch.setattr(store, "delete", holding)
-
-
-def removal_of(store: Store, ledger: Ledger | None, *batches: Batch) -> Removal:
-    """On a store of its own, as another machine has it."""
-    return Removal({batch.id: batch for batch in batches}, store, ledger, print)
-
-
-def order(
-    batch: Batch, store: Store, ledger: Ledger, say: Callable[[str], None] = print
-) -> SubmitReport:
-    return submit(Resolved(batch), store, ledger, say=say)
-
-
-def nothing_is_under_way(store: Store, ledger: Ledger | None = None) -> bool:
-    return not read_intents(store, Announcements(ledger)) and not [*store.list("removing/")]
 
 
 @pytest.mark.parametrize("ending", [".webp", "/control.json"])
@@ -215,136 +177,6 @@ def test_a_batch_that_is_removed_cannot_be_steered(
     assert removed
     assert list(store.list("")) == []
     assert not ledger.known(frozen().id)
-
-
-#: `gridfarm rm` that sends itself a signal just before it deletes the first PNG.
-CUT_OFF = """
-import os, sys
-from producer.removal import beat, deletion
-from common.store import folder, s3
-number, store = int(sys.argv[1]), sys.argv[2]
-beat.BEAT_EVERY_S, beat.FENCE_S, deletion.DELETERS = 0.1, 0.5, 1
-beat.STILL_S, beat.SETTLE_S = 1, 0.3
-check = beat.Beat.check
-for kind in (folder.FolderStore, s3.S3Store):
-    delete = kind.delete
-    def cut_off(self, name, delete=delete):
-        delete(self, name)
-        if name.endswith(".json") and name.startswith("images/") and number:
-            signal, globals()["number"] = number, 0
-            os.kill(os.getpid(), signal)
-    kind.delete = cut_off
-from producer.cli.main import run
-sys.exit(run(["rm", sys.argv[3], "--yes", "--cancel", "--store", store]))
-"""
-
-
-def remover(store_url: str, number: int, batch_id: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CUT_OFF, str(number), store_url, batch_id],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To see that nobody is at a removal takes half a minute."""
-    for name, seconds in {"BEAT_EVERY_S": 0.1, "STILL_S": 1.0, "SETTLE_S": 0.3}.items():
-        monkeypatch.setattr(beat, name, seconds)
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_submit_completes_a_removal_that_was_cut_off(
-    store_url: str, ledger: Ledger, number: int
-) -> None:
-    """Its own pictures stay, those that nobody has go."""
-    store = open_store(store_url)
-    batch = put_batch(store, frozen(), done=range(4))
-    process = remover(store_url, number, batch)
-    assert process.wait(60) != 0
-    assert ("cut off" in process.communicate()[1]) == (number == signal.SIGINT)
-    said: list[str] = []
-    report = order(frozen("other", seeds="2..5"), store, ledger, said.append)
-    assert any("completing the removal of night" in text for text in said)
-    assert report.stored == pictures_in(store) <= 2
-    assert number == signal.SIGINT or report.stored == 2
-    assert nothing_is_under_way(store, ledger)
-    assert list(store.folders(object_names.BATCHES)) == [report.batch]
-
-
-@pytest.mark.usefixtures("quick")
-def test_the_next_removal_completes_one_that_was_cut_off(store_url: str) -> None:
-    store = open_store(store_url)
-    batch = put_batch(store, frozen(), done=range(4))
-    other = frozen("other", seeds="70..71")
-    put_batch(store, other, done=range(2))
-    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
-    assert pictures_in(store) > 2
-    removal_of(store, None, other).run()
-    assert list(store.list("")) == []
-
-
-@pytest.mark.usefixtures("quick")
-def test_the_same_removal_given_again_by_its_id(store_url: str) -> None:
-    store = open_store(store_url)
-    batch = put_batch(store, frozen(), done=range(4))
-    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
-    process = remover(store_url, 0, batch)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, pictures_in(store)) == (0, 0), out + err
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_remover_that_froze_deletes_nothing_when_it_wakes(store_url: str, ledger: Ledger) -> None:
-    """Given one that stood still in the midst, and a submit that has taken its removal over and
-    counts on what was left."""
-    store = open_store(store_url)
-    batch = put_batch(store, frozen(), done=range(4))
-    process = remover(store_url, signal.SIGSTOP, batch)
-    os.waitpid(process.pid, os.WUNTRACED)
-    try:
-        report = order(frozen("other"), store, ledger)
-        assert report.stored == pictures_in(store) >= 3
-    finally:
-        process.send_signal(signal.SIGCONT)
-    assert process.wait(60) == 1
-    assert "taken it over" in process.communicate()[1]
-    assert pictures_in(store) == report.stored
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_removal_that_is_alive_is_left_to_itself(
-    store_url: str, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long it takes, by another removal and by a submit alike."""
-    mine, theirs = open_store(store_url), open_store(store_url)
-    put_batch(mine, frozen(), done=range(4))
-    other = frozen("other", seeds="70..71")
-    put_batch(theirs, other, done=range(2))
-    held = Held(mine, ".webp", monkeypatch)
-    gone = threads.submit(removal_of(mine, None, frozen()).run)
-    assert held.reached.wait(MOMENT_S)
-    assert len(removal_of(theirs, None, other).run().go) == 2
-    assert (pictures_in(theirs), gone.done()) == (4, False)
-    held.go_on.set()
-    assert len(gone.result(MOMENT_S).go) == 4
-    assert list(theirs.list("")) == []
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_removal_that_had_not_begun_leaves_the_batch(store_url: str, ledger: Ledger) -> None:
-    """Cut off between its note and the first deletion: the batch is what it was."""
-    store = open_store(store_url)
-    batch = put_batch(store, frozen(), done=range(4))
-    store.put(object_names.removing("ab", batch), frozen().to_bytes())
-    assert order(frozen("other", seeds="2..5"), store, ledger).stored == 2
-    assert pictures_in(store) == 4
-    assert store.exists(object_names.batch(batch))
-    assert store.exists(object_names.control(batch))
-    assert nothing_is_under_way(store, ledger)
 
 
 def hide_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
