@@ -5,6 +5,7 @@
     language    what a batch file may say          trial, lint    tried smaller; looked through
     submission  planned, pinned, ordered           batches        steered, listed, removed
     pictures    looked up, fetched, explained      sheet          drawn as labelled grids
+    catalogue   which batches there are            removal        batches go while others come
     local       this machine as a farm             farm           all of it, for scripts
     cli         `gridfarm`, a thin skin of Farm    doctor         what works here
 

@@ -125,6 +125,8 @@ class Rebuild:
         log.warning("%s was removed from the store", batch_id)
         self.store.delete(object_names.active(batch_id))
         self.ledger.drop(batch_id)
+        if self.store.exists(document):  # ordered again just now; the next reconcile opens it
+            self.store.put(object_names.active(batch_id), b"")
         return True
 
     def reopen(self, batch_id: str) -> None:

@@ -90,10 +90,15 @@ def read_batch(store: Store, batch_id: str) -> Batch:
 
 def read_control(store: Store, batch_id: str) -> Control:
     """The default where there is none. Raises GridfarmError for one that is damaged."""
+    return read_control_if_any(store, batch_id) or Control()
+
+
+def read_control_if_any(store: Store, batch_id: str) -> Control | None:
+    """None where a submit has not come so far, or what is there was removed."""
     try:
         return Control.from_bytes(store.get(object_names.control(batch_id), most=NOTE_BYTES))
     except ObjectMissing:
-        return Control()
+        return None
 
 
 def write_control(store: Store, batch_id: str, control: Control) -> None:

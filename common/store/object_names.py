@@ -9,16 +9,30 @@ batches/<id>/…           batch.json, control.json, done.bitmap, failures/<i>.j
                          cells.jsonl
 active/<id>              the batches that are not finished
 store.json               the store's id (`common.store.store_id`)
+latest/<time>-<id>       the batches, in the order in which the last submitted come first
+index/<version>/…        short hashes of the batches' keys, as `producer/catalogue` writes them
+removing/<token>.…       a removal under way: the document of each batch, and a sign of life
 probe/<token>            written and deleted by a check of the store's rights
 """
 
 from __future__ import annotations
+
+import re
 
 IMAGES = "images/"
 ASSETS = "assets/"
 ACTIVE = "active/"
 BATCHES = "batches/"
 STORE_ID = "store.json"
+LATEST = "latest/"
+REMOVING = "removing/"
+
+#: Milliseconds of Unix time at the end of the year 9999: what is left until then sorts the
+#: latest first.
+LAST_MS = 253_402_300_800_000
+
+_LATEST = re.compile(rf"{LATEST}(\d{{15}})-(.+)\Z", re.ASCII)
+_REMOVING = re.compile(rf"{REMOVING}([0-9a-f]+)\.([^./]+)\.json\Z")
 
 
 def picture(key: str) -> str:
@@ -75,6 +89,40 @@ def flaw(batch_id: str, i: int) -> str:
 
 def cells(batch_id: str) -> str:
     return f"{BATCHES}{batch_id}/cells.jsonl"
+
+
+def latest(batch_id: str, submitted: float) -> str:
+    """`submitted` is Unix time; kept to the millisecond."""
+    return f"{LATEST}{LAST_MS - int(submitted * 1000):015d}-{batch_id}"
+
+
+def latest_parts(name: str) -> tuple[str, float] | None:
+    """(batch id, Unix time) of such a name; None for what nobody here has put there."""
+    match = _LATEST.match(name)
+    return (match[2], (LAST_MS - int(match[1])) / 1000) if match else None
+
+
+def index(version: str) -> str:
+    """The folder of the parts of one version's index."""
+    return f"index/{version}/"
+
+
+def index_part(version: str, part: int) -> str:
+    return f"{index(version)}{part:02d}.json"
+
+
+def removing(token: str, batch_id: str) -> str:
+    return f"{REMOVING}{token}.{batch_id}.json"
+
+
+def removing_parts(name: str) -> tuple[str, str] | None:
+    """(token, batch id) of such a name; None for what is none."""
+    match = _REMOVING.match(name)
+    return (match[1], match[2]) if match else None
+
+
+def removal_beat(token: str) -> str:
+    return f"{REMOVING}{token}.beat"
 
 
 def probe(token: str) -> str:

@@ -3,6 +3,7 @@
 lookup     which batch is meant by a word or a file; `@last`
 priority   high, normal, low
 due        which of its pictures have to be in the store
+stored_state  what a batch does by the store alone
 status     how a batch stands, once or again and again
 listing    how all of them stand
 lost       which of its pictures the store has lost
@@ -20,7 +21,6 @@ from producer.batches.lookup import (
     LAST,
     FoundBatch,
     LastBatch,
-    batch_ids,
     find_batch,
     remember,
     store_for,
@@ -42,7 +42,6 @@ __all__ = [
     "Status",
     "StatusWatcher",
     "Steering",
-    "batch_ids",
     "changes",
     "due_cells",
     "find_batch",

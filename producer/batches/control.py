@@ -27,7 +27,7 @@ from common.dispatch import (
     read_control,
     write_control,
 )
-from common.errors import BrokerError
+from common.errors import BrokerError, NotFound
 from common.store import Store, object_names
 from producer.pictures import forget_flaws
 
@@ -38,7 +38,8 @@ DELETERS = 16
 @dataclass(frozen=True)
 class Controller:
     """Steers one batch. Raises StoreError before anything has changed, BrokerError when the
-    store has it and the ledger has not; `ledger` is None where no broker is configured."""
+    store has it and the ledger has not, NotFound when the batch is removed in these moments;
+    `ledger` is None where no broker is configured."""
 
     batch_id: str
     store: Store
@@ -97,8 +98,10 @@ class Controller:
             if control.state == "done" and not retry:
                 break
             control = self._write(control, state, priority, retry=retry)
+            self._check_still_there()
             with self._saying_that_the_store_knows(control):
                 (tell or self._tell)(control)
+            self._check_still_there()
             if self._stands(control):
                 break
         return control
@@ -118,6 +121,15 @@ class Controller:
         if control.state in UNFINISHED:
             self.store.put(object_names.active(self.batch_id), b"")
         return control
+
+    def _check_still_there(self) -> None:
+        """After the writing: a removal deletes the document first and then looks what else there
+        is, so one of the two sees what the other has done."""
+        if self.store.exists(object_names.batch(self.batch_id)):
+            return
+        for name in (object_names.active, object_names.done_bitmap, object_names.control):
+            self.store.delete(name(self.batch_id))
+        raise NotFound(f"the batch {self.batch_id} was removed")
 
     def _stands(self, control: Control) -> bool:
         marked = self.store.exists(object_names.active(self.batch_id))

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import islice
 
 from common.batch import Matrix
-from common.dispatch import (
-    Control,
-    Ledger,
-    cell_of_failure,
-    is_set,
-    read_batch,
-    read_control,
-    read_done,
-)
-from common.errors import GridfarmError, StoreError
+from common.dispatch import Ledger, cell_of_failure, is_set, read_batch, read_done
+from common.errors import BrokerError, GridfarmError, StoreError, StoreUnreachable
 from common.store import Store, object_names
-from producer.batches.lookup import batch_ids
+from producer.batches.stored_state import stored_state
+from producer.catalogue import latest_first
 
 READERS = 16
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+#: Shown as the state of a batch one of whose documents is damaged, of another version, or not
+#: for this user to read.
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
 class ListedBatch:
-    """One batch; counts are of jobs. `jobs` is None for a document that cannot be read,
-    `submitted` is Unix time, 0 if nobody wrote it down."""
+    """One batch; counts are of jobs. Where a document cannot be read, `problem` says why, `state`
+    is `unreadable` and `jobs` None; `submitted` is Unix time, 0 if nobody wrote it down."""
 
     batch: str
     state: str
@@ -38,6 +31,7 @@ class ListedBatch:
     done: int
     failed: int
     submitted: float
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,38 +52,47 @@ def list_batches(store: Store, ledger: Ledger | None, most: int | None = None) -
     Counts come from the ledger while it knows the batch, else from the store, which the
     workers bring up to date every 30 seconds. Raises StoreError and BrokerError.
     """
-    ids = batch_ids(store)
-    controls = dict(zip(ids, _at_once(lambda id_: read_control(store, id_), ids), strict=True))
-    latest = sorted(ids, key=lambda id_: (-controls[id_].submitted, id_))[:most]
-    rows = _at_once(lambda id_: _row(id_, controls[id_], store, ledger), latest)
-    return Listing(tuple(row for row in rows if row), len(ids), store.url)
+    times = latest_first(store)
+    rows = _rows(times, store, ledger)
+    return Listing(tuple(islice(rows, most)), len(times), store.url)
 
 
-def _at_once(read: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+def _rows(times: dict[str, float], store: Store, ledger: Ledger | None) -> Iterator[ListedBatch]:
+    """Read as they are asked for, some at once."""
+    waiting = iter(times.items())
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(read, items))
+        while some := list(islice(waiting, READERS)):
+            rows = pool.map(lambda one: _row(one[0], one[1], store, ledger), some)
+            yield from filter(None, rows)
 
 
 def _row(
-    batch_id: str, control: Control, store: Store, ledger: Ledger | None
+    batch_id: str, submitted: float, store: Store, ledger: Ledger | None
 ) -> ListedBatch | None:
     """None for what a removal that was cut off has left."""
-    if not store.exists(object_names.batch(batch_id)):
-        return None
-    entry = ledger.status(batch_id) if ledger else None
-    if entry is None:
-        return _from_store(batch_id, control, store)
+    try:
+        if not store.exists(object_names.batch(batch_id)):
+            return None
+        entry = ledger.status(batch_id) if ledger else None
+        if entry is None:
+            return _from_store(batch_id, submitted, store)
+    except (StoreUnreachable, BrokerError):
+        raise
+    except GridfarmError as error:
+        return ListedBatch(batch_id, UNREADABLE, None, 0, 0, submitted, error.message)
     counts = (entry.total, entry.done, entry.failed)
-    return ListedBatch(batch_id, entry.shown_state, *counts, control.submitted)
+    return ListedBatch(batch_id, entry.shown_state, *counts, submitted)
 
 
-def _from_store(batch_id: str, control: Control, store: Store) -> ListedBatch:
+def _from_store(batch_id: str, submitted: float, store: Store) -> ListedBatch:
+    state, _ = stored_state(batch_id, store)
     bits = read_done(store, batch_id)
     done = sum(byte.bit_count() for byte in bits)
     failed = sum(not is_set(bits, i) for i in _failed(store, batch_id))
     # What is over has settled every job, so that its cells need not be looked at.
-    jobs = done + failed if control.state == "done" else _jobs(store, batch_id)
-    return ListedBatch(batch_id, control.state, jobs, done, failed, control.submitted)
+    jobs, problem = (done + failed, "") if state == "done" else _jobs(store, batch_id)
+    state = UNREADABLE if problem else state
+    return ListedBatch(batch_id, state, jobs, done, failed, submitted, problem)
 
 
 def _failed(store: Store, batch_id: str) -> list[int]:
@@ -97,10 +100,10 @@ def _failed(store: Store, batch_id: str) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _jobs(store: Store, batch_id: str) -> int | None:
+def _jobs(store: Store, batch_id: str) -> tuple[int | None, str]:
     try:
-        return Matrix(read_batch(store, batch_id)).jobs
+        return Matrix(read_batch(store, batch_id)).jobs, ""
     except StoreError:
         raise
-    except GridfarmError:
-        return None
+    except GridfarmError as error:
+        return None, error.message

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from common.batch import BATCH_ID, Batch, Matrix, slug
 from common.config import FarmConfig
-from common.dispatch import read_batch, read_control
+from common.dispatch import read_batch
 from common.errors import NotFound
 from common.store import Store, object_names, open_store
+from producer.catalogue import batch_ids, latest_first
 from producer.language import BatchFile
 from producer.submission import resolve_offline
 
@@ -87,16 +88,11 @@ def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tupl
     return batch_id, read_batch(store, batch_id)
 
 
-def batch_ids(store: Store) -> list[str]:
-    """All batches in the store, and what a removal that was cut off has left of one."""
-    return [name for name in store.folders(object_names.BATCHES) if BATCH_ID.match(name)]
-
-
 def _search(word: str, store: Store) -> str:
     ids = batch_ids(store)
     named = _whole(store, (id_ for id_ in ids if id_.rpartition("-")[0] == slug(word)))
     if named:
-        return max(named, key=lambda batch_id: read_control(store, batch_id).submitted)
+        return named[0] if len(named) == 1 else next(iter(latest_first(store, named)))
     begun = _whole(store, (id_ for id_ in ids if id_.startswith(word)))
     if len(begun) == 1:
         return begun[0]

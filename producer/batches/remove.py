@@ -1,37 +1,48 @@
 """Take batches out of the store: cancel them, delete their pictures, then what is left of them.
 
-The order makes a removal that is cut off safe to give again, and lets nothing come back:
+The order lets nothing come back, and takes nothing that another batch counts on
+(docs/decisions/removals-say-so-first.md):
 
-1. It is cancelled (`Controller`): no cell is sent any more, a running one stops at its
+1. They are cancelled (`Controller`): no cell is sent any more, a running one stops at its
    next renewal, and a rebuild skips it.
-2. Pictures that no other batch has; of each the PNG last, so that none is left half deleted
-   and unseen. The document is still there: it says which pictures they are.
-3. The batch's own objects; `batch.json` after all but `control.json`, the ledger at the end.
+2. A note says what is removed (`producer.removal`), with the documents and a sign of life.
+3. The documents go, and with them the batches: for everybody, also for another removal.
+4. Who has their pictures is looked up now; those that nobody has go, of each the PNG last.
+5. What is left of the batches; the ledger; the note.
 
-A batch that is submitted in the very moments between the look at the other batches and the
-deletion may lose a picture to it; submit it again to have that rendered.
+A submit writes its document before it looks for notes, so either it is seen in 4, or it sees the
+note and waits. What is cut off is completed by the next `rm`, or by a submit that meets it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from common.batch import ENUMERATE_UP_TO, Batch, Matrix
-from common.dispatch import LEASE_MS, Ledger, read_batch
-from common.errors import GridfarmError, ObjectMissing, StoreError, UsageError
+from common.batch import Batch
+from common.dispatch import Ledger
+from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreFull, UsageError
 from common.store import Store, object_names
 from producer.batches.control import Controller
-from producer.batches.lookup import batch_ids
+from producer.catalogue import UnknownKeys, keys_of, keys_of_others, owners_of
 from producer.progress import ProgressCallback, Say, show_no_progress
-from producer.submission import stored_keys
+from producer.removal import (
+    Announcements,
+    Beat,
+    CutOff,
+    Intent,
+    Overtaken,
+    delete_batch,
+    delete_pictures,
+    forget_keys,
+    make_room,
+    pictures_there,
+    read_intents,
+    stop_cells,
+    write_intent,
+)
 from producer.wording import counted
-
-DELETERS = 16
-STOPPED_AFTER_S = LEASE_MS / 1000 + 5
-POLL_S = 0.25
 
 #: Batch id → its document; None where that is gone or cannot be read.
 Documents = Mapping[str, Batch | None]
@@ -61,8 +72,7 @@ class Removal:
 
     def check_finished(self, *, cancel: bool) -> None:
         """Raises UsageError where one of the batches is not, unless it may be cancelled."""
-        marked = ((batch_id, object_names.active(batch_id)) for batch_id in self.batches)
-        active = [batch_id for batch_id, marker in marked if self.store.exists(marker)]
+        active = self._active()
         if active and not cancel:
             raise UsageError(
                 f"not finished: {', '.join(active)}",
@@ -73,135 +83,131 @@ class Removal:
 
     def plan(self, *, keep_pictures: bool = False) -> RemovalPlan:
         """What would be removed at this moment. Raises StoreError."""
-        if keep_pictures:
-            return RemovalPlan(tuple(self.batches), stay=None, why="--keep-pictures")
-        return plan_removal(self.batches, self.store, self.progress)
+        return self._plan(keep_pictures=keep_pictures, besides=self.batches)
 
-    def run(self, *, keep_pictures: bool = False) -> RemovalPlan:
+    def run(self, *, cancel: bool = False, keep_pictures: bool = False) -> RemovalPlan:
         """Cancel the batches, wait until none of their cells runs, remove them; what went.
 
-        Raises StoreError and BrokerError; safe to be cut off anywhere and done again.
+        Raises UsageError where one is under way again and may not be cancelled, StoreError and
+        BrokerError; safe to be cut off anywhere and done again.
         """
+        others = [
+            CutOff(intent, self.ledger, self.say, self.progress)
+            for intent in read_intents(self.store, Announcements(self.ledger))
+        ]
+        # A person had time to think since it was looked at.
+        self.check_finished(cancel=cancel)
         for batch_id in self.batches:
-            Controller(batch_id, self.store, self.ledger).cancel()
-        if self.ledger:
-            wait_until_stopped(self.batches, self.ledger, self._say_waiting)
-        # Looked at now, not when a person was asked: meanwhile pictures were stored and
-        # batches submitted.
-        plan = self.plan(keep_pictures=keep_pictures)
-        delete(plan, self.store, self.ledger, self.progress)
+            self._cancel(batch_id)
+        stop_cells(self.batches, self.ledger, self.say)
+        plan = self._remove(cancel=cancel, keep_pictures=keep_pictures)
+        for other in others:
+            other.complete_unless_alive()
         return plan
 
-    def _say_waiting(self, running: int) -> None:
-        self.say(f"waiting for {counted(running, 'running cell')} to stop")
+    def _active(self) -> list[str]:
+        marked = ((batch_id, object_names.active(batch_id)) for batch_id in self.batches)
+        return [batch_id for batch_id, marker in marked if self.store.exists(marker)]
 
+    def _cancel(self, batch_id: str) -> None:
+        """As far as it can be written down: a full store, a damaged control.json and a batch
+        without a document are no reason to keep it. `stop_cells` does the rest."""
+        with suppress(StoreFull, NotFound):
+            try:
+                if self.store.exists(object_names.batch(batch_id)):
+                    Controller(batch_id, self.store, self.ledger).cancel()
+            except (StoreError, BrokerError):
+                raise
+            except GridfarmError as error:
+                self.say(f"{batch_id}: {error.message}")
 
-class _Unknown(Exception):
-    """Which pictures a batch has cannot be told, and why."""
+    def _remove(self, *, cancel: bool, keep_pictures: bool) -> RemovalPlan:
+        announcements = Announcements(self.ledger)
+        note = self._write_intent(announcements, keep_pictures=keep_pictures)
+        if note is None:
+            return self._remove_without_note(keep_pictures=keep_pictures)
+        intent, beat = note
+        if not cancel and self._active():
+            intent.withdraw(beat, announcements)
+            self.check_finished(cancel=False)
+        with beat.going(), self._saying_how_it_ends():
+            plan = self._remove_noted(beat, keep_pictures=keep_pictures)
+        intent.withdraw(beat, announcements)
+        return plan
 
+    @contextmanager
+    def _saying_how_it_ends(self) -> Iterator[None]:
+        try:
+            yield
+        except Overtaken as overtaken:
+            self._say_what_is_missing(overtaken.late)
+            raise
+        except BaseException:
+            self.say("the removal was cut off: the next gridfarm rm, of any batch, completes it")
+            raise
 
-def plan_removal(
-    batches: Documents, store: Store, progress: ProgressCallback = show_no_progress
-) -> RemovalPlan:
-    """The stored pictures of `batches`, apart from those that any other batch of the store has,
-    whether that rendered them or not. Raises StoreError.
+    def _say_what_is_missing(self, late: Collection[str]) -> None:
+        """A deletion that was on its way while this stood still may have taken a picture that
+        somebody was told is stored."""
+        missing = set(late).difference(pictures_there(late, self.store))
+        with suppress(UnknownKeys):
+            for batch_id, keys in owners_of(missing, self.store).items():
+                lost = counted(len(keys), "picture")
+                self.say(f"{batch_id} misses {lost}: gridfarm retry {batch_id} --all renders them")
 
-    If one batch in the store has more than ENUMERATE_UP_TO cells or cannot be read, nobody
-    knows whose the pictures are, and all stay.
-    """
-    try:
-        own = {key for id_, batch in batches.items() for key in _keys(id_, batch)}
-        others = _keys_of_others(batches, store, progress)
-        shared = {key for keys in others for key in keys if key in own}
-    except _Unknown as unknown:
-        return RemovalPlan(tuple(batches), stay=None, why=str(unknown))
-    stored = stored_keys(sorted(own), store, progress)
-    go = tuple(key for key in stored if key not in shared)
-    return RemovalPlan(tuple(batches), go, len(stored) - len(go))
+    def _remove_noted(self, beat: Beat, *, keep_pictures: bool) -> RemovalPlan:
+        for batch_id in self.batches:
+            beat.check()
+            self.store.delete(object_names.batch(batch_id))
+        # Who resumed one meanwhile cannot do so any more.
+        stop_cells(self.batches, self.ledger, self.say)
+        plan = self._plan(keep_pictures=keep_pictures)
+        delete_pictures(plan.go, self.store, beat.check, self.progress)
+        for batch_id in self.batches:
+            beat.check()
+            delete_batch(batch_id, self.store, self.ledger)
+        forget_keys(self.batches, self.store)
+        return plan
 
+    def _write_intent(
+        self, announcements: Announcements, *, keep_pictures: bool
+    ) -> tuple[Intent, Beat] | None:
+        """None where the store is full and stays so."""
+        noted = dict.fromkeys(self.batches) if keep_pictures else self.batches
+        with suppress(StoreFull):
+            return write_intent(noted, self.store, announcements)
+        for batch_id in self.batches:
+            make_room(batch_id, self.store)
+        with suppress(StoreFull):
+            return write_intent(noted, self.store, announcements)
+        return None
 
-def _keys(batch_id: str, batch: Batch | None) -> Iterable[str]:
-    if batch is None:
-        raise _Unknown(f"the document of {batch_id} cannot be read")
-    matrix = Matrix(batch)
-    if len(matrix) > ENUMERATE_UP_TO:
-        raise _Unknown(f"{batch_id} has {len(matrix):,} cells, too many to compare")
-    try:
-        return matrix.distinct.jobs if matrix.distinct else ()
-    except GridfarmError as error:
-        raise _Unknown(f"{batch_id}: {error.message}") from error
+    def _remove_without_note(self, *, keep_pictures: bool) -> RemovalPlan:
+        """The documents last: nothing else says which pictures were to go."""
+        self.say("the store is full: until this has ended, submit nothing to it")
+        plan = self.plan(keep_pictures=keep_pictures)
+        delete_pictures(plan.go, self.store, lambda: None, self.progress)
+        for batch_id in self.batches:
+            delete_batch(batch_id, self.store, self.ledger)
+            self.store.delete(object_names.batch(batch_id))
+        forget_keys(self.batches, self.store)
+        return plan
 
+    def _plan(self, *, keep_pictures: bool, besides: Collection[str] = ()) -> RemovalPlan:
+        """`besides` are batches that count as removed already."""
+        if keep_pictures:
+            return RemovalPlan(tuple(self.batches), stay=None, why="--keep-pictures")
+        try:
+            own = {key for id_, batch in self.batches.items() for key in keys_of(id_, batch)}
+            shared = self._shared(own, besides)
+        except UnknownKeys as unknown:
+            return RemovalPlan(tuple(self.batches), stay=None, why=str(unknown))
+        stored = pictures_there(sorted(own), self.store, self.progress)
+        go = tuple(key for key in stored if key not in shared)
+        return RemovalPlan(tuple(self.batches), go, len(stored) - len(go))
 
-def _keys_of_others(
-    batches: Documents, store: Store, progress: ProgressCallback
-) -> Iterator[Iterable[str]]:
-    others = [batch_id for batch_id in batch_ids(store) if batch_id not in batches]
-    for count, batch_id in enumerate(others, 1):
-        yield _keys_of_other(batch_id, store)
-        progress("comparing with the other batches", count, len(others))
-
-
-def _keys_of_other(batch_id: str, store: Store) -> Iterable[str]:
-    try:
-        return _keys(batch_id, read_batch(store, batch_id))
-    except ObjectMissing:
-        return ()  # what a removal that was cut off has left
-    except StoreError:
-        raise
-    except GridfarmError as error:
-        raise _Unknown(error.message) from error
-
-
-def wait_until_stopped(
-    batches: Collection[str], ledger: Ledger, on_wait: Callable[[int], None]
-) -> None:
-    """Until no cell of these cancelled batches runs; at most STOPPED_AFTER_S, since one that
-    another batch waits for is finished."""
-    deadline = time.monotonic() + STOPPED_AFTER_S
-    while running := sum(_running(batch_id, ledger) for batch_id in batches):
-        if time.monotonic() > deadline:
-            return
-        on_wait(running)
-        time.sleep(POLL_S)
-
-
-def _running(batch_id: str, ledger: Ledger) -> int:
-    entry = ledger.status(batch_id)
-    return entry.running if entry else 0
-
-
-def delete(
-    plan: RemovalPlan,
-    store: Store,
-    ledger: Ledger | None,
-    progress: ProgressCallback = show_no_progress,
-) -> None:
-    """Delete cancelled batches with these of their pictures. Assets stay. Raises StoreError."""
-    _delete_pictures(plan.go, store, progress)
-    for batch_id in plan.batches:
-        _delete_objects(batch_id, store)
-        if ledger:
-            ledger.drop(batch_id)
-
-
-def _delete_pictures(going: tuple[str, ...], store: Store, progress: ProgressCallback) -> None:
-    def delete_picture(key: str) -> None:
-        for name in (
-            object_names.thumbnail(key),
-            object_names.sidecar(key),
-            object_names.picture(key),
-        ):
-            store.delete(name)
-
-    with ThreadPoolExecutor(DELETERS) as pool:
-        for count, _ in enumerate(pool.map(delete_picture, going), 1):
-            progress("deleting pictures", count, len(going))
-
-
-def _delete_objects(batch_id: str, store: Store) -> None:
-    last = (object_names.batch(batch_id), object_names.control(batch_id))
-    names = [name for name in store.list(f"{object_names.BATCHES}{batch_id}/") if name not in last]
-    with ThreadPoolExecutor(DELETERS) as pool:
-        list(pool.map(store.delete, names))
-    for name in last:
-        store.delete(name)
+    def _shared(self, own: Collection[str], besides: Iterable[str]) -> set[str]:
+        also = Announcements(self.ledger).submitted()
+        return keys_of_others(
+            own, self.store, besides=tuple(besides), also=also, progress=self.progress
+        )

@@ -16,12 +16,12 @@ from common.dispatch import (
     WorkerReport,
     is_set,
     queue_of,
-    read_control,
     read_failures,
 )
 from common.errors import BrokerError, NotFound, StoreError
 from common.store import Store, object_names
 from producer.batches.priority import priority_name
+from producer.batches.stored_state import stored_state
 from producer.pictures import read_flaws
 from producer.submission import stored_jobs
 
@@ -38,10 +38,10 @@ MOST_FAILURES = 1_000
 
 @dataclass(frozen=True)
 class Status:
-    """One look at a batch; counts are of jobs. `state` is `queued` (nobody has begun), `rendering`,
-    `paused`, `cancelled` or `done`. `failures` has at most MOST_FAILURES entries
-    `{"i", "labels", "reason"}`. `listening` are the workers that take this batch's queue,
-    `priority` is `high`, `normal` or `low`."""
+    """One look at a batch; counts are of jobs. `state` is `submitting` (or that was cut off),
+    `queued` (nobody has begun), `rendering`, `paused`, `cancelled` or `done`. `failures` has at
+    most MOST_FAILURES entries `{"i", "labels", "reason"}`. `listening` are the workers that take
+    this batch's queue, `priority` is `high`, `normal` or `low`."""
 
     batch: str
     state: str
@@ -155,11 +155,11 @@ class StatusWatcher:
         stored = stored_jobs(self.matrix, self.batch_id, self.store)
         failures = read_failures(self.store, self.batch_id, len(self.matrix))
         reasons = {i: reason for i, reason in failures.items() if not is_set(stored.done, i)}
-        control = read_control(self.store, self.batch_id)
+        state, control = stored_state(self.batch_id, self.store)
         jobs, done, failed = self.matrix.jobs, stored.count, len(reasons)
         return Status(
             batch=self.batch_id,
-            state=control.state,
+            state=state,
             jobs=jobs,
             done=done,
             failed=failed,

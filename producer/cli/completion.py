@@ -17,7 +17,8 @@ from click.shell_completion import CompletionItem
 
 from common.config import FarmConfig, load_config
 from common.store import open_store
-from producer.batches import LAST, batch_ids, store_for
+from producer.batches import LAST, store_for
+from producer.catalogue import batch_ids
 from producer.farm import ENDINGS, Farm
 
 PATIENCE_S = 1.5

@@ -49,6 +49,8 @@ def status_text(status: Status) -> str:
         lines += ["  the workers try again by themselves, for now they render the others"]
     if status.state in ("paused", "cancelled"):
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
+    if status.state == "submitting":
+        lines += ["  its submit is under way, or was cut off: then give it again"]
     return "\n".join([*lines, *_failure_lines(status)])
 
 

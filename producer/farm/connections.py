@@ -13,10 +13,12 @@ from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreForeign
 from common.store import Store, open_store
-from producer.batches import FoundBatch, batch_ids, find_batch, store_for
+from producer.batches import FoundBatch, find_batch, store_for
+from producer.catalogue import batch_ids
 from producer.farm.batch_argument import BatchArgument, read_argument
 from producer.language import BatchFile
 from producer.progress import Say
+from producer.removal import Announcements, read_intents
 
 
 @dataclass
@@ -93,8 +95,9 @@ class Connections:
         return FoundBatch(*find_batch(meant, store, self.config), store)
 
     def find_removable(self, batch: BatchArgument, store: Store) -> tuple[str, Batch | None]:
-        """(id, document) of a batch in `store`; or, by its whole id, of one whose document is
-        gone or cannot be read, None. Raises NotFound and StoreError."""
+        """(id, document) of a batch in `store`; or, by its whole id, of one whose document cannot
+        be read, or is gone, and then is where a removal that was cut off has put it, or None.
+        Raises NotFound and StoreError."""
         try:
             meant = read_argument(batch)
             if isinstance(meant, FoundBatch):
@@ -103,8 +106,12 @@ class Connections:
         except StoreError:
             raise
         except GridfarmError as error:
-            if isinstance(batch, str) and BATCH_ID.match(batch) and batch in batch_ids(store):
-                return batch, None
+            if isinstance(batch, str) and BATCH_ID.match(batch):
+                for intent in read_intents(store, Announcements(self.ledger_if_any)):
+                    if batch in intent.batches:
+                        return batch, intent.batches[batch]
+                if batch in batch_ids(store):
+                    return batch, None
             if isinstance(error, NotFound):
                 raise
             raise NotFound(error.message, hint="to remove it, give its whole id") from error

@@ -264,13 +264,14 @@ class Farm:
         """Take batches out of the store, with the pictures that no other batch has; what went.
 
         `cancel` stops what is not finished, which raises UsageError otherwise. `confirm` is asked
-        with what would go; where it says no, nothing is removed and None returned.
+        with what would go; where it says no, nothing is removed and None returned. Whatever is
+        submitted meanwhile keeps its pictures. Raises UsageError, StoreError and BrokerError.
         """
         removal = self._removal(batches)
         removal.check_finished(cancel=cancel)
         if confirm and not confirm(removal.plan(keep_pictures=keep_pictures)):
             return None
-        return removal.run(keep_pictures=keep_pictures)
+        return removal.run(cancel=cancel, keep_pictures=keep_pictures)
 
     def grid(
         self,

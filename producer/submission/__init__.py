@@ -14,7 +14,7 @@ from __future__ import annotations
 from producer.submission.hub import Hub
 from producer.submission.plan import Plan, plan_batch
 from producer.submission.resolve import Resolved, resolve, resolve_offline
-from producer.submission.stored import stored_jobs, stored_keys
+from producer.submission.stored import stored_jobs
 from producer.submission.submit import SubmitReport, submit
 
 __all__ = [
@@ -26,6 +26,5 @@ __all__ = [
     "resolve",
     "resolve_offline",
     "stored_jobs",
-    "stored_keys",
     "submit",
 ]

@@ -1,12 +1,14 @@
 """Freeze a batch in the store, open its ledger, feed the queue.
 
-The store comes first at each step: a producer that dies halfway leaves either nothing that
-counts or an active batch that any worker opens.
+The store comes first at each step, and there the document: from then on no removal takes the
+batch's pictures, those that are stored already too (`producer.removal`). A producer that dies
+halfway leaves an active batch that any worker opens, or a document alone: such a batch is shown as
+`submitting`, and the same file submitted again completes it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from common.batch import Matrix
 from common.dispatch import (
@@ -21,12 +23,15 @@ from common.dispatch import (
     new_control,
     opening,
     queue_of,
-    read_control,
+    read_control_if_any,
     read_failures,
     write_control,
 )
+from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
+from producer.catalogue import KeyIndex, forget_latest, note_latest
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
+from producer.removal import protect_pictures
 from producer.submission.resolve import Resolved
 from producer.submission.stored import stored_jobs
 from producer.submission.stored_document import check_document
@@ -68,13 +73,35 @@ def submit(
     """Order the batch: the same file twice is one batch, and only what is new is rendered.
 
     Resumes a cancelled batch, never retries failed cells; one that is under way stays as it is
-    but for its `priority`, if one is given. Raises StoreError and BrokerError, and UsageError,
-    before anything has changed, where the store has another batch under this one's id.
+    but for its `priority`, if one is given. Waits for removals of the pictures that it has,
+    which is said. Raises StoreError and BrokerError, and UsageError, before anything has changed,
+    where the store has another batch under this one's id.
     """
-    batch, matrix = resolved.batch, Matrix(resolved.batch)
-    check_document(batch, store, say)
+    matrix = Matrix(resolved.batch)
+    check_document(resolved.batch, store, say)
     FarmStore(store, ledger).adopt()
     upload(resolved.assets, store, progress)
+    while True:
+        protect_pictures(matrix, store, ledger, say, progress)
+        report = _ordered(matrix, store, ledger, progress, priority)
+        if store.exists(object_names.batch(report.batch)):
+            break
+        say(f"{report.batch} was removed meanwhile, and is ordered again")
+    if matrix.distinct:
+        KeyIndex(store).update({report.batch: matrix.distinct.jobs})
+    return report
+
+
+def _ordered(
+    matrix: Matrix,
+    store: Store,
+    ledger: Ledger,
+    progress: ProgressCallback,
+    priority: int | None,
+) -> SubmitReport:
+    batch = matrix.batch
+    order = _Order(matrix, store, ledger, priority)
+    order.note()
     stored = stored_jobs(matrix, batch.id, store, progress)
     failures = {
         i: reason
@@ -82,8 +109,7 @@ def submit(
         if not is_set(stored.done, i)
     }
     queued = max(0, matrix.jobs - stored.count - len(failures))
-    order = _Order(matrix, store, ledger, stored.done, failures, priority)
-    state = order.place(queued)
+    state = order.place(queued, stored.done, failures)
     return SubmitReport(batch.id, matrix.cells, matrix.jobs, queued, stored.count, state)
 
 
@@ -94,32 +120,40 @@ class _Order:
     matrix: Matrix
     store: Store
     ledger: Ledger
-    done: bytes
-    failures: dict[int, str]
     priority: int | None
+    fresh: Control = field(default_factory=new_control)
 
     @property
     def batch_id(self) -> str:
         return self.matrix.batch.id
 
-    def place(self, queued: int) -> State:
+    def note(self) -> None:
+        """That it comes, for whoever lists the batches meanwhile."""
+        if self._before() is None:
+            note_latest(self.store, self.batch_id, self.fresh.submitted)
+
+    def place(self, queued: int, done: bytes, failures: dict[int, str]) -> State:
         """The state that the batch then is in."""
         before = self._before()
         status = self.ledger.status(self.batch_id)
         if before is None or not self._under_way(before, status) or (status is None and not queued):
-            control = self._begin(before, finished=not queued)
+            control = self._begin(before, done, finished=not queued)
         elif status is None or self.priority not in (None, before.priority):
             control = self._change(before)
         else:
             control = before
         if queued:
-            self.ledger.open(opening(self.matrix, self.batch_id, control, self.done, self.failures))
+            self.ledger.open(opening(self.matrix, self.batch_id, control, done, failures))
         Dispatcher(self.store, self.ledger, [queue_of(self.matrix.batch)]).feed()
         return control.state
 
     def _before(self) -> Control | None:
-        written = self.store.exists(object_names.control(self.batch_id))
-        return read_control(self.store, self.batch_id) if written else None
+        try:
+            return read_control_if_any(self.store, self.batch_id)
+        except StoreError:
+            raise
+        except GridfarmError:  # damaged, and written anew now
+            return None
 
     def _under_way(self, before: Control, status: LedgerStatus | None) -> bool:
         """Without its marker the ledger was filled from another store, or from one that was
@@ -131,24 +165,26 @@ class _Order:
             and self.store.exists(object_names.active(self.batch_id))
         )
 
-    def _begin(self, before: Control | None, *, finished: bool) -> Control:
+    def _begin(self, before: Control | None, done: bytes, *, finished: bool) -> Control:
         control = self._next(before, state="done" if finished else "rendering")
-        self.store.put(object_names.batch(self.batch_id), self.matrix.batch.to_bytes())
-        self.store.put(object_names.done_bitmap(self.batch_id), self.done)
-        self._forget_flaws()
+        self.store.put(object_names.done_bitmap(self.batch_id), done)
+        self._forget_flaws(done)
+        note_latest(self.store, self.batch_id, control.submitted)
         write_control(self.store, self.batch_id, control)
+        if before and before.submitted < control.submitted:
+            forget_latest(self.store, self.batch_id, before.submitted)
         if not finished:
             self.store.put(object_names.active(self.batch_id), b"")
         self.ledger.drop(self.batch_id)
         return control
 
-    def _forget_flaws(self) -> None:
+    def _forget_flaws(self, done: bytes) -> None:
         """What was found wrong with pictures that are not there, and so are rendered now."""
         noted = set(self.store.list(object_names.flaws(self.batch_id)))
         jobs = self.matrix.distinct.jobs.values() if noted and self.matrix.distinct else ()
         for i in jobs:
             name = object_names.flaw(self.batch_id, i)
-            if name in noted and not is_set(self.done, i):
+            if name in noted and not is_set(done, i):
                 self.store.delete(name)
 
     def _change(self, before: Control) -> Control:
@@ -164,7 +200,7 @@ class _Order:
         return control
 
     def _next(self, before: Control | None, *, state: State) -> Control:
-        control = replace(new_control(), state=state)
+        control = replace(self.fresh, state=state)
         if before:
             generation = before.generation + 1
             control = replace(control, generation=generation, priority=before.priority)

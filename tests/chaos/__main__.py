@@ -26,6 +26,7 @@ PARTS = {
     "frozen": "machines that freeze while they work, or just as a task is pushed",
     "waiting": "how long a GPU idles behind a slow store and broker",
     "scale": "a million cells",
+    "stores": "stores of 1,000 and 10,000 batches, and the commands that look at all of them",
     "control": "a person cancels, resumes, pauses and retries what is being rendered",
     "steering": "three people steer six batches that share pictures, at random",
     "fuzz": "hostile batch files, messages, sidecars and PNGs",

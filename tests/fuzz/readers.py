@@ -25,7 +25,8 @@ from common.dispatch import (
 from common.errors import BatchFileError, GridfarmError
 from common.picture import decode_meta
 from common.store import Store, object_names
-from producer.batches import batch_ids, list_batches
+from producer.batches import list_batches
+from producer.catalogue import batch_ids
 from producer.cli.main import run
 from producer.language import load_batch_file, printed
 from producer.pictures import Failed, Picture, store_lookup

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import pytest
 from common.batch import Batch, Matrix, matrix
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.errors import StoreUnreachable
-from common.store import Store, object_names, open_store
+from common.store import Store, local_files, object_names, open_store
+from producer.catalogue import keys
 from producer.cli.main import run
+from producer.removal import Announcements, beat, deletion, read_intents, stopping
 from producer.submission import Resolved, submit
+from tests.support import troubled_s3
 from tests.support.orders import frozen, left_in, pictures_in, put_batch, put_pictures
-
-#: The module: its package has a function of the same name.
-removing = import_module("producer.batches.remove")
+from tests.support.servers import Ministack
+from tests.support.troubled_s3 import TroubledS3
 
 pytestmark = pytest.mark.integration
 
@@ -98,7 +100,7 @@ def test_where_a_batch_is_too_large_to_compare_all_pictures_stay(
     rm: Any, store: Store, monkeypatch: pytest.MonkeyPatch, large: str
 ) -> None:
     """Given one that nobody enumerates, be it the one to remove or another."""
-    monkeypatch.setattr(removing, "ENUMERATE_UP_TO", 9)
+    monkeypatch.setattr(keys, "ENUMERATE_UP_TO", 9)
     monkeypatch.setattr(matrix, "ENUMERATE_UP_TO", 9)
     for name in ("night", "other"):
         seeds = "0..19" if name == large else "0..3"
@@ -115,6 +117,17 @@ def test_where_a_document_cannot_be_read_all_pictures_stay(rm: Any, store: Store
     assert pictures_in(store) == 4
     assert rm("newer-12345678", "--yes")["batches"] == ["newer-12345678"]
     assert list(store.folders(object_names.BATCHES)) == []
+
+
+def test_a_batch_with_an_id_of_before(rm: Any, store: Store) -> None:
+    """Its id says nothing of its document; a batch of today shares its pictures."""
+    old = "night-1a2b3c4d"
+    put_batch(store, frozen(), done=range(4))
+    for name in (object_names.batch, object_names.control):
+        store.put(name(old), store.get(name(frozen().id)))
+    assert rm(old, "--yes")["stayed"] == 4
+    assert list(store.folders(object_names.BATCHES)) == [frozen().id]
+    assert rm("night", "--yes")["pictures"] == 4
 
 
 def test_without_a_terminal_it_wants_yes(rm: Any, store: Store) -> None:
@@ -158,9 +171,52 @@ def test_removing_waits_until_running_cells_have_stopped(
         assert not ledger.renew(batch.id, 1, key_of(batch, 1), "w1")
         ledger.release(batch.id, 1, key_of(batch, 1), "w1")
 
-    monkeypatch.setattr(removing.time, "sleep", a_moment)
+    monkeypatch.setattr(stopping.time, "sleep", a_moment)
     assert rm("night", "--cancel", "--yes")["pictures"] == 2
     assert left_in(store) == []
+
+
+@pytest.mark.parametrize("room", [0, 4_096])
+def test_a_full_disk_can_be_freed(
+    tmp_path: Path, ledger: Ledger, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a folder that takes no byte more, or some once something is deleted from it: a batch
+    that is under way is cancelled and removed all the same."""
+    store = open_store(str(tmp_path / "store"))
+    batch = ordered(store, ledger)
+    freed, unlink = 0, Path.unlink
+
+    def deleting(self: Path, **options: bool) -> None:
+        nonlocal freed
+        freed += room * (self.exists() and not self.name.startswith(".partial-"))
+        unlink(self, **options)
+
+    def syncing(_: int) -> None:
+        nonlocal freed
+        if freed <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        freed -= 4_096
+
+    monkeypatch.setattr(Path, "unlink", deleting)
+    monkeypatch.setattr(local_files.os, "fsync", syncing)
+    assert run(["rm", "night", "--cancel", "--yes", "--store", store.url]) == 0
+    assert left_in(store) == []
+    assert not ledger.known(batch.id)
+
+
+@pytest.mark.usefixtures("impatient_s3")
+def test_a_full_bucket_can_be_freed(
+    s3_server: Ministack, s3_store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a server that refuses whatever is written."""
+    batch = ordered(open_store(s3_store_url), ledger)
+    with TroubledS3(s3_server.port) as trouble:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", trouble.url)
+        monkeypatch.setattr(troubled_s3, "CHANGES", ("PUT",))
+        trouble.begin("full")
+        assert run(["rm", batch.id, "--cancel", "--yes", "--store", s3_store_url]) == 0
+        assert trouble.hit
+        assert left_in(open_store(s3_store_url)) == []
 
 
 def test_the_same_file_can_be_ordered_again(rm: Any, store: Store, ledger: Ledger) -> None:
@@ -178,6 +234,8 @@ def test_a_removal_that_is_cut_off_anywhere_can_be_given_again(
     """Given a store that fails at the n-th deletion, for every n: nothing is active any more,
     no worker's tick brings the batch back, no picture is left that nobody knows of, and the
     same command by the batch's id ends it."""
+    monkeypatch.setattr(beat, "STILL_S", 0)
+    monkeypatch.setattr(beat, "SETTLE_S", 0)
     for cut_at in range(1, 30):
         ledger.redis.flushall()
         store = open_store(str(tmp_path / str(cut_at)))
@@ -188,7 +246,8 @@ def test_a_removal_that_is_cut_off_anywhere_can_be_given_again(
         if not store.exists(object_names.active(batch.id)):
             Dispatcher(store, ledger, [queue_name()]).tick()
             assert ledger.feed(queue_name(), "task") == 0
-        assert pictures_in(store) == 0 or store.exists(object_names.batch(batch.id))
+        noted = read_intents(store, Announcements(None))
+        assert pictures_in(store) == 0 or noted or store.exists(object_names.batch(batch.id))
         if left_in(store):
             assert run(["rm", batch.id, "--cancel", "--yes", "--store", store.url]) == 0
         assert left_in(store) == []
@@ -209,5 +268,5 @@ def _rm_cut_off(store: Store, batch_id: str, cut_at: int, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patched:
         patched.setattr(type(store), "delete", failing)
-        patched.setattr(removing, "DELETERS", 1)
+        patched.setattr(deletion, "DELETERS", 1)
         return run(["rm", batch_id, "--cancel", "--yes", "--store", store.url])

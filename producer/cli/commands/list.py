@@ -16,7 +16,7 @@ from producer.wording import counted
 #: So many are listed without --all.
 LISTED = 20
 COLUMNS = ("batch", "state", "stored", "failed", "submitted")
-COLOURS = {"done": "green", "rendering": "cyan", "paused": "yellow"}
+COLOURS = {"done": "green", "rendering": "cyan", "paused": "yellow", "unreadable": "red"}
 
 
 @click.command("list")
@@ -27,7 +27,9 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
 
     The latest first: id, state, pictures that are stored of those that were ordered, how many
     failed, when it was submitted. Without a broker, or when it is away, the store answers,
-    which is up to half a minute behind.
+    which is up to half a minute behind. A batch is listed as unreadable, with the reason
+    below, where one of its documents is damaged or not for you to read; as submitting where its
+    submit is under way or was cut off, which the same file submitted again completes.
 
     \b
       gridfarm list
@@ -36,6 +38,9 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
     listing = farm.batches(None if everything else LISTED)
     data = {"batches": [row.__dict__ for row in listing]}
     out.result(data, _table(listing.batches) if listing.batches else _nothing(listing.store))
+    for row in listing:
+        if row.problem:
+            out.say(f"{row.batch}: {row.problem}")
     if listing.total > LISTED and not everything:
         out.say(f"{listing.total - LISTED:,} more: gridfarm list --all")
 

@@ -44,6 +44,9 @@ def rm(
     Above 10,000 cells nobody enumerates whose a picture is: where this batch or any other in
     the store is as large, the pictures stay, and the answer says so.
 
+    A batch that is submitted meanwhile loses nothing: its submit waits until this has ended.
+    What is cut off is completed by the next rm, of any batch.
+
     \b
       gridfarm rm wrong-lora
       gridfarm rm @last --cancel --yes

@@ -108,7 +108,7 @@ class TestList:
         [row] = gridfarm("list")[0]["batches"]
         assert row == {
             "batch": batch, "state": "rendering", "jobs": 4, "done": 2, "failed": 1,
-            "submitted": NOW,
+            "submitted": NOW, "problem": "",
         }  # fmt: skip
 
     def test_what_is_left_of_a_removed_batch_is_none(self, gridfarm: Any, shelf: Store) -> None:

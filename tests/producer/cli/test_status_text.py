@@ -88,6 +88,12 @@ def test_many_failures_are_cut_in_the_text_alone() -> None:
     assert len(status_json(status)["failures"]) == SHOWN_FAILURES + 1
 
 
+def test_a_submit_that_was_cut_off_says_what_to_do() -> None:
+    text = status_text(replace(RENDERING, state="submitting", running=0))
+    assert "submitting" in text
+    assert text.endswith("give it again")
+
+
 def test_the_json() -> None:
     assert status_json(RENDERING) == {
         "batch": "animals-bdf10f0b",

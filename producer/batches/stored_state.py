@@ -1,0 +1,19 @@
+"""What a batch is doing by the store alone."""
+
+from __future__ import annotations
+
+from common.dispatch import Control, read_control_if_any
+from common.store import Store, object_names
+
+#: Shown while its submit is under way, and after one that was cut off.
+SUBMITTING = "submitting"
+
+
+def stored_state(batch_id: str, store: Store) -> tuple[str, Control]:
+    """The state as people are told it, and the control document or its default. Raises StoreError,
+    and GridfarmError for a document that is damaged."""
+    control = read_control_if_any(store, batch_id)
+    if control is None and not store.exists(object_names.active(batch_id)):
+        return SUBMITTING, Control()
+    control = control or Control()
+    return control.state, control
