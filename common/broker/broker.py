@@ -39,6 +39,8 @@ class Broker:
     def __init__(self, url: str, script: Path | None = None) -> None:
         self.url = url
         self.script = script
+        #: How often it could not be reached or answered with an error.
+        self.troubles = 0
         self.place = without_password(url)
 
     @cached_property
@@ -67,6 +69,7 @@ class Broker:
         try:
             yield
         except (RedisError, OSError, ValueError) as error:
+            self.troubles += 1
             raise broker_error(self.place, error) from error
 
     def ping(self) -> None:

@@ -6,6 +6,7 @@ that keeps the two together.
     bitmap         sets of cells as bits
     ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
     workers        who is alive
+    turns          which of many processes does what is due
     queues         the queues' names, and Celery's settings
     rebuild        from the store to the ledger: what Redis forgot, what it was not told
     ending         from the ledger to the store: how a batch ended

@@ -3,11 +3,14 @@
 -- Redis' own clock, since the machines' clocks disagree. Numbers i are zero-based cells of a batch.
 --
 --   gridfarm:active              set of batch ids that are not finished
+--   gridfarm:over                set of those among them that have no open cell: their end is due
+--   gridfarm:unsaved             zset batch -> when its done bits are due to be copied into the store
 --   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,
---                                done, failed, cursor, order
+--                                done, failed, cursor, order, changes (of the done bits)
 --   gridfarm:batch:<id>:done     bitmap, MSB first         :holes   likewise: never rendered
 --   gridfarm:batch:<id>:failed   hash i -> reason
---   gridfarm:batch:<id>:sent     zset i -> when sent       :off     i -> when first seen off the queue
+--   gridfarm:batch:<id>:sent     zset i -> number of its message
+--   gridfarm:batch:<id>:off      zset i -> when first seen off the queue
 --   gridfarm:batch:<id>:leases   zset i -> when it expires :holders hash i -> worker
 --   gridfarm:batch:<id>:again    zset i -> not before
 --   gridfarm:batch:<id>:charges  hash i -> machines        :entered i -> worker whose attempt is in it
@@ -16,7 +19,16 @@
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
 --   gridfarm:workers             hash worker -> what it says of itself (JSON)
+--   gridfarm:sends               number of the last message; never below the time
 --   gridfarm:queues              set of queues that ever had a batch
+--   gridfarm:queue:<queue>       hash: the sums of the three tallies; busy: workers that hold a cell;
+--                                audited: how far the batches were looked through
+--   gridfarm:queue:<queue>:threads    tally worker -> its threads
+--   gridfarm:queue:<queue>:under_way  tally batch -> its cells that are sent or leased
+--   gridfarm:queue:<queue>:left       tally batch -> its cells that are to be rendered
+--   gridfarm:queue:<queue>:fed   zset batch -> priority: has a cell that may be sent now
+--   gridfarm:queue:<queue>:later zset batch -> when it will have one
+--   gridfarm:turn:<queue>        which batch's turn it is among those of equal priority
 --   gridfarm:wanted              hash with one field per worker process that has something to do
 --   gridfarm:wanted:<queue>      likewise, for the cells of one queue
 
@@ -26,6 +38,17 @@ local PARTS = {'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'a
                'entered', 'suspects'}
 -- Cells that one worker process has in hand at once: its threads, which are four by default.
 local CELLS_A_WORKER = 4
+local SMALLEST_WINDOW = 16
+-- No machine has more; who says so is not believed.
+local MOST_THREADS = 10000
+-- To send a message, or to begin with a batch, takes about as long as to look at so many cells.
+local STEPS_A_MESSAGE = 5
+-- What there may be many of is done in pieces, so that nobody waits for long.
+local MOST_AT_ONCE = 200
+-- Of a queue, from its old end; and of the batches.
+local LOOKED_AT, AUDITED_AT_ONCE = 64, 50
+-- From a change of a batch's done bits until they are copied into the store, in ms.
+local UNSAVED_FOR = 30000
 -- The hashes for autoscalers stay small; no pool is larger.
 local MOST_WANTED = 1000
 
@@ -88,33 +111,73 @@ local function resize(name, count)
   for n = count + 1, size do call('HDEL', name, n) end
 end
 
--- How many workers a queue's batches could keep busy: as many as its open cells fill, and all
--- that hold a cell now, so that nobody is sent home while rendering. What is paused wants only
--- the latter.
-local function wanted_on(queue)
-  local left, busy, holders = 0, 0, {}
-  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
-    local h = call('HMGET', at(id), 'queue', 'state', 'total', 'done', 'failed')
-    if h[1] == queue then
-      if h[2] == 'rendering' then left = left + math.max(0, h[3] - h[4] - h[5]) end
-      for _, worker in ipairs(call('HVALS', at(id, 'holders'))) do
-        if not holders[worker] then busy = busy + 1 end
-        holders[worker] = true
-      end
-    end
-  end
-  return math.max(math.ceil(left / CELLS_A_WORKER), busy)
+local function at_queue(queue, part) return 'gridfarm:queue:' .. queue .. (part and (':' .. part) or '') end
+
+local function sum(queue, tally) return tonumber(call('HGET', at_queue(queue), tally) or 0) end
+
+-- A tally is a number for each member, and in the queue's hash their sum.
+local function set_tally(queue, tally, member, value)
+  local before = tonumber(call('HGET', at_queue(queue, tally), member) or 0)
+  if value == before then return end
+  if value == 0 then call('HDEL', at_queue(queue, tally), member)
+  else call('HSET', at_queue(queue, tally), member, value) end
+  call('HINCRBY', at_queue(queue), tally, value - before)
 end
 
--- Tell the autoscalers. Called where a batch comes, goes or changes, and by each sweep.
-local function want()
+-- Tell the autoscalers how many workers a queue's batches could keep busy: as many as its open
+-- cells fill, and all that hold a cell, so that nobody is sent home while rendering. What is
+-- paused wants only the latter.
+local function want(queue)
+  local left = math.ceil(sum(queue, 'left') / CELLS_A_WORKER)
+  resize('gridfarm:wanted:' .. queue, math.max(left, sum(queue, 'busy')))
   local total = 0
-  for _, queue in ipairs(call('SMEMBERS', 'gridfarm:queues')) do
-    local count = wanted_on(queue)
-    resize('gridfarm:wanted:' .. queue, count)
-    total = total + count
+  for _, other in ipairs(call('SMEMBERS', 'gridfarm:queues')) do
+    total = total + call('HLEN', 'gridfarm:wanted:' .. other)
   end
   resize('gridfarm:wanted', total)
+end
+
+local function under_way(id)
+  return call('ZCARD', at(id, 'sent')) + call('ZCARD', at(id, 'leases'))
+end
+
+-- When a batch of which `open` cells are to be rendered has one to send: 0 for now, nil for not
+-- before something happens to it.
+local function has_cell_at(id, open, cursor, length, under)
+  if open == 0 then return nil end
+  if cursor < length then return 0 end
+  local again = call('ZRANGE', at(id, 'again'), 0, 0, 'WITHSCORES')
+  if again[1] then return tonumber(again[2]) end
+  -- Nothing under way, nothing waiting, all sent, and yet not finished: it is walked once more.
+  return under == 0 and 0 or nil
+end
+
+local function in_zset(member, name, score)
+  if score then call('ZADD', name, score, member) else call('ZREM', name, member) end
+end
+
+-- Write down for its queue what a batch is now. Whatever changes a batch ends with this, so that
+-- nobody has to look at all batches to find the few that matter. Nothing is added to what was
+-- written before: a number that was lost is right again with the next step. `was_on` is the queue
+-- of a batch that is gone.
+local function note(id, was_on)
+  local h = call('HMGET', at(id), 'state', 'priority', 'cursor', 'length', 'total', 'done', 'failed',
+                 'queue')
+  local queue = h[8] or was_on
+  if not queue then return end
+  for n = 2, 7 do h[n] = tonumber(h[n]) or 0 end
+  local listed = h[1] and call('SISMEMBER', 'gridfarm:active', id) == 1
+  local left = math.max(0, h[5] - h[6] - h[7])
+  local under = listed and under_way(id) or 0
+  local open = listed and h[1] == 'rendering' and left or 0
+  set_tally(queue, 'under_way', id, under)
+  set_tally(queue, 'left', id, open)
+  local time = now()
+  local ready = has_cell_at(id, open, h[3], h[4], under)
+  local is_ready = ready and ready <= time
+  in_zset(id, at_queue(queue, 'fed'), is_ready and h[2])
+  in_zset(id, at_queue(queue, 'later'), not is_ready and ready)
+  call(listed and left == 0 and 'SADD' or 'SREM', 'gridfarm:over', id)
 end
 
 -- All of a batch goes in `left` ms; what a late worker adds to it goes with the rest.
@@ -138,39 +201,98 @@ local function clear(id)
   return call('UNLINK', at(id))
 end
 
--- What a message on the queue asks for: batch, cell, generation; nil for no message of ours.
-local function asked(raw)
-  return string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):%d+"')
-end
-
-local function lower_than(priority, queue)
-  local ids = {}
-  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
-    local h = call('HMGET', at(id), 'queue', 'priority')
-    if h[1] == queue and tonumber(h[2]) < tonumber(priority) then ids[id] = true end
+-- The threads that a worker has for each queue. Another version may say it otherwise, and whoever
+-- may write to Redis anything.
+local function threads_of(said)
+  local ok, report = pcall(cjson.decode, said or 'null')
+  local threads = {}
+  if not ok or type(report) ~= 'table' or type(report.queues) ~= 'table' then return threads end
+  local count = math.min(MOST_THREADS, math.max(0, math.floor(tonumber(report.threads) or 0)))
+  for _, queue in ipairs(report.queues) do
+    if type(queue) == 'string' then threads[queue] = count end
   end
-  return ids
+  return threads
 end
 
--- Take the messages of the batches `ids` back from their queue, where nobody has seen them yet,
--- so that `feed` chooses anew.
-local function withdraw(queue, ids)
-  local time, all, kept = now(), call('LRANGE', queue, 0, -1), {}
-  for _, raw in ipairs(all) do
-    local id, i = asked(raw)
-    if not id or not ids[id] then
-      table.insert(kept, raw)
-    elseif call('ZREM', at(id, 'sent'), i) == 1 then
+local function leave(worker)
+  for queue in pairs(threads_of(call('HGET', 'gridfarm:workers', worker))) do
+    set_tally(queue, 'threads', worker, 0)
+  end
+  call('ZREM', 'gridfarm:alive', worker)
+  call('HDEL', 'gridfarm:workers', worker)
+  return 1
+end
+
+local function prune(time)
+  local gone = call('ZRANGEBYSCORE', 'gridfarm:alive', '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
+  for _, worker in ipairs(gone) do leave(worker) end
+end
+
+-- A worker is alive for `ttl` ms more and says so and so of itself.
+local function beat(worker, said, ttl)
+  local time = now()
+  prune(time)
+  for queue, threads in pairs(threads_of(said)) do set_tally(queue, 'threads', worker, threads) end
+  call('ZADD', 'gridfarm:alive', time + ttl, worker)
+  call('HSET', 'gridfarm:workers', worker, said)
+  return 1
+end
+
+local function alive()
+  local said = {}
+  for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', now(), '+inf')) do
+    local text = call('HGET', 'gridfarm:workers', worker)
+    if text then table.insert(said, text) end
+  end
+  return said
+end
+
+-- What a message on the queue asks for, and its number: batch, cell, generation, number; nil for
+-- no message of ours.
+local function asked(raw)
+  return string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):(%d+)"')
+end
+
+-- What was sent of a batch is to be sent again, in the same order, before what waits since.
+local function unsend(id)
+  local again = at(id, 'again')
+  call('ZUNIONSTORE', again, 2, again, at(id, 'sent'), 'WEIGHTS', 1, 0.5, 'AGGREGATE', 'MIN')
+  call('UNLINK', at(id, 'sent'), at(id, 'off'))
+end
+
+-- Whether batches of a lower priority have cells on their way to the workers of a queue.
+local function lower_under_way(queue, priority)
+  for _, id in ipairs(call('HKEYS', at_queue(queue, 'under_way'))) do
+    if (tonumber(call('HGET', at(id), 'priority')) or 0) < priority then return true end
+  end
+  return false
+end
+
+-- Take back from a queue what is stale, and what is of a lower priority than `priority`, where
+-- nobody has seen it yet, so that `feed` chooses anew. The oldest `count` messages are looked
+-- at, and what stays goes behind the newest: after as many calls as there are messages the order
+-- is what it was, and nobody had to wait for a whole queue.
+local function withdraw(queue, priority, count)
+  local touched = {}
+  for _, raw in ipairs(call('RPOP', queue, count) or {}) do
+    local id, i, _, number = asked(raw)
+    local sent = id and call('ZSCORE', at(id, 'sent'), i)
+    if id and sent ~= number then
+      touched[id] = true
+    elseif id and (tonumber(call('HGET', at(id), 'priority')) or 0) < tonumber(priority) then
       forget(id, i)
-      call('ZADD', at(id, 'again'), time, i)
+      call('ZADD', at(id, 'again'), number / 2, i)
+      touched[id] = true
+    else
+      call('LPUSH', queue, raw)
     end
   end
-  if #kept == #all then return end
-  call('DEL', queue)
-  for _, raw in ipairs(kept) do call('RPUSH', queue, raw) end
+  for id in pairs(touched) do note(id) end
+  return 1
 end
 
--- Load a batch. Returns 0 when the ledger knows it already, unless it knows it as done.
+-- Load a batch. Returns 0 when the ledger knows it already, unless it knows it as done; 2 when
+-- its queue is to be withdrawn from for its sake.
 local function open(id, fields, done, holes, failures)
   if call('EXISTS', at(id)) == 1 and call('HGET', at(id), 'state') ~= 'done' then return 0 end
   clear(id)
@@ -188,26 +310,9 @@ local function open(id, fields, done, holes, failures)
   end
   call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')), 'failed', count, 'cursor', 0)
   local h = call('HMGET', at(id), 'state', 'queue', 'priority')
-  if h[1] == 'rendering' then withdraw(h[2], lower_than(h[3], h[2])) end
   call('SADD', 'gridfarm:active', id)
   call('SADD', 'gridfarm:queues', h[2])
-  want()
-  return 1
-end
-
-local function threads_on(queue, time)
-  local threads = 0
-  for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', time, '+inf')) do
-    local said = call('HGET', 'gridfarm:workers', worker)
-    local ok, report = pcall(cjson.decode, said or 'null')
-    -- Another version may say it otherwise, and whoever may write to Redis anything.
-    if ok and type(report) == 'table' and type(report.queues) == 'table' then
-      for _, name in ipairs(report.queues) do
-        if name == queue then threads = threads + (tonumber(report.threads) or 0) end
-      end
-    end
-  end
-  return threads
+  return h[1] == 'rendering' and lower_under_way(h[2], tonumber(h[3])) and 2 or 1
 end
 
 -- Position p of the frozen order, in which the axis that comes first changes slowest -> cell i.
@@ -221,12 +326,13 @@ local function cell_at(order, p)
   return i
 end
 
--- Next cell of a batch to send, or nil. `steps` bounds how far the cursor walks in one call.
+-- Next cell of a batch to send, or nil. `steps` bounds how many cells are looked at in one call.
 local function next_cell(batch, time, steps)
   local id = batch.id
-  while true do
+  while steps.left > 0 do
     local again = call('ZRANGEBYSCORE', at(id, 'again'), '-inf', time, 'LIMIT', 0, 1)[1]
     if not again then break end
+    steps.left = steps.left - 1
     call('ZREM', at(id, 'again'), again)
     local i = tonumber(again)
     if not settled(id, i) and not leased(id, i, time) and not call('ZSCORE', at(id, 'sent'), i) then
@@ -245,25 +351,29 @@ local function next_cell(batch, time, steps)
   return nil
 end
 
-local function under_way(id)
-  return call('ZCARD', at(id, 'sent')) + call('ZCARD', at(id, 'leases'))
-end
-
-local function batch_to_feed(id, queue)
-  local h = call('HMGET', at(id), 'state', 'queue', 'priority', 'cursor', 'length', 'order', 'generation')
-  if h[1] ~= 'rendering' or h[2] ~= queue or finished(id) then return nil end
-  local batch = {id = id, priority = tonumber(h[3]), cursor = tonumber(h[4]), length = tonumber(h[5]),
-                 order = cjson.decode(h[6]), generation = h[7]}
-  -- Nothing under way, nothing waiting, all sent, and yet not finished: walk once more.
+local function batch_to_feed(id)
+  local h = call('HMGET', at(id), 'cursor', 'length', 'order', 'generation')
+  if not (h[1] and h[2] and h[3] and h[4]) then return nil end
+  local batch = {id = id, cursor = tonumber(h[1]), length = tonumber(h[2]),
+                 order = cjson.decode(h[3]), generation = h[4]}
   if batch.cursor >= batch.length and under_way(id) == 0 and call('ZCARD', at(id, 'again')) == 0 then
     batch.cursor = 0
   end
   return batch
 end
 
+-- Messages are numbered, and the numbers are never below the time: were the last one forgotten,
+-- the next would still be larger.
+local function next_number(time)
+  local number = call('INCR', 'gridfarm:sends')
+  if number >= time then return string.format('%.0f', number) end
+  call('SET', 'gridfarm:sends', time)
+  return string.format('%.0f', time)
+end
+
 -- A Celery message (protocol 2) as kombu's Redis transport reads it, body as plain JSON.
-local function message(queue, task, id, i, generation)
-  local name = id .. ':' .. i .. ':' .. generation .. ':' .. call('INCR', 'gridfarm:sends')
+local function message(queue, task, id, i, generation, number)
+  local name = id .. ':' .. i .. ':' .. generation .. ':' .. number
   local body = '[["' .. id .. '",' .. i .. ',' .. generation .. '],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
   return cjson.encode({
     body = body, ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
@@ -274,58 +384,73 @@ local function message(queue, task, id, i, generation)
   })
 end
 
-local function by_priority(queue)
-  local groups, priorities, ids = {}, {}, call('SMEMBERS', 'gridfarm:active')
-  table.sort(ids)
-  for _, id in ipairs(ids) do
-    local batch = batch_to_feed(id, queue)
-    if batch then
-      if not groups[batch.priority] then
-        groups[batch.priority] = {}
-        table.insert(priorities, batch.priority)
-      end
-      table.insert(groups[batch.priority], batch)
-    end
+local function send(feeding, batch, i)
+  local number = next_number(feeding.time)
+  call('ZADD', at(batch.id, 'sent'), number, i)
+  local text = message(feeding.queue, feeding.task, batch.id, i, batch.generation, number)
+  call('LPUSH', feeding.queue, text)
+  feeding.sent = feeding.sent + 1
+  feeding.steps.left = feeding.steps.left - STEPS_A_MESSAGE
+end
+
+local function send_from(feeding, id)
+  if feeding.batches[id] == nil then
+    feeding.batches[id] = batch_to_feed(id) or false
+    feeding.steps.left = feeding.steps.left - STEPS_A_MESSAGE
   end
-  table.sort(priorities, function(a, b) return a > b end)
-  return groups, priorities
+  local batch = feeding.batches[id]
+  if not batch then return false end
+  local i = next_cell(batch, feeding.time, feeding.steps)
+  if i then send(feeding, batch, i) end
+  return i ~= nil
+end
+
+-- Let the batches of one priority take turns until the queue is full or none has a cell to send.
+local function feed_priority(feeding, priority)
+  local fed = at_queue(feeding.queue, 'fed')
+  local first, count = call('ZCOUNT', fed, '-inf', '(' .. priority), call('ZCOUNT', fed, priority, priority)
+  local empty = 0
+  while feeding.sent < feeding.room and feeding.steps.left > 0 and empty < count do
+    local place = first + feeding.turn % count
+    feeding.turn = feeding.turn + 1
+    empty = send_from(feeding, call('ZRANGE', fed, place, place)[1]) and 0 or empty + 1
+  end
+end
+
+-- Batches whose cells had to wait may have one to send by now.
+local function note_due(queue, time)
+  local due = call('ZRANGEBYSCORE', at_queue(queue, 'later'), '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
+  for _, id in ipairs(due) do note(id, queue) end
 end
 
 -- Fill a queue up to its window: round-robin over the batches of the highest priority that have
--- something to send. Returns how many were sent, and whether a batch has more cells than this
--- call could look at.
+-- something to send. Returns how many were sent, and whether there is more to do than one call
+-- may hold up others for.
 local function feed_one(queue, task, most_steps)
   local time = now()
-  local room = math.max(16, 3 * threads_on(queue, time))
-  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
-    if call('HGET', at(id), 'queue') == queue then room = room - under_way(id) end
+  note_due(queue, time)
+  local feeding = {
+    queue = queue, task = task, time = time, steps = {left = tonumber(most_steps)}, batches = {}, sent = 0,
+    room = math.max(SMALLEST_WINDOW, 3 * sum(queue, 'threads')) - sum(queue, 'under_way'),
+    turn = tonumber(call('GET', 'gridfarm:turn:' .. queue) or '0'),
+  }
+  local below = '+inf'
+  while feeding.sent < feeding.room and feeding.steps.left > 0 do
+    local best = call('ZREVRANGEBYSCORE', at_queue(queue, 'fed'), below, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if not best[2] then break end
+    feed_priority(feeding, best[2])
+    below = '(' .. best[2]
   end
-  local sent, steps = 0, {left = tonumber(most_steps)}
-  local groups, priorities = by_priority(queue)
-  local turn = tonumber(call('GET', 'gridfarm:turn:' .. queue) or '0')
-  for _, priority in ipairs(priorities) do
-    local batches = groups[priority]
-    local empty = 0
-    while room > sent and empty < #batches do
-      local batch = batches[turn % #batches + 1]
-      turn = turn + 1
-      local i = next_cell(batch, time, steps)
-      if i then
-        empty = 0
-        sent = sent + 1
-        call('ZADD', at(batch.id, 'sent'), time, i)
-        call('LPUSH', queue, message(queue, task, batch.id, i, batch.generation))
-      else
-        empty = empty + 1
-      end
-    end
-    for _, batch in ipairs(batches) do call('HSET', at(batch.id), 'cursor', batch.cursor) end
+  for id, batch in pairs(feeding.batches) do
+    if batch then call('HSET', at(id), 'cursor', batch.cursor) end
+    note(id, queue)
   end
-  call('SET', 'gridfarm:turn:' .. queue, turn)
-  return sent, steps.left <= 0
+  if next(feeding.batches) then call('SET', 'gridfarm:turn:' .. queue, feeding.turn) end
+  return feeding.sent, feeding.steps.left <= 0
 end
 
 local function feed(task, most_steps, ...)
+  prune(now())
   local total, more = 0, 0
   for _, queue in ipairs({...}) do
     local sent, unfinished = feed_one(queue, task, most_steps)
@@ -388,16 +513,18 @@ local function close(id, i, key)
   call('HDEL', at(id, 'charges'), i)
   call('HDEL', at(id, 'suspects'), i)
   fade(id)
-  if not finished(id) then return 'ok' end
-  want()
-  return 'finished'
+  return finished(id) and 'finished' or 'ok'
 end
 
 -- Cell i is stored. Done beats failed, whatever the generation.
 local function done(id, i, key)
   if call('EXISTS', at(id)) == 0 then return 'unknown' end
   if bit(id, 'holes', i) then return close(id, i, key) end
-  if call('SETBIT', at(id, 'done'), i, 1) == 0 then call('HINCRBY', at(id), 'done', 1) end
+  if call('SETBIT', at(id, 'done'), i, 1) == 0 then
+    call('HINCRBY', at(id), 'done', 1)
+    call('HINCRBY', at(id), 'changes', 1)
+    call('ZADD', 'gridfarm:unsaved', 'NX', now() + UNSAVED_FOR, id)
+  end
   if call('HDEL', at(id, 'failed'), i) == 1 then call('HINCRBY', at(id), 'failed', -1) end
   return close(id, i, key)
 end
@@ -464,29 +591,46 @@ local function suspect(id, i, process)
   return 'alone'
 end
 
-local function on_queue(queue)
-  local ids = {}
-  for _, raw in ipairs(call('LRANGE', queue, 0, -1)) do
-    local id, i, generation = asked(raw)
-    if id then ids[id .. ':' .. i .. ':' .. generation] = true end
+-- How far a queue was emptied: it is first in, first out, so what was sent before the oldest
+-- messages on it, and is none of them, is off the queue. Returns these, and the number up to which
+-- that holds. Messages that the ledger knows nothing of, or not by this number, say nothing: they
+-- were put back, or are somebody's invention.
+local function oldest_on(queue)
+  local raws = call('LRANGE', queue, -LOOKED_AT, -1)
+  local found, upto = {}, #raws < LOOKED_AT and math.huge or 0
+  for _, raw in ipairs(raws) do
+    local id, i, _, number = asked(raw)
+    if id and call('ZSCORE', at(id, 'sent'), i) == number then
+      found[id .. ':' .. i] = true
+      upto = math.max(upto, tonumber(number))
+    end
   end
-  return ids
+  return found, upto
 end
 
 local function expire_leases(id, time)
-  for _, i in ipairs(call('ZRANGEBYSCORE', at(id, 'leases'), '-inf', time)) do
+  local expired = call('ZRANGEBYSCORE', at(id, 'leases'), '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
+  for _, i in ipairs(expired) do
     drop_lease(id, i, '')
     call('ZADD', at(id, 'again'), time, i)
   end
 end
 
+-- What a queue that was emptied less far made look lost.
+local function forget_sights(id, found, upto)
+  for _, i in ipairs(call('ZRANGE', at(id, 'off'), 0, MOST_AT_ONCE)) do
+    local number = call('ZSCORE', at(id, 'sent'), i)
+    if not number or tonumber(number) > upto or found[id .. ':' .. i] then call('ZREM', at(id, 'off'), i) end
+  end
+end
+
 -- What was sent and never claimed: off the queue for `patience` ms, it is lost, whether Celery
 -- still counts it as unacknowledged or not.
-local function find_lost(id, generation, queued, time, patience)
-  for _, i in ipairs(call('ZRANGE', at(id, 'sent'), 0, -1)) do
-    if queued[id .. ':' .. i .. ':' .. generation] then
-      call('ZREM', at(id, 'off'), i)
-    else
+local function find_lost(id, found, upto, time, patience)
+  forget_sights(id, found, upto)
+  local sent = call('ZRANGEBYSCORE', at(id, 'sent'), '-inf', upto, 'LIMIT', 0, LOOKED_AT + MOST_AT_ONCE)
+  for _, i in ipairs(sent) do
+    if not found[id .. ':' .. i] then
       call('ZADD', at(id, 'off'), 'NX', time, i)
       if time - tonumber(call('ZSCORE', at(id, 'off'), i)) >= tonumber(patience) then
         forget(id, i)
@@ -496,50 +640,81 @@ local function find_lost(id, generation, queued, time, patience)
   end
 end
 
+-- Look through some batches each time, and drop what is no batch any more: numbers that were lost
+-- come back, and a ledger that an earlier version filled gets its own.
+local function audit(queue)
+  local ids = call('SMEMBERS', 'gridfarm:active')
+  table.sort(ids)
+  local begin = sum(queue, 'audited')
+  if begin >= #ids then begin = 0 end
+  local last = math.min(#ids, begin + AUDITED_AT_ONCE)
+  for n = begin + 1, last do note(ids[n]) end
+  call('HSET', at_queue(queue), 'audited', last)
+  for _, worker in ipairs(begin == 0 and call('HKEYS', at_queue(queue, 'threads')) or {}) do
+    if not call('ZSCORE', 'gridfarm:alive', worker) then set_tally(queue, 'threads', worker, 0) end
+  end
+  for _, tally in ipairs({'under_way', 'left'}) do
+    for _, id in ipairs(call('HKEYS', at_queue(queue, tally))) do
+      if call('SISMEMBER', 'gridfarm:active', id) == 0 then note(id, queue) end
+    end
+  end
+end
+
+local function add_up(queue)
+  for _, tally in ipairs({'threads', 'under_way', 'left'}) do
+    local total = 0
+    for _, value in ipairs(call('HVALS', at_queue(queue, tally))) do total = total + value end
+    call('HSET', at_queue(queue), tally, total)
+  end
+end
+
+-- Put back what is lost of the batches that have something under way; how many workers hold a cell.
+local function sweep_batches(queue, time, patience)
+  local holders, busy = {}, 0
+  local found, upto = oldest_on(queue)
+  for _, id in ipairs(call('HKEYS', at_queue(queue, 'under_way'))) do
+    expire_leases(id, time)
+    find_lost(id, found, upto, time, patience)
+    for _, worker in ipairs(call('HVALS', at(id, 'holders'))) do
+      if not holders[worker] then busy = busy + 1 end
+      holders[worker] = true
+    end
+    note(id, queue)
+  end
+  return busy
+end
+
 -- Put back what is lost on `queue`; at most once per `every` ms, whoever asks.
 local function sweep(queue, patience, every)
   if not call('SET', 'gridfarm:swept:' .. queue, '1', 'NX', 'PX', every) then return 0 end
   local time = now()
-  local queued = nil
-  for _, id in ipairs(call('SMEMBERS', 'gridfarm:active')) do
-    local h = call('HMGET', at(id), 'queue', 'generation')
-    if h[1] == queue then
-      expire_leases(id, time)
-      if call('ZCARD', at(id, 'sent')) > 0 then
-        queued = queued or on_queue(queue)
-        find_lost(id, h[2], queued, time, patience)
-      end
-    end
-  end
-  want()
+  prune(time)
+  audit(queue)
+  call('HSET', at_queue(queue), 'busy', sweep_batches(queue, time, patience))
+  add_up(queue)
+  want(queue)
   return 1
 end
 
 -- A new state, priority or both; messages of the old generation become stale, and what they
 -- asked for is sent again when the batch is rendering, before anything of a lower priority.
 -- A cancelled batch is kept for `keep` ms. Returns 0 when the ledger does not know the batch,
--- or knows it as done.
+-- or knows it as done; 2 when its queue is to be withdrawn from.
 local function control(id, generation, state, priority, keep)
   local h = call('HMGET', at(id), 'state', 'queue')
   if not h[1] or h[1] == 'done' then return 0 end
   call('HSET', at(id), 'generation', generation, 'state', state, 'priority', priority)
-  local unwanted = state == 'rendering' and lower_than(priority, h[2]) or {}
-  unwanted[id] = true
-  withdraw(h[2], unwanted)
-  local time = now()
-  for _, i in ipairs(call('ZRANGE', at(id, 'sent'), 0, -1)) do
-    forget(id, i)
-    call('ZADD', at(id, 'again'), time, i)
-  end
+  local unwanted = call('ZCARD', at(id, 'sent')) > 0
+  unsend(id)
   if state == 'cancelled' then
     call('SREM', 'gridfarm:active', id)
     expire(id, keep)
   else
     call('SADD', 'gridfarm:active', id)
     persist(id)
+    if state == 'rendering' and lower_under_way(h[2], tonumber(priority)) then unwanted = true end
   end
-  want()
-  return 1
+  return unwanted and 2 or 1
 end
 
 -- The failed cells are rendered again; `all`: everything that is not in the bitmap `done`.
@@ -563,6 +738,7 @@ local function finish(id, keep)
   local known = call('EXISTS', at(id)) == 1
   if known and not finished(id) then return 0 end
   call('SREM', 'gridfarm:active', id)
+  call('ZREM', 'gridfarm:unsaved', id)
   if known then
     call('HSET', at(id), 'state', 'done')
     for _, part in ipairs(PARTS) do
@@ -570,16 +746,42 @@ local function finish(id, keep)
     end
     expire(id, keep)
   end
-  want()
+  return 1
+end
+
+-- The batches whose done bits are due to be copied, and the number of the last change of each.
+-- Nobody else is told of them for a while; `saved` says that it was done.
+local function unsaved()
+  local time, due = now(), {}
+  local ids = call('ZRANGEBYSCORE', 'gridfarm:unsaved', '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
+  for _, id in ipairs(ids) do
+    local changes = call('HGET', at(id), 'changes')
+    if changes then
+      call('ZADD', 'gridfarm:unsaved', time + UNSAVED_FOR, id)
+      table.insert(due, {id, changes})
+    else
+      call('ZREM', 'gridfarm:unsaved', id)
+    end
+  end
+  return due
+end
+
+-- The done bits are in the store as they were after that many changes. Should they be others now,
+-- or a slow writer have put older ones over newer ones, they are copied once more.
+local function saved(id, changes)
+  if call('HGET', at(id), 'changes') == changes then
+    call('ZREM', 'gridfarm:unsaved', id)
+  elseif call('EXISTS', at(id)) == 1 then
+    call('ZADD', 'gridfarm:unsaved', 'NX', now() + UNSAVED_FOR, id)
+  end
   return 1
 end
 
 -- Forget a batch altogether, so that it can be opened anew.
 local function drop(id)
   call('SREM', 'gridfarm:active', id)
-  local known = clear(id)
-  want()
-  return known
+  call('ZREM', 'gridfarm:unsaved', id)
+  return clear(id)
 end
 
 local function status(id)
@@ -591,36 +793,22 @@ local function status(id)
   return h
 end
 
--- A worker is alive for `ttl` ms more and says so and so of itself.
-local function beat(worker, said, ttl)
-  local time = now()
-  for _, gone in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', '-inf', time - 3600000)) do
-    call('HDEL', 'gridfarm:workers', gone)
-    call('ZREM', 'gridfarm:alive', gone)
-  end
-  call('ZADD', 'gridfarm:alive', time + ttl, worker)
-  call('HSET', 'gridfarm:workers', worker, said)
-  return 1
-end
-
-local function leave(worker)
-  call('ZREM', 'gridfarm:alive', worker)
-  call('HDEL', 'gridfarm:workers', worker)
-  return 1
-end
-
-local function alive()
-  local said = {}
-  for _, worker in ipairs(call('ZRANGEBYSCORE', 'gridfarm:alive', now(), '+inf')) do
-    local text = call('HGET', 'gridfarm:workers', worker)
-    if text then table.insert(said, text) end
-  end
-  return said
-end
-
 local functions = {
   open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
   release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
   retry = retry, finish = finish, drop = drop, status = status, beat = beat, leave = leave, alive = alive,
+  withdraw = withdraw, unsaved = unsaved, saved = saved,
 }
-return functions[ARGV[1]](unpack(ARGV, 2))
+-- After these the queue is told of the batch, which is their first argument; after the second ones
+-- also the autoscalers, of the queue.
+local CHANGES_A_CELL = {claim = true, renew = true, done = true, fail = true, skip = true, release = true}
+local CHANGES_A_BATCH = {open = true, control = true, retry = true, finish = true, drop = true}
+
+local step, id = ARGV[1], ARGV[2]
+if not CHANGES_A_CELL[step] and not CHANGES_A_BATCH[step] then return functions[step](unpack(ARGV, 2)) end
+local was_on = call('HGET', at(id), 'queue')
+local answer = functions[step](unpack(ARGV, 2))
+local queue = call('HGET', at(id), 'queue') or was_on
+note(id, queue)
+if queue and (CHANGES_A_BATCH[step] or answer == 'finished') then want(queue) end
+return answer

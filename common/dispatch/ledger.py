@@ -28,8 +28,13 @@ LOST_AFTER_MS = 15_000
 SWEEP_EVERY_MS = 2_000
 #: What is done or cancelled is forgotten after a day; the store knows it.
 KEEP_FINISHED_MS = 24 * 3600 * 1000
-#: So many cells are looked at in one call of `feed`, so that Redis is not held up.
-FEED_STEPS = 20_000
+#: So many cells are looked at in one call of `feed`, and so many messages in one of `withdraw`, so
+#: that Redis is held up for milliseconds only.
+FEED_STEPS = 2_000
+WITHDRAWN_AT_ONCE = 300
+
+#: What `open`, `control` and `retry` answer where messages are to be taken back.
+WITHDRAW = 2
 
 Claim = Literal[
     "ok",  # the worker holds the cell
@@ -106,11 +111,10 @@ class Ledger:
         }
         failures = {str(i): reason for i, reason in (opening.failures or {}).items()}
         bits = (opening.done, opening.holes)
-        return bool(
-            self.broker.step(
-                "open", opening.batch_id, json.dumps(fields), *bits, json.dumps(failures)
-            )
+        answer = self.broker.step(
+            "open", opening.batch_id, json.dumps(fields), *bits, json.dumps(failures)
         )
+        return self._withdraw(answer, opening.queue, opening.priority)
 
     def feed(self, queues: str | Sequence[str], task: str) -> int:
         """Fill one or more queues up to their windows; how many tasks were sent."""
@@ -191,7 +195,8 @@ class Ledger:
         """Change state or priority; False when the ledger does not know the batch, or knows it
         as done."""
         change = (generation, state, priority, KEEP_FINISHED_MS)
-        return bool(self.broker.step("control", batch_id, *change))
+        answer = self.broker.step("control", batch_id, *change)
+        return self._withdraw_for(answer, batch_id)
 
     def retry(
         self, batch_id: str, *, generation: int, priority: int, done: bytes | None = None
@@ -199,7 +204,7 @@ class Ledger:
         """Render the failed cells again, with `done` everything that this bitmap lacks; False
         as from `control`."""
         change = (generation, priority, int(done is not None), done or b"")
-        return bool(self.broker.step("retry", batch_id, *change))
+        return self._withdraw_for(self.broker.step("retry", batch_id, *change), batch_id)
 
     def finish(self, batch_id: str) -> bool:
         """The batch is over; False when more of it was asked for meanwhile."""
@@ -218,16 +223,37 @@ class Ledger:
         generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
         return LedgerStatus(state, generation, priority, total, done, failed, queue, row[7])
 
+    def unsaved(self) -> dict[str, int]:
+        """Batches whose done bits changed since they were copied, and by how many changes; each
+        is told once in half a minute, to whoever asks first, until `saved`."""
+        return {batch_id.decode(): int(count) for batch_id, count in self.broker.step("unsaved")}
+
+    def saved(self, batch_id: str, changes: int) -> None:
+        """The done bits as they were after so many changes, or later ones, are in the store."""
+        self.broker.step("saved", batch_id, changes)
+
+    def over(self) -> list[str]:
+        """The active batches that have no open cell: their end is to be written down. Read
+        without a step, as are the following."""
+        return self._members("gridfarm:over")
+
     def known(self, batch_id: str) -> bool:
-        """Whether the ledger knows the batch; read without a step, as are the following."""
+        """Whether the ledger knows the batch."""
         with self.broker.errors():
             return bool(self.redis.exists(f"gridfarm:batch:{batch_id}"))
 
     def active(self) -> list[str]:
         """The ids of the batches that are not finished, sorted."""
-        with self.broker.errors():
-            ids = cast("set[bytes]", self.redis.smembers("gridfarm:active"))
-        return sorted(batch_id.decode() for batch_id in ids)
+        return self._members("gridfarm:active")
+
+    def being_rendered(self) -> list[str]:
+        """The ids of the active batches of which somebody holds a cell, sorted."""
+        ids: set[str] = set()
+        for queue in self._members("gridfarm:queues"):
+            with self.broker.errors():
+                found = self.redis.hkeys(f"gridfarm:queue:{queue}:under_way")
+            ids |= {batch_id.decode() for batch_id in cast("list[bytes]", found)}
+        return [name for name in sorted(ids) if (seen := self.status(name)) and seen.running]
 
     def done_bitmap(self, batch_id: str) -> bytes:
         """The cells that are stored (`common.dispatch.bitmap`); may be shorter than the batch."""
@@ -239,6 +265,29 @@ class Ledger:
         with self.broker.errors():
             reasons = self.redis.hscan_iter(_part(batch_id, "failed"), count=1_000)
             return {int(i): reason.decode() for i, reason in islice(reasons, most)}
+
+    def _members(self, name: str) -> list[str]:
+        with self.broker.errors():
+            members = cast("set[bytes]", self.redis.smembers(name))
+        return sorted(member.decode() for member in members)
+
+    def _withdraw_for(self, answer: int, batch_id: str) -> bool:
+        """For a batch that was changed: before it renders, what is of a lower priority."""
+        if answer == WITHDRAW and (status := self.status(batch_id)):
+            lower_than = status.priority if status.state == "rendering" else 0
+            self._withdraw(answer, status.queue, lower_than)
+        return bool(answer)
+
+    def _withdraw(self, answer: int, queue: str, lower_than: int) -> bool:
+        """Take back what is stale or of a lower priority. Who is cut off here leaves messages
+        that are refused when they are claimed, or cells that are rendered sooner than others."""
+        if answer == WITHDRAW:
+            with self.broker.errors():
+                queued = cast(int, self.redis.llen(queue))
+            for seen in range(0, queued, WITHDRAWN_AT_ONCE):
+                count = min(WITHDRAWN_AT_ONCE, queued - seen)
+                self.broker.step("withdraw", queue, lower_than, count)
+        return bool(answer)
 
     def _word(self, step: str, *arguments: str | bytes | int) -> str:
         return cast(bytes, self.broker.step(step, *arguments)).decode()

@@ -20,10 +20,19 @@ from common.dispatch.records import (
     write_control,
 )
 from common.dispatch.states import UNFINISHED
+from common.dispatch.turns import Turns
 from common.errors import BrokerError, GridfarmError, ObjectMissing, StoreError
 from common.store import Store, object_names
 
-RECONCILE_EVERY_MS = 10_000
+#: A wiped broker has no turns either, so it is rebuilt as soon as somebody looks. These are for
+#: what a producer wrote into the store and could not tell the broker, when nobody else missed it.
+RECONCILE_EVERY_MS = 60_000
+#: Batches that both know and of which nobody holds a cell are read more rarely.
+RECONCILE_ALL_EVERY_MS = 900_000
+#: How long one process may be at it before another tries.
+TURN_MS = 10_000
+
+RECONCILE, RECONCILE_ALL = "reconcile", "reconcile-all"
 
 log = logging.getLogger(__name__)
 
@@ -34,19 +43,35 @@ class Rebuild:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self.store = store
         self.ledger = ledger
+        self.turns = Turns(ledger.broker)
 
-    def reconcile(self) -> None:
+    def reconcile(self) -> bool:
         """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
-        after a producer died or lost the broker between the store and Redis."""
-        if not self.ledger.broker.once("reconcile", every_ms=RECONCILE_EVERY_MS):
-            return
+        after a producer died or lost the broker between the store and Redis. False when it is
+        not due, or somebody else's turn."""
+        if not self.turns.take(RECONCILE, every_ms=TURN_MS):
+            return False
+        all_of_them = self.turns.take(RECONCILE_ALL, every_ms=TURN_MS)
         names = (
             name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
         )
         marked = {name for name in names if BATCH_ID.match(name)}
-        for batch_id in sorted(marked | set(self.ledger.active())):
+        active = set(self.ledger.active())
+        doubtful = marked ^ active
+        known = marked & active if all_of_them else set(self.ledger.being_rendered())
+        for batch_id in sorted(doubtful | known):
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
+        self.turns.put_off(RECONCILE, RECONCILE_EVERY_MS)
+        if all_of_them:
+            self.turns.put_off(RECONCILE_ALL, RECONCILE_ALL_EVERY_MS)
+        return True
+
+    def doubt(self) -> None:
+        """The broker was away, and nobody knows what it was not told: reconcile all soon. Of
+        many that noticed, one in ten seconds is heard."""
+        if self.turns.take("doubt", every_ms=TURN_MS):
+            self.turns.call(RECONCILE, RECONCILE_ALL)
 
     def _follow_store(self, batch_id: str, *, marked: bool) -> None:
         # The marker was read first: who orders a batch puts its control.json before the marker.

@@ -26,6 +26,7 @@ PARTS = {
     "frozen": "machines that freeze while they work, or just as a task is pushed",
     "waiting": "how long a GPU idles behind a slow store and broker",
     "scale": "a million cells",
+    "idle": "what idle workers and many batches cost the broker and the store",
     "control": "a person cancels, resumes, pauses and retries what is being rendered",
     "fuzz": "hostile batch files, messages, sidecars and PNGs",
 }

@@ -91,7 +91,7 @@ def run(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl)
     heartbeat.beat()  # before the first feed, whose window counts this worker's threads
     _prepare_end(shutdown, in_hand, heartbeat, launched=options.launched)
     timers = [
-        PeriodicThread("heartbeat", heartbeat.beat),
+        PeriodicThread("heartbeat", heartbeat.look),
         PeriodicThread("dispatcher", dispatcher.tick),
     ]
     with _running([leases, watchdog, *timers, shutdown]):
