@@ -19,10 +19,10 @@
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
 --   gridfarm:workers             hash worker -> what it says of itself (JSON)
---   gridfarm:sends               number of the last message; never below the time
+--   gridfarm:sends               number of the last message; never below the time in µs
 --   gridfarm:queues              set of queues that ever had a batch
---   gridfarm:queue:<queue>       hash: the sums of the three tallies; busy: workers that hold a cell;
---                                audited: how far the batches were looked through
+--   gridfarm:audited             how many of the batches, in their order, were looked through
+--   gridfarm:queue:<queue>       hash: the sums of the three tallies; busy: workers that hold a cell
 --   gridfarm:queue:<queue>:threads    tally worker -> its threads
 --   gridfarm:queue:<queue>:under_way  tally batch -> its cells that are sent or leased
 --   gridfarm:queue:<queue>:left       tally batch -> its cells that are to be rendered
@@ -45,8 +45,10 @@ local MOST_THREADS = 10000
 local STEPS_A_MESSAGE = 5
 -- What there may be many of is done in pieces, so that nobody waits for long.
 local MOST_AT_ONCE = 200
+-- Makes of a message's number a time that is past, so that what is sent again keeps its order.
+local LONG_AGO = 0.0001
 -- Of a queue, from its old end; and of the batches.
-local LOOKED_AT, AUDITED_AT_ONCE = 64, 50
+local LOOKED_AT, AUDITED_AT_ONCE = 64, 10
 -- From a change of a batch's done bits until they are copied into the store, in ms.
 local UNSAVED_FOR = 30000
 -- The hashes for autoscalers stay small; no pool is larger.
@@ -256,7 +258,7 @@ end
 -- What was sent of a batch is to be sent again, in the same order, before what waits since.
 local function unsend(id)
   local again = at(id, 'again')
-  call('ZUNIONSTORE', again, 2, again, at(id, 'sent'), 'WEIGHTS', 1, 0.5, 'AGGREGATE', 'MIN')
+  call('ZUNIONSTORE', again, 2, again, at(id, 'sent'), 'WEIGHTS', 1, LONG_AGO, 'AGGREGATE', 'MIN')
   call('UNLINK', at(id, 'sent'), at(id, 'off'))
 end
 
@@ -281,7 +283,7 @@ local function withdraw(queue, priority, count)
       touched[id] = true
     elseif id and (tonumber(call('HGET', at(id), 'priority')) or 0) < tonumber(priority) then
       forget(id, i)
-      call('ZADD', at(id, 'again'), number / 2, i)
+      call('ZADD', at(id, 'again'), number * LONG_AGO, i)
       touched[id] = true
     else
       call('LPUSH', queue, raw)
@@ -362,13 +364,14 @@ local function batch_to_feed(id)
   return batch
 end
 
--- Messages are numbered, and the numbers are never below the time: were the last one forgotten,
--- the next would still be larger.
-local function next_number(time)
-  local number = call('INCR', 'gridfarm:sends')
-  if number >= time then return string.format('%.0f', number) end
-  call('SET', 'gridfarm:sends', time)
-  return string.format('%.0f', time)
+-- Messages are numbered, and no number is below the time in µs: were the last one forgotten, the
+-- next would still be larger.
+local function next_number()
+  local number, time = call('INCR', 'gridfarm:sends'), call('TIME')
+  local least = time[1] * 1000000 + time[2]
+  if number >= least then return string.format('%.0f', number) end
+  call('SET', 'gridfarm:sends', string.format('%.0f', least))
+  return string.format('%.0f', least)
 end
 
 -- A Celery message (protocol 2) as kombu's Redis transport reads it, body as plain JSON.
@@ -385,7 +388,7 @@ local function message(queue, task, id, i, generation, number)
 end
 
 local function send(feeding, batch, i)
-  local number = next_number(feeding.time)
+  local number = next_number()
   call('ZADD', at(batch.id, 'sent'), number, i)
   local text = message(feeding.queue, feeding.task, batch.id, i, batch.generation, number)
   call('LPUSH', feeding.queue, text)
@@ -645,12 +648,12 @@ end
 local function audit(queue)
   local ids = call('SMEMBERS', 'gridfarm:active')
   table.sort(ids)
-  local begin = sum(queue, 'audited')
+  local begin = tonumber(call('GET', 'gridfarm:audited') or '0')
   if begin >= #ids then begin = 0 end
   local last = math.min(#ids, begin + AUDITED_AT_ONCE)
   for n = begin + 1, last do note(ids[n]) end
-  call('HSET', at_queue(queue), 'audited', last)
-  for _, worker in ipairs(begin == 0 and call('HKEYS', at_queue(queue, 'threads')) or {}) do
+  call('SET', 'gridfarm:audited', last)
+  for _, worker in ipairs(call('HKEYS', at_queue(queue, 'threads'))) do
     if not call('ZSCORE', 'gridfarm:alive', worker) then set_tally(queue, 'threads', worker, 0) end
   end
   for _, tally in ipairs({'under_way', 'left'}) do

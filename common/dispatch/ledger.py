@@ -31,7 +31,7 @@ KEEP_FINISHED_MS = 24 * 3600 * 1000
 #: So many cells are looked at in one call of `feed`, and so many messages in one of `withdraw`, so
 #: that Redis is held up for milliseconds only.
 FEED_STEPS = 2_000
-WITHDRAWN_AT_ONCE = 300
+WITHDRAWN_AT_ONCE = 100
 
 #: What `open`, `control` and `retry` answer where messages are to be taken back.
 WITHDRAW = 2
