@@ -283,7 +283,7 @@ class Ledger:
         that are refused when they are claimed, or cells that are rendered sooner than others."""
         if answer == WITHDRAW:
             with self.broker.errors():
-                queued = cast(int, self.redis.llen(queue))
+                queued: int = self.redis.llen(queue)  # type: ignore[assignment]
             for seen in range(0, queued, WITHDRAWN_AT_ONCE):
                 count = min(WITHDRAWN_AT_ONCE, queued - seen)
                 self.broker.step("withdraw", queue, lower_than, count)
