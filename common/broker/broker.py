@@ -30,13 +30,13 @@ PROBE = "gridfarm:probe"
 class Broker:
     """A Redis server by its URL, e.g. `redis://:secret@host:6379/0`; connected on first use.
 
-    `place` is how messages name the server: its URL without the password; `script` is the file
-    whose steps `step` and `sending` run. Every method raises
+    `place` is how messages name the server: its URL without the password; `script` are the files,
+    one behind the other, whose steps `step` and `sending` run. Every method raises
     BrokerUnreachable, BrokerRefused or, for what else Redis may answer, BrokerError. All are
     safe to call from several threads.
     """
 
-    def __init__(self, url: str, script: Path | None = None) -> None:
+    def __init__(self, url: str, script: tuple[Path, ...] = ()) -> None:
         self.url = url
         self.script = script
         #: How often it could not be reached or answered with an error.
@@ -106,7 +106,7 @@ class Broker:
     @cached_property
     def _script(self) -> Any:
         assert self.script
-        return self.redis.register_script(self.script.read_text())
+        return self.redis.register_script("\n".join(file.read_text() for file in self.script))
 
     def step(self, name: str, *arguments: str | bytes | int) -> Any:
         """Run a step of the script, which is atomic; its answer as redis-py gives it."""

@@ -4,7 +4,7 @@ that keeps the two together.
     states         what a batch may be doing, and its priority
     records        its documents in the store: the truth
     bitmap         sets of cells as bits
-    ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
+    ledger         each step of a batch's progress in Redis; `lua/` is what it does there
     workers        who is alive
     turns          which of many processes does what is due
     queues         the queues' names, and Celery's settings

@@ -1,5 +1,5 @@
-"""A batch's progress in Redis. A method is one atomic step of `ledger.lua` and has its name;
-where it has another, its text says which step it is.
+"""A batch's progress in Redis. A method is one atomic step of the script in `lua/` and has its
+name; where it has another, its text says which step it is.
 
 Redis is traffic, not truth: everything here can be rebuilt from the store (`Dispatcher`).
 """
@@ -21,7 +21,21 @@ from common.dispatch.workers import WorkerRegister
 if TYPE_CHECKING:
     from redis import Redis
 
-SCRIPT = Path(__file__).with_name("ledger.lua")
+#: The files of the script, in this order; each uses what stands in those before it.
+SCRIPT = tuple(
+    Path(__file__).parent / "lua" / f"{name}.lua"
+    for name in (
+        "names",
+        "queues",
+        "workers",
+        "messages",
+        "cells",
+        "batches",
+        "feeding",
+        "sweeping",
+        "steps",
+    )
+)
 
 LEASE_MS = 15_000
 LOST_AFTER_MS = 15_000
@@ -283,7 +297,7 @@ class Ledger:
         that are refused when they are claimed, or cells that are rendered sooner than others."""
         if answer == WITHDRAW:
             with self.broker.errors():
-                queued: int = self.redis.llen(queue)  # type: ignore[assignment]
+                queued = int(self.redis.llen(queue))
             for seen in range(0, queued, WITHDRAWN_AT_ONCE):
                 count = min(WITHDRAWN_AT_ONCE, queued - seen)
                 self.broker.step("withdraw", queue, lower_than, count)
