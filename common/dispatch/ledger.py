@@ -44,7 +44,7 @@ SWEEP_EVERY_MS = 2_000
 KEEP_FINISHED_MS = 24 * 3600 * 1000
 #: So many cells are looked at in one call of `feed`, and so many messages in one of `withdraw`, so
 #: that Redis is held up for milliseconds only.
-FEED_STEPS = 2_000
+FEED_STEPS = 1_000
 WITHDRAWN_AT_ONCE = 100
 
 #: What `open`, `control` and `retry` answer where messages are to be taken back.

@@ -29,7 +29,7 @@ from common.store import Store, object_names
 RECONCILE_EVERY_MS = 60_000
 #: Batches that both know and of which nobody holds a cell are read more rarely.
 RECONCILE_ALL_EVERY_MS = 900_000
-#: How long one process may be at it before another tries.
+#: How long one process may be at one batch before another tries.
 TURN_MS = 10_000
 
 RECONCILE, RECONCILE_ALL = "reconcile", "reconcile-all"
@@ -60,6 +60,7 @@ class Rebuild:
         doubtful = marked ^ active
         known = marked & active if all_of_them else set(self.ledger.being_rendered())
         for batch_id in sorted(doubtful | known):
+            self.turns.put_off(RECONCILE, TURN_MS)
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
         self.turns.put_off(RECONCILE, RECONCILE_EVERY_MS)

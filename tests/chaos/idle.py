@@ -6,6 +6,7 @@ real processes with the stub renderer. The broker's own INFO says what it did, a
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, queue_name
 from common.dispatch.ledger import FEED_STEPS, Opening
@@ -41,28 +42,28 @@ IDLE_S = 130.0
 
 @dataclass(frozen=True)
 class Load:
-    """Of the broker, over a while."""
+    """Of the broker, over a while: percent of a core, and what came from outside."""
 
     busy: float
-    commands: float
+    requests: float
 
     def __str__(self) -> str:
-        return f"{self.busy:.1f} %, {self.commands:,.0f}/s"
+        return f"{self.busy:.1f} %, {self.requests:,.0f}/s"
 
 
 def load_of(ledger: Ledger, seconds: float) -> Load:
     before, began = _used(ledger), time.monotonic()
     time.sleep(seconds)
     after, took = _used(ledger), time.monotonic() - began
-    cpu, commands = after[0] - before[0], after[1] - before[1]
-    return Load(100 * cpu / took, commands / took)
+    cpu, requests = after[0] - before[0], after[1] - before[1]
+    return Load(100 * cpu / took, requests / took)
 
 
 def _used(ledger: Ledger) -> tuple[float, int]:
     cpu: Any = ledger.redis.info("cpu")
     stats: Any = ledger.redis.info("stats")
     used = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
-    return used, stats["total_commands_processed"]
+    return used, stats["total_reads_processed"]
 
 
 @contextmanager
@@ -140,12 +141,12 @@ def real_workers(folder: Path, broker: Valkey) -> Iterator[Figure]:
             pool.listens(name)
         time.sleep(SETTLE_S)
         load = load_of(pool.ledger, 2 * MEASURE_S)
-        yield Figure("a real idle worker", f"{load.commands / 2:.1f} commands/s")
+        yield Figure("a real idle worker", f"{load.requests / 2:.1f} requests/s")
         before = _used(pool.ledger)
         pool.submit(400)
         pool.eventually(lambda: pool.counts[0] == 400, seconds=120)
         after = _used(pool.ledger)
-        yield Figure("a cell, from message to done", f"{(after[1] - before[1]) / 400:.1f} commands")
+        yield Figure("a cell, from message to done", f"{(after[1] - before[1]) / 400:.1f} requests")
         yield Figure("  of the broker", f"{1e6 * (after[0] - before[0]) / 400:.0f} µs")
     finally:
         pool.end()
@@ -166,6 +167,7 @@ def steps(broker: Valkey) -> Iterator[Figure]:
     for _ in range(100):
         ledger.feed(queue_name(), TASK_NAME)
     yield held_up("a feed that sends nothing", step_ms(ledger))
+    yield held_up("a cell from its claim to the next message", cell_ms(ledger))
     yield held_up("a sweep over 12,000 messages", median(sweep_ms(ledger) for _ in range(9)))
     ledger.redis.config_resetstat()
     fields = (queue_name(), CELLS, CELLS, [(CELLS, 1)])
@@ -181,6 +183,18 @@ def feed_ms(ledger: Ledger) -> float:
     ledger.redis.config_resetstat()
     ledger.broker.step("feed", TASK_NAME, FEED_STEPS, queue_name())
     return step_ms(ledger)
+
+
+def cell_ms(ledger: Ledger) -> float:
+    """Its steps together, of a hundred."""
+    ledger.redis.config_resetstat()
+    for raw in cast("list[bytes]", ledger.redis.rpop(queue_name(), 100)):
+        batch_id, i, generation = json.loads(json.loads(raw)["body"])[0]
+        key = f"{batch_id} {i}"
+        assert ledger.claim(batch_id, i, generation, key, "w-0") == "ok"
+        ledger.done(batch_id, i, key)
+        ledger.feed(queue_name(), TASK_NAME)
+    return 3 * step_ms(ledger)
 
 
 def sweep_ms(ledger: Ledger) -> float:

@@ -167,3 +167,13 @@ def test_what_is_lost_of_it_comes_back(
     ledger.workers.heartbeat(said, ttl_ms=60_000)
     assert ledger.sweep(QUEUES[0])
     Audit(ledger).check(QUEUES[0])
+
+
+def test_a_batch_whose_messages_are_forgotten_goes_on(ledger: Ledger) -> None:
+    """The broker lost the key that says which of its cells were sent: the next sweep sees it."""
+    ledger.open(Opening("b-1", QUEUES[0], 30, 30, [(30, 1)]))
+    assert ledger.feed(QUEUES[0], TASK) == 16
+    ledger.redis.delete("gridfarm:batch:b-1:sent")
+    assert ledger.sweep(QUEUES[0])
+    assert ledger.feed(QUEUES[0], TASK) == 14
+    Audit(ledger).check(QUEUES[0])

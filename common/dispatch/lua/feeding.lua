@@ -54,8 +54,7 @@ end
 -- Messages are numbered, and no number is below the time in µs: were the last one forgotten, the
 -- next would still be larger.
 local function next_number()
-  local number, time = call('INCR', 'gridfarm:sends'), call('TIME')
-  local least = time[1] * 1000000 + time[2]
+  local number, least = call('INCR', 'gridfarm:sends'), now_in_micros()
   if number >= least then return string.format('%.0f', number) end
   call('SET', 'gridfarm:sends', string.format('%.0f', least))
   return string.format('%.0f', least)
@@ -119,10 +118,10 @@ end
 local function feed_one(queue, task, most_steps)
   local time = now()
   note_due(queue, time)
+  local sums = call('HMGET', at_queue(queue), 'threads', 'under_way', 'turn')
   local feeding = {
     queue = queue, task = task, time = time, steps = {left = tonumber(most_steps)}, batches = {}, sent = 0,
-    room = math.max(SMALLEST_WINDOW, 3 * sum(queue, 'threads')) - sum(queue, 'under_way'),
-    turn = tonumber(call('GET', 'gridfarm:turn:' .. queue) or '0'),
+    room = math.max(SMALLEST_WINDOW, 3 * (sums[1] or 0)) - (sums[2] or 0), turn = sums[3] or 0,
   }
   local below = '+inf'
   while feeding.sent < feeding.room and feeding.steps.left > 0 do
@@ -135,7 +134,7 @@ local function feed_one(queue, task, most_steps)
     if batch then call('HSET', at(id), 'cursor', batch.cursor) end
     note(id, queue)
   end
-  if next(feeding.batches) then call('SET', 'gridfarm:turn:' .. queue, feeding.turn) end
+  if next(feeding.batches) then call('HSET', at_queue(queue), 'turn', feeding.turn) end
   return feeding.sent, feeding.steps.left <= 0
 end
 

@@ -23,13 +23,14 @@
 --   gridfarm:sends               number of the last message; never below the time in µs
 --   gridfarm:queues              set of queues that ever had a batch
 --   gridfarm:audited             how many of the batches, in their order, were looked through
---   gridfarm:queue:<queue>       hash: the sums of the three tallies; busy: workers that hold a cell
+--   gridfarm:queue:<queue>       hash: the sums of the three tallies; busy: workers that hold a cell;
+--                                turn: which batch's it is among those of equal priority
 --   gridfarm:queue:<queue>:threads    tally worker -> its threads
 --   gridfarm:queue:<queue>:under_way  tally batch -> its cells that are sent or leased
 --   gridfarm:queue:<queue>:left       tally batch -> its cells that are to be rendered
 --   gridfarm:queue:<queue>:fed   zset batch -> priority: has a cell that may be sent now
 --   gridfarm:queue:<queue>:later zset batch -> when it will have one
---   gridfarm:turn:<queue>        which batch's turn it is among those of equal priority
+--   gridfarm:queue:<queue>:noted hash batch -> what was written down for it last
 --   gridfarm:wanted              hash with one field per worker process that has something to do
 --   gridfarm:wanted:<queue>      likewise, for the cells of one queue
 
@@ -42,10 +43,17 @@ local MOST_AT_ONCE = 200
 -- From a change of a batch's done bits until they are copied into the store, in ms.
 local UNSAVED_FOR = 30000
 
-local function now()
-  local time = call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- It stands still while a step runs.
+local micros
+local function now_in_micros()
+  if not micros then
+    local time = call('TIME')
+    micros = time[1] * 1000000 + time[2]
+  end
+  return micros
 end
+
+local function now() return math.floor(now_in_micros() / 1000) end
 
 local function at(id, part)
   return 'gridfarm:batch:' .. id .. (part and (':' .. part) or '')

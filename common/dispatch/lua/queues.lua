@@ -58,26 +58,40 @@ local function in_zset(member, name, score)
   if score then call('ZADD', name, score, member) else call('ZREM', name, member) end
 end
 
--- Write down for its queue what a batch is now. Whatever changes a batch ends with this, so that
--- nobody has to look at all batches to find the few that matter. Nothing is added to what was
--- written before: a number that was lost is right again with the next step. `was_on` is the queue
--- of a batch that is gone.
-local function note(id, was_on)
+-- What its queue has to know of a batch: cells under way, cells to be rendered, its priority if it
+-- has a cell to send now, when it will have one, whether it is over; and its queue, nil of a batch
+-- that is gone.
+local function look_at(id)
   local h = call('HMGET', at(id), 'state', 'priority', 'cursor', 'length', 'total', 'done', 'failed',
                  'queue')
-  local queue = h[8] or was_on
-  if not queue then return end
   for n = 2, 7 do h[n] = tonumber(h[n]) or 0 end
   local listed = h[1] and call('SISMEMBER', 'gridfarm:active', id) == 1
   local left = math.max(0, h[5] - h[6] - h[7])
-  local under = listed and under_way(id) or 0
   local open = listed and h[1] == 'rendering' and left or 0
-  set_tally(queue, 'under_way', id, under)
-  set_tally(queue, 'left', id, open)
-  local time = now()
+  local under = listed and under_way(id) or 0
   local ready = has_cell_at(id, open, h[3], h[4], under)
-  local is_ready = ready and ready <= time
-  in_zset(id, at_queue(queue, 'fed'), is_ready and h[2])
-  in_zset(id, at_queue(queue, 'later'), not is_ready and ready)
-  call(listed and left == 0 and 'SADD' or 'SREM', 'gridfarm:over', id)
+  local is_ready = ready and ready <= now()
+  return {under_way = under, left = open, fed = is_ready and h[2], later = not is_ready and ready,
+          over = listed and left == 0, listed = listed}, h[8] or nil
+end
+
+-- Write down for its queue what a batch is now; returns the queue. Whatever changes a batch ends
+-- with this, so that nobody has to look at all batches to find the few that matter. Nothing is
+-- added to what was written before, so that no mistake can grow. `was_on` is the queue of a batch
+-- that is gone; `anew`: write down also what seems to be written already.
+local function note(id, was_on, anew)
+  local seen, on = look_at(id)
+  local queue = on or was_on
+  if not queue then return nil end
+  local text = table.concat({seen.under_way, seen.left, tostring(seen.fed), tostring(seen.later),
+                             tostring(seen.over)}, ' ')
+  if not anew and call('HGET', at_queue(queue, 'noted'), id) == text then return queue end
+  if seen.listed then call('HSET', at_queue(queue, 'noted'), id, text)
+  else call('HDEL', at_queue(queue, 'noted'), id) end
+  set_tally(queue, 'under_way', id, seen.under_way)
+  set_tally(queue, 'left', id, seen.left)
+  in_zset(id, at_queue(queue, 'fed'), seen.fed)
+  in_zset(id, at_queue(queue, 'later'), seen.later)
+  call(seen.over and 'SADD' or 'SREM', 'gridfarm:over', id)
+  return queue
 end

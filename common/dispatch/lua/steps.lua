@@ -13,9 +13,8 @@ local CHANGES_A_BATCH = {open = true, control = true, retry = true, finish = tru
 
 local step, id = ARGV[1], ARGV[2]
 if not CHANGES_A_CELL[step] and not CHANGES_A_BATCH[step] then return functions[step](unpack(ARGV, 2)) end
-local was_on = call('HGET', at(id), 'queue')
+local was_on = step == 'drop' and call('HGET', at(id), 'queue') or nil
 local answer = functions[step](unpack(ARGV, 2))
-local queue = call('HGET', at(id), 'queue') or was_on
-note(id, queue)
+local queue = note(id, was_on)
 if queue and (CHANGES_A_BATCH[step] or answer == 'finished') then want(queue) end
 return answer

@@ -60,14 +60,14 @@ local function audit(queue)
   local begin = tonumber(call('GET', 'gridfarm:audited') or '0')
   if begin >= #ids then begin = 0 end
   local last = math.min(#ids, begin + AUDITED_AT_ONCE)
-  for n = begin + 1, last do note(ids[n]) end
+  for n = begin + 1, last do note(ids[n], nil, true) end
   call('SET', 'gridfarm:audited', last)
   for _, worker in ipairs(call('HKEYS', at_queue(queue, 'threads'))) do
     if not call('ZSCORE', 'gridfarm:alive', worker) then set_tally(queue, 'threads', worker, 0) end
   end
   for _, tally in ipairs({'under_way', 'left'}) do
     for _, id in ipairs(call('HKEYS', at_queue(queue, tally))) do
-      if call('SISMEMBER', 'gridfarm:active', id) == 0 then note(id, queue) end
+      if call('SISMEMBER', 'gridfarm:active', id) == 0 then note(id, queue, true) end
     end
   end
 end
@@ -84,14 +84,16 @@ end
 local function sweep_batches(queue, time, patience)
   local holders, busy = {}, 0
   local found, upto = oldest_on(queue)
-  for _, id in ipairs(call('HKEYS', at_queue(queue, 'under_way'))) do
+  local tally = call('HGETALL', at_queue(queue, 'under_way'))
+  for n = 1, #tally, 2 do
+    local id = tally[n]
     expire_leases(id, time)
     find_lost(id, found, upto, time, patience)
+    if under_way(id) ~= tonumber(tally[n + 1]) then note(id, queue) end
     for _, worker in ipairs(call('HVALS', at(id, 'holders'))) do
       if not holders[worker] then busy = busy + 1 end
       holders[worker] = true
     end
-    note(id, queue)
   end
   return busy
 end

@@ -49,7 +49,7 @@ def test_a_cell_that_cannot_be_fails_alone(worker: Any, folder: Store, ledger: L
         1: "cell 1 (seed 0, variant bad): there is no word {beast}; double literal braces"
     }
     assert [ledger.status(big.id).done, ledger.status(big.id).failed] == [1, 1]  # type: ignore[union-attr]
-    Dispatcher(folder, ledger, [queue_name()]).finish(big.id)
+    Dispatcher(folder, ledger, [queue_name()]).ending.finish(big.id)
     first, second = folder.get(object_names.cells(big.id)).splitlines()[:2]
     assert json.loads(first)["key"] and json.loads(second)["key"] is None
 
