@@ -68,8 +68,11 @@ class Dispatcher:
         if not self.turns.take(WRITE_DOWN, every_ms=WRITE_DOWN_EVERY_MS):
             return False
         for batch_id in self.ledger.over():
-            with self.rebuild.one_of_many(batch_id):
-                self.ending.finish(batch_id)
+            # Redis may have been wiped a moment ago; the next reconcile rebuilds it then.
+            status = self.ledger.status(batch_id)
+            if status and status.done + status.failed >= status.total:
+                with self.rebuild.one_of_many(batch_id):
+                    self.ending.finish(batch_id)
         for batch_id, changes in self.ledger.unsaved().items():
             self.ending.snapshot(batch_id)
             self.ledger.saved(batch_id, changes)

@@ -51,15 +51,12 @@ class Rebuild:
         not due, or somebody else's turn."""
         if not self.turns.take(RECONCILE, every_ms=TURN_MS):
             return False
-        all_of_them = self.turns.take(RECONCILE_ALL, every_ms=TURN_MS)
+        all_of_them = self.turns.any_due(RECONCILE_ALL)
         names = (
             name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
         )
         marked = {name for name in names if BATCH_ID.match(name)}
-        active = set(self.ledger.active())
-        doubtful = marked ^ active
-        known = marked & active if all_of_them else set(self.ledger.being_rendered())
-        for batch_id in sorted(doubtful | known):
+        for batch_id in sorted(self._to_be_read(marked, all_of_them=all_of_them)):
             self.turns.put_off(RECONCILE, TURN_MS)
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
@@ -67,6 +64,14 @@ class Rebuild:
         if all_of_them:
             self.turns.put_off(RECONCILE_ALL, RECONCILE_ALL_EVERY_MS)
         return True
+
+    def _to_be_read(self, marked: set[str], *, all_of_them: bool) -> set[str]:
+        """All, or those that only one of the two knows or somebody renders."""
+        active = set(self.ledger.active())
+        if all_of_them:
+            return marked | active
+        forgotten = {batch_id for batch_id in active if not self.ledger.known(batch_id)}
+        return (marked ^ active) | forgotten | set(self.ledger.being_rendered())
 
     def doubt(self) -> None:
         """The broker was away, and nobody knows what it was not told: reconcile all soon. Of

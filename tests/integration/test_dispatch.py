@@ -327,6 +327,17 @@ def test_an_idle_batch_is_read_rarely_and_one_that_is_rendered_each_minute(
     assert asked == both[:1]
 
 
+def test_a_ledger_that_is_lost_alone_is_rebuilt(store: Store, ledger: Ledger) -> None:
+    """The broker evicted what one batch is, and still lists it."""
+    order(batch("lost"), store, ledger)
+    rebuild = dispatcher(store, ledger).rebuild
+    assert rebuild.reconcile()
+    ledger.redis.delete(f"gridfarm:batch:{batch('lost').id}")
+    rebuild.turns.call("reconcile")
+    assert rebuild.reconcile()
+    assert ledger.known(batch("lost").id)
+
+
 def test_what_was_ordered_while_the_broker_was_away_is_heard_when_it_is_back(
     store: Store, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_garbage_at_the_old_end_hides_nothing(ledger: Ledger) -> None:
     assert cells(ledger) == [*range(WINDOW)]
 
 
-@pytest.mark.parametrize("number", [1, 10**15, 10**30])
+@pytest.mark.parametrize("number", [1, 10**16, 10**30])
 def test_a_number_that_nobody_gave_makes_nothing_lost(ledger: Ledger, number: int) -> None:
     opened(ledger)
     ledger.redis.rpush(QUEUE, f'{{"id": "b-1:7:0:{number}"}}')
@@ -111,8 +111,11 @@ def test_messages_are_numbered_upwards_when_the_last_number_is_lost(ledger: Ledg
     assert len(queued(ledger)) == WINDOW
 
 
-def test_only_the_least_is_taken_back_and_the_rest_keeps_its_order(ledger: Ledger) -> None:
-    """In pieces, for a batch of the highest priority among two that were sent in turn."""
+def test_only_the_least_is_taken_back_and_the_rest_keeps_its_order(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pieces, of which the last is a smaller one."""
+    monkeypatch.setattr(ledger_module, "WITHDRAWN_AT_ONCE", 70)
     opened(ledger, "low-1", length=100, priority=0)
     opened(ledger, "high-1", length=200, priority=1)
     before = [cell for cell in queued(ledger) if cell[0] == "high-1"]

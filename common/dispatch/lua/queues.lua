@@ -82,7 +82,10 @@ end
 local function note(id, was_on, anew)
   local seen, on = look_at(id)
   local queue = on or was_on
-  if not queue then return nil end
+  if not queue then
+    call('SREM', 'gridfarm:over', id)
+    return nil
+  end
   local text = table.concat({seen.under_way, seen.left, tostring(seen.fed), tostring(seen.later),
                              tostring(seen.over)}, ' ')
   if not anew and call('HGET', at_queue(queue, 'noted'), id) == text then return queue end
