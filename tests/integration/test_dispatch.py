@@ -286,11 +286,13 @@ def test_done_bits_are_copied_when_they_have_changed_and_not_again(
         dispatcher(store, ledger).tick()
         assert asked == expected
     assert is_set(store.get(object_names.done_bitmap(batch().id)), 1)
-    finish_cell(batch(), 2, store, ledger)
-    asked.clear()
-    snapshots_are_due(ledger, batch())
-    dispatcher(store, ledger).tick()
-    assert asked == [copy]
+    for state, expected in (("rendering", [copy]), ("cancelled", [])):
+        ledger.control(batch().id, generation=1, state=state, priority=1)
+        finish_cell(batch(), 2 if expected else 3, store, ledger)
+        asked.clear()
+        snapshots_are_due(ledger, batch())
+        dispatcher(store, ledger).tick()
+        assert asked == expected
 
 
 def test_a_snapshot_that_failed_or_came_late_is_made_again(store: Store, ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common.dispatch import Ledger, State, WorkerReport
+from common.dispatch import Ledger, State, WorkerReport, bitmap_of
 from common.dispatch import ledger as ledger_module
 from common.dispatch.ledger import Opening
 from tests.support.ledger_audit import TALLIES, Audit
@@ -177,3 +177,17 @@ def test_a_batch_whose_messages_are_forgotten_goes_on(ledger: Ledger) -> None:
     assert ledger.sweep(QUEUES[0])
     assert ledger.feed(QUEUES[0], TASK) == 14
     Audit(ledger).check(QUEUES[0])
+
+
+@pytest.mark.parametrize("steps", range(6, 12))
+def test_counts_that_are_wrong_hold_up_nobody(
+    ledger: Ledger, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All cells are done, and the broker lost count: a feed walks through them once, in pieces,
+    and ends."""
+    monkeypatch.setattr(ledger_module, "FEED_STEPS", steps)
+    done = bitmap_of(range(60), 60)
+    ledger.open(Opening("b-1", QUEUES[0], 60, 60, [(60, 1)], done=done))
+    ledger.redis.hset("gridfarm:batch:b-1", "done", 1)
+    ledger.skip("b-1", 0)
+    assert ledger.feed(QUEUES[0], TASK) == 0

@@ -77,14 +77,14 @@ local function finish(id, keep)
   return 1
 end
 
--- The batches whose done bits are due to be copied, and the number of the last change of each.
--- Nobody else is told of them for a while; `saved` says that it was done.
+-- The active batches whose done bits are due to be copied, and the number of the last change of
+-- each. Nobody else is told of them for a while; `saved` says that it was done.
 local function unsaved()
   local time, due = now(), {}
   local ids = call('ZRANGEBYSCORE', 'gridfarm:unsaved', '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
   for _, id in ipairs(ids) do
     local changes = call('HGET', at(id), 'changes')
-    if changes then
+    if changes and call('SISMEMBER', 'gridfarm:active', id) == 1 then
       call('ZADD', 'gridfarm:unsaved', time + UNSAVED_FOR, id)
       table.insert(due, {id, changes})
     else

@@ -130,12 +130,16 @@ local function feed_one(queue, task, most_steps)
     feed_priority(feeding, best[2])
     below = '(' .. best[2]
   end
+  local more = feeding.sent > 0
   for id, batch in pairs(feeding.batches) do
-    if batch then call('HSET', at(id), 'cursor', batch.cursor) end
+    if batch then
+      call('HSET', at(id), 'cursor', batch.cursor)
+      more = more or batch.cursor < batch.length
+    end
     note(id, queue)
   end
   if next(feeding.batches) then call('HSET', at_queue(queue), 'turn', feeding.turn) end
-  return feeding.sent, feeding.steps.left <= 0
+  return feeding.sent, more and feeding.steps.left <= 0
 end
 
 local function feed(task, most_steps, ...)
