@@ -60,9 +60,8 @@ class Rebuild:
             self.turns.put_off(RECONCILE, TURN_MS)
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
-        self.turns.put_off(RECONCILE, RECONCILE_EVERY_MS)
-        if all_of_them:
-            self.turns.put_off(RECONCILE_ALL, RECONCILE_ALL_EVERY_MS)
+        if self.turns.put_off(RECONCILE, RECONCILE_EVERY_MS) and all_of_them:
+            self.turns.take(RECONCILE_ALL, every_ms=RECONCILE_ALL_EVERY_MS)
         return True
 
     def _to_be_read(self, marked: set[str], *, all_of_them: bool) -> set[str]:

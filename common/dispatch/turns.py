@@ -31,10 +31,12 @@ class Turns:
         """True for one process per `every_ms`."""
         return self.broker.once(name, every_ms=every_ms)
 
-    def put_off(self, name: str, ms: int) -> None:
-        """The work is done: nobody has to do it for so long."""
+    def put_off(self, name: str, ms: int) -> bool:
+        """The work of a turn is done, or goes on: it is nobody else's for so long. False when the
+        turn is over meanwhile, perhaps because the broker was wiped or `call` was called: then
+        it stays due."""
         with self.broker.errors():
-            self.broker.redis.set(_key(name), 1, px=ms)
+            return bool(self.broker.redis.set(_key(name), 1, px=ms, xx=True))
 
     def call(self, *names: str) -> None:
         """They are due now, whoever had them last."""

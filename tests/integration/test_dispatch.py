@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +338,24 @@ def test_a_ledger_that_is_lost_alone_is_rebuilt(store: Store, ledger: Ledger) ->
     rebuild.turns.call("reconcile")
     assert rebuild.reconcile()
     assert ledger.known(batch("lost").id)
+
+
+def test_a_broker_that_is_wiped_during_a_look_is_looked_at_again(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order(batch(), store, ledger)
+    rebuild, listed = dispatcher(store, ledger).rebuild, store.list
+
+    def wiped(prefix: str) -> Iterator[str]:
+        yield from listed(prefix)
+        ledger.redis.flushall()
+
+    monkeypatch.setattr(store, "list", wiped)
+    rebuild.reconcile()
+    monkeypatch.undo()
+    ledger.redis.delete(f"gridfarm:batch:{batch().id}")
+    assert rebuild.reconcile()
+    assert ledger.known(batch().id)
 
 
 def test_what_was_ordered_while_the_broker_was_away_is_heard_when_it_is_back(

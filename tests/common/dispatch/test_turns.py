@@ -25,8 +25,10 @@ def test_a_turn_is_one_process_until_it_is_over(ledger: Ledger) -> None:
     assert not other.any_due("work")
     other.call("work")
     assert other.any_due("work")
-    one.put_off("work", 60_000)
-    assert not other.take("work", every_ms=60_000)
+    assert not one.put_off("work", 60_000)
+    assert other.take("work", every_ms=60_000)
+    assert other.put_off("work", 60_000)
+    assert not one.take("work", every_ms=60_000)
 
 
 def test_who_dies_in_its_turn_is_followed(ledger: Ledger) -> None:
