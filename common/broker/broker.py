@@ -35,14 +35,16 @@ _NO_BROKER = {
 class Broker:
     """A Redis server by its URL, e.g. `redis://:secret@host:6379/0`; connected on first use.
 
-    `script` is the file whose steps `step` and `sending` run. Every method raises
-    BrokerUnreachable, BrokerRefused (also for a URL that is none) or, for what else Redis may
-    answer, BrokerError. All are safe to call from several threads.
+    `script` are the files, one behind the other, whose steps `step` and `sending` run. Every
+    method raises BrokerUnreachable, BrokerRefused (also for a URL that is none) or, for what else
+    Redis may answer, BrokerError. All are safe to call from several threads.
     """
 
-    def __init__(self, url: str, script: Path | None = None) -> None:
+    def __init__(self, url: str, script: tuple[Path, ...] = ()) -> None:
         self.url = url
         self.script = script
+        #: How often it could not be reached or answered with an error.
+        self.troubles = 0
         self._is_checked = False
 
     @cached_property
@@ -84,6 +86,7 @@ class Broker:
         try:
             yield
         except (RedisError, OSError, ValueError) as error:
+            self.troubles += 1
             raise broker_error(self.place, error) from error
 
     def ping(self) -> None:
@@ -128,8 +131,9 @@ class Broker:
                 return ""
         return str(options.get("maxmemory-policy", ""))
 
-    def once(self, name: str, *, every_ms: int) -> bool:
-        """True for one caller per `every_ms`, whichever machine asks first."""
+    def once(self, name: str, *, every_ms: int, longest_ms: int = 0) -> bool:
+        """True for one caller per `every_ms`, whichever machine asks first. `longest_ms` is for how
+        long `hold` may have put it off, if that is longer."""
         key = f"gridfarm:once:{name}"
         with self.errors(), self.redis.pipeline(transaction=False) as both:
             both.set(key, 1, nx=True, px=every_ms)
@@ -138,7 +142,7 @@ class Broker:
             for answer in (taken, left_ms):
                 if isinstance(answer, Exception):
                     raise answer
-            if taken or left_ms <= every_ms:
+            if taken or left_ms <= max(every_ms, longest_ms):
                 return bool(taken)
             # The server's clock went back, and nobody would have a turn for as long.
             return bool(self.redis.set(key, 1, px=every_ms))
@@ -161,7 +165,7 @@ class Broker:
     @cached_property
     def _script(self) -> Any:
         assert self.script
-        return self.redis.register_script(self.script.read_text())
+        return self.redis.register_script("\n".join(file.read_text() for file in self.script))
 
     def step(self, name: str, *arguments: str | bytes | int) -> Any:
         """Run a step of the script, which is atomic; its answer as redis-py gives it."""

@@ -4,8 +4,9 @@ that keeps the two together.
     states         what a batch may be doing, and its priority
     records        its documents in the store: the truth
     bitmap         sets of cells as bits
-    ledger         each step of a batch's progress in Redis; `ledger.lua` is what it does there
+    ledger         each step of a batch's progress in Redis; `lua/` is what it does there
     workers        who is alive
+    turns          which of many processes does what is due
     queues         the queues' names, and Celery's settings
     farm_store     whether a store is the one that the farm works with
     rebuild        from the store to the ledger: what Redis forgot, what it was not told

@@ -1,5 +1,5 @@
-"""A batch's progress in Redis. A method is one atomic step of `ledger.lua` and has its name;
-where it has another, its text says which step it is.
+"""A batch's progress in Redis. A method is one atomic step of the script in `lua/` and has its
+name; where it has another, its text says which step it is.
 
 Redis is traffic, not truth: everything here can be rebuilt from the store (`Dispatcher`).
 """
@@ -21,15 +21,34 @@ from common.dispatch.workers import WorkerRegister
 if TYPE_CHECKING:
     from redis import Redis
 
-SCRIPT = Path(__file__).with_name("ledger.lua")
+#: The files of the script, in this order; each uses what stands in those before it.
+SCRIPT = tuple(
+    Path(__file__).parent / "lua" / f"{name}.lua"
+    for name in (
+        "names",
+        "queues",
+        "workers",
+        "messages",
+        "cells",
+        "batches",
+        "feeding",
+        "sweeping",
+        "steps",
+    )
+)
 
 LEASE_MS = 15_000
 LOST_AFTER_MS = 15_000
 SWEEP_EVERY_MS = 2_000
 #: What is done or cancelled is forgotten after a day; the store knows it.
 KEEP_FINISHED_MS = 24 * 3600 * 1000
-#: So many cells are looked at in one call of `feed`, so that Redis is not held up.
-FEED_STEPS = 20_000
+#: So many cells are looked at in one call of `feed`, and so many messages in one of `withdraw`, so
+#: that Redis is held up for milliseconds only.
+FEED_STEPS = 1_000
+WITHDRAWN_AT_ONCE = 100
+
+#: What `open`, `control`, `retry` and `aside` answer where messages are to be taken back.
+WITHDRAW = 2
 
 Claim = Literal[
     "ok",  # the worker holds the cell
@@ -108,11 +127,10 @@ class Ledger:
         }
         failures = {str(i): reason for i, reason in (opening.failures or {}).items()}
         bits = (opening.done, opening.holes)
-        return bool(
-            self.broker.step(
-                "open", opening.batch_id, json.dumps(fields), *bits, json.dumps(failures)
-            )
+        answer = self.broker.step(
+            "open", opening.batch_id, json.dumps(fields), *bits, json.dumps(failures)
         )
+        return self._withdraw(answer, opening.queue, opening.priority)
 
     def feed(self, queues: str | Sequence[str], task: str) -> int:
         """Fill one or more queues up to their windows; how many tasks were sent."""
@@ -195,7 +213,7 @@ class Ledger:
         """Its document cannot be read: no cell of it is sent for a while, which is longer each
         time, and ends when a worker can read it. False where others have just read it, so that
         this machine is at fault. The step `aside`."""
-        return self._word("aside", batch_id, reason) != "yours"
+        return self._withdraw_for(self.broker.step("aside", batch_id, reason), batch_id)
 
     def sweep(self, queue: str) -> bool:
         """Put back what is lost. False when somebody just did."""
@@ -205,7 +223,8 @@ class Ledger:
         """Change state or priority; False when the ledger does not know the batch, or knows it
         as done."""
         change = (generation, state, priority, KEEP_FINISHED_MS)
-        return bool(self.broker.step("control", batch_id, *change))
+        answer = self.broker.step("control", batch_id, *change)
+        return self._withdraw_for(answer, batch_id)
 
     def retry(
         self, batch_id: str, *, generation: int, priority: int, done: bytes | None = None
@@ -213,7 +232,7 @@ class Ledger:
         """Render the failed cells again, with `done` everything that this bitmap lacks; False
         as from `control`."""
         change = (generation, priority, int(done is not None), done or b"")
-        return bool(self.broker.step("retry", batch_id, *change))
+        return self._withdraw_for(self.broker.step("retry", batch_id, *change), batch_id)
 
     def finish(self, batch_id: str) -> bool:
         """The batch is over; False when more of it was asked for meanwhile."""
@@ -242,16 +261,37 @@ class Ledger:
         counts = (total, done, failed, queue, row[7])
         return LedgerStatus(state, generation, priority, *counts, aside=row[9].decode())
 
+    def unsaved(self) -> dict[str, int]:
+        """Batches whose done bits changed since they were copied, and by how many changes; each
+        is told once in half a minute, to whoever asks first, until `saved`."""
+        return {batch_id.decode(): int(count) for batch_id, count in self.broker.step("unsaved")}
+
+    def saved(self, batch_id: str, changes: int) -> None:
+        """The done bits as they were after so many changes, or later ones, are in the store."""
+        self.broker.step("saved", batch_id, changes)
+
+    def over(self) -> list[str]:
+        """The active batches that have no open cell: their end is to be written down. Read
+        without a step, as are the following."""
+        return self._members("gridfarm:over")
+
     def known(self, batch_id: str) -> bool:
-        """Whether the ledger knows the batch; read without a step, as are the following."""
+        """Whether the ledger knows the batch."""
         with self.broker.errors():
             return bool(self.redis.exists(f"gridfarm:batch:{batch_id}"))
 
     def active(self) -> list[str]:
         """The ids of the batches that are not finished, sorted."""
-        with self.broker.errors():
-            ids = cast("set[bytes]", self.redis.smembers("gridfarm:active"))
-        return sorted(batch_id.decode() for batch_id in ids)
+        return self._members("gridfarm:active")
+
+    def being_rendered(self) -> list[str]:
+        """The ids of the active batches of which somebody holds a cell, sorted."""
+        ids: set[str] = set()
+        for queue in self._members("gridfarm:queues"):
+            with self.broker.errors():
+                found = self.redis.hkeys(f"gridfarm:queue:{queue}:under_way")
+            ids |= {batch_id.decode() for batch_id in cast("list[bytes]", found)}
+        return [name for name in sorted(ids) if (seen := self.status(name)) and seen.running]
 
     def done_bitmap(self, batch_id: str) -> bytes:
         """The cells that are stored (`common.dispatch.bitmap`); may be shorter than the batch."""
@@ -263,6 +303,30 @@ class Ledger:
         with self.broker.errors():
             reasons = self.redis.hscan_iter(_part(batch_id, "failed"), count=1_000)
             return {int(i): reason.decode() for i, reason in islice(reasons, most)}
+
+    def _members(self, name: str) -> list[str]:
+        with self.broker.errors():
+            members = cast("set[bytes]", self.redis.smembers(name))
+        return sorted(member.decode() for member in members)
+
+    def _withdraw_for(self, answer: int, batch_id: str) -> bool:
+        """For a batch that was changed: before it renders, what is of a lower priority."""
+        if answer == WITHDRAW and (status := self.status(batch_id)):
+            renders = status.state == "rendering" and not status.aside
+            lower_than = status.priority if renders else 0
+            self._withdraw(answer, status.queue, lower_than)
+        return bool(answer)
+
+    def _withdraw(self, answer: int, queue: str, lower_than: int) -> bool:
+        """Take back what is stale or of a lower priority. Who is cut off here leaves messages
+        that are refused when they are claimed, or cells that are rendered sooner than others."""
+        if answer == WITHDRAW:
+            with self.broker.errors():
+                queued = int(self.redis.llen(queue))
+            for seen in range(0, queued, WITHDRAWN_AT_ONCE):
+                count = min(WITHDRAWN_AT_ONCE, queued - seen)
+                self.broker.step("withdraw", queue, lower_than, count)
+        return bool(answer)
 
     def _word(self, step: str, *arguments: str | bytes | int) -> str:
         return cast(bytes, self.broker.step(step, *arguments)).decode()

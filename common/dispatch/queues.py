@@ -86,7 +86,7 @@ def _transport_options() -> dict[str, Any]:
     return {
         # A backstop only: the ledger finds lost tasks within seconds.
         "visibility_timeout": 6 * _HOUR,
-        "unacked_restore_interval": 5,
+        "unacked_restore_interval": 300,
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 10,
         # A connection that nothing comes through any more is noticed within 1 + 2 × 5 s.

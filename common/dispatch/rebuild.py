@@ -21,6 +21,7 @@ from common.dispatch.records import (
     write_control,
 )
 from common.dispatch.states import UNFINISHED
+from common.dispatch.turns import Turns
 from common.errors import (
     BrokerError,
     GridfarmError,
@@ -31,7 +32,15 @@ from common.errors import (
 )
 from common.store import Store, object_names
 
-RECONCILE_EVERY_MS = 10_000
+#: A wiped broker has no turns either, so it is rebuilt as soon as somebody looks. These are for
+#: what a producer wrote into the store and could not tell the broker, when nobody else missed it.
+RECONCILE_EVERY_MS = 60_000
+#: Batches that both know and of which nobody holds a cell are read more rarely.
+RECONCILE_ALL_EVERY_MS = 900_000
+#: How long one process may be at one batch before another tries.
+TURN_MS = 10_000
+
+RECONCILE, RECONCILE_ALL = "reconcile", "reconcile-all"
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +52,49 @@ class Rebuild:
         self.store = store
         self.ledger = ledger
         self.farm_store = FarmStore(store, ledger)
+        self.turns = Turns(ledger.broker)
         self._complaints: dict[str, str] = {}
 
-    def reconcile(self) -> None:
+    def reconcile(self) -> bool:
         """Make the ledger follow the store, wherever that is newer: after Redis lost its memory,
-        after a producer died or lost the broker between the store and Redis."""
-        if not self.ledger.broker.once("reconcile", every_ms=RECONCILE_EVERY_MS):
-            return
-        is_known, marked = self.farm_store.check(), self._marked()
+        after a producer died or lost the broker between the store and Redis. False when it is
+        not due, or somebody else's turn."""
+        if not self.turns.any_due({RECONCILE: RECONCILE_EVERY_MS}):
+            return False
+        is_known = self.farm_store.check()  # before the turn is taken from those who may
+        if not self.turns.take(RECONCILE, every_ms=TURN_MS, longest_ms=RECONCILE_EVERY_MS):
+            return False
+        all_of_them = self.turns.any_due({RECONCILE_ALL: RECONCILE_ALL_EVERY_MS})
+        marked = self._marked()
         if marked and not is_known:
             self.farm_store.adopt()  # the broker lost everything; this is its store again
-        for batch_id in sorted(marked | set(self.ledger.active())):
+        for batch_id in sorted(self._to_be_read(marked, all_of_them=all_of_them)):
+            self.turns.put_off(RECONCILE, TURN_MS)
             with self.one_of_many(batch_id):
                 self._follow_store(batch_id, marked=batch_id in marked)
+        if self.turns.put_off(RECONCILE, RECONCILE_EVERY_MS) and all_of_them:
+            self.turns.take(RECONCILE_ALL, every_ms=RECONCILE_ALL_EVERY_MS)
+        return True
+
+    def _to_be_read(self, marked: set[str], *, all_of_them: bool) -> set[str]:
+        """All, or those that only one of the two knows or somebody renders."""
+        active = set(self.ledger.active())
+        if all_of_them:
+            return marked | active
+        forgotten = {batch_id for batch_id in active if not self.ledger.known(batch_id)}
+        return (marked ^ active) | forgotten | set(self.ledger.being_rendered())
+
+    def anew(self, batch_id: str) -> None:
+        """Make one batch's ledger, which has lost a part, follow the store; one process does."""
+        if self.turns.take(f"anew:{batch_id}", every_ms=TURN_MS):
+            marked = self.store.exists(object_names.active(batch_id))
+            self._follow_store(batch_id, marked=marked)
+
+    def doubt(self) -> None:
+        """The broker was away, and nobody knows what it was not told: reconcile all soon. Of
+        many that noticed, one in ten seconds is heard."""
+        if self.turns.take("doubt", every_ms=TURN_MS):
+            self.turns.call(RECONCILE, RECONCILE_ALL)
 
     def _marked(self) -> set[str]:
         names = (

@@ -184,6 +184,7 @@ class Controller:
         except BrokerError as error:
             raise type(error)(
                 f"{error.message}; the store has it: {self.batch_id} is {control.state}",
-                hint="workers that reach the broker read it there within ten seconds; "
-                "or give the command again when it is back",
+                hint="workers that missed the broker too read it there as soon as it is back, "
+                "others within a minute, or fifteen if they render nothing of it; "
+                "or give the command again then",
             ) from error

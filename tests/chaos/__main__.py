@@ -27,6 +27,7 @@ PARTS = {
     "waiting": "how long a GPU idles behind a slow store and broker",
     "scale": "a million cells",
     "stores": "stores of 1,000 and 10,000 batches, and the commands that look at all of them",
+    "idle": "what idle workers and many batches cost the broker and the store",
     "control": "a person cancels, resumes, pauses and retries what is being rendered",
     "steering": "three people steer six batches that share pictures, at random",
     "fuzz": "hostile batch files, messages, sidecars and PNGs",

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import dispatch
 from common.dispatch import TASK_NAME, Dispatcher, Ledger, WorkerReport, celery_app, queue_name
+from common.dispatch.ledger import SCRIPT
 from common.store import Store, open_store
 from producer.submission import Resolved, submit
 from tests.chaos.figures import Figure
@@ -110,6 +110,7 @@ def window_rate(ledger: Ledger, queue: str, batch_id: str) -> float:
     sent, seconds = 0, 0.0
     for _ in range(200):
         ledger.redis.delete(queue, f"gridfarm:batch:{batch_id}:sent")
+        ledger.release(batch_id, 0, "", "nobody")  # a step, after which the window is seen empty
         began = time.perf_counter()
         sent += ledger.feed(queue, TASK_NAME)
         seconds += time.perf_counter() - began
@@ -187,7 +188,7 @@ def held(ledger: Ledger) -> int:
 
 def drain(ledger: Ledger, dispatcher: Dispatcher, batch: str, *, until: int) -> int:
     """Simulated workers settle cells until that many are done; the most that the broker held."""
-    lua = Path(dispatch.__file__).with_name("ledger.lua").read_text()
+    lua = "\n".join(file.read_text() for file in SCRIPT)
     most, sha = 0, ledger.redis.script_load(lua)
     while (seen := ledger.status(batch)) and seen.done < until:
         dispatcher.feed()

@@ -202,7 +202,7 @@ def small_documents(draw: st.DrawFn) -> bytes:
 
 
 def message(batch_id: str, i: int, tag: str) -> dict[str, Any]:
-    """As `ledger.lua` writes it."""
+    """As `lua/feeding.lua` writes it."""
     embedded = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
     name = f"{batch_id}:{i}:0:1"
     return {

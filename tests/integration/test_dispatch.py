@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.batch import Axis, Batch, Matrix, RangeAxis, Value
 from common.dispatch import (
+    Control,
     Dispatcher,
     Ledger,
     is_set,
@@ -16,6 +19,7 @@ from common.dispatch import (
     queue_of,
     read_control,
     read_failures,
+    write_control,
 )
 from common.errors import BrokerUnreachable
 from common.job import BUILTIN_MODELS
@@ -24,7 +28,7 @@ from producer.batches import Controller, StatusWatcher
 from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, SubmitReport, submit
 from tests.support.pictures import as_if_rendered
-from tests.support.servers import free_port
+from tests.support.servers import free_port, valkey
 
 pytestmark = pytest.mark.integration
 
@@ -244,3 +248,133 @@ def test_a_wiped_ledger_never_overwrites_the_snapshot(store: Store, ledger: Ledg
     ledger.redis.flushall()
     dispatcher(store, ledger).ending.snapshot(report.batch)
     assert store.get(object_names.done_bitmap(report.batch)) == kept != b""
+
+
+def counted(store: Store, monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, str]]:
+    """What of these is asked of the store from now on: (method, object name)."""
+    asked: list[tuple[str, str]] = []
+
+    def watched(method: str) -> Callable[..., Any]:
+        real = getattr(store, method)
+
+        def call(name: str, *rest: Any, **options: Any) -> Any:
+            asked.append((method, name))
+            return real(name, *rest, **options)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(store, name, watched(name))
+    return asked
+
+
+def snapshots_are_due(ledger: Ledger, document: Batch) -> None:
+    ledger.redis.zadd("gridfarm:unsaved", {document.id: 0}, xx=True)
+    ledger.redis.delete("gridfarm:once:write-down")
+
+
+def test_done_bits_are_copied_when_they_have_changed_and_not_again(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idle or paused batch writes nothing, however long it lies there."""
+    order(batch(), store, ledger)
+    finish_cell(batch(), 1, store, ledger)
+    asked = counted(store, monkeypatch, "put")
+    copy = ("put", object_names.done_bitmap(batch().id))
+    for expected in ([copy], [], []):
+        asked.clear()
+        snapshots_are_due(ledger, batch())
+        dispatcher(store, ledger).tick()
+        assert asked == expected
+    assert is_set(store.get(object_names.done_bitmap(batch().id)), 1)
+    for state, expected in (("rendering", [copy]), ("cancelled", [])):
+        ledger.control(batch().id, generation=1, state=state, priority=1)
+        finish_cell(batch(), 2 if expected else 3, store, ledger)
+        asked.clear()
+        snapshots_are_due(ledger, batch())
+        dispatcher(store, ledger).tick()
+        assert asked == expected
+
+
+def test_a_snapshot_that_failed_or_came_late_is_made_again(store: Store, ledger: Ledger) -> None:
+    """Who was told to make it and died, and who wrote older bits over newer ones."""
+    order(batch(), store, ledger)
+    finish_cell(batch(), 1, store, ledger)
+    snapshots_are_due(ledger, batch())
+    assert ledger.unsaved() == {batch().id: 1}
+    assert ledger.unsaved() == {}  # somebody is at it
+    snapshots_are_due(ledger, batch())
+    finish_cell(batch(), 2, store, ledger)
+    assert ledger.unsaved() == {batch().id: 2}
+    ledger.saved(batch().id, 2)
+    assert ledger.redis.zcard("gridfarm:unsaved") == 0
+    ledger.saved(batch().id, 1)
+    snapshots_are_due(ledger, batch())
+    assert ledger.unsaved() == {batch().id: 2}
+
+
+def test_an_idle_batch_is_read_rarely_and_one_that_is_rendered_each_minute(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order(batch("idle"), store, ledger)
+    order(batch("busy"), store, ledger)
+    rebuild = dispatcher(store, ledger).rebuild
+    asked = counted(store, monkeypatch, "get")
+    assert rebuild.reconcile()
+    both = [("get", object_names.control(batch(name).id)) for name in ("busy", "idle")]
+    store_id = ("get", object_names.STORE_ID)
+    assert asked == [store_id, *both]
+    assert ledger.claim(batch("busy").id, 0, 0, "key", "w1") == "ok"
+    asked.clear()
+    rebuild.turns.call("reconcile")
+    assert rebuild.reconcile()
+    assert asked == [store_id, *both[:1]]
+
+
+def test_a_ledger_that_is_lost_alone_is_rebuilt(store: Store, ledger: Ledger) -> None:
+    """The broker evicted what one batch is, and still lists it."""
+    order(batch("lost"), store, ledger)
+    rebuild = dispatcher(store, ledger).rebuild
+    assert rebuild.reconcile()
+    ledger.redis.delete(f"gridfarm:batch:{batch('lost').id}")
+    rebuild.turns.call("reconcile")
+    assert rebuild.reconcile()
+    assert ledger.known(batch("lost").id)
+
+
+def test_a_broker_that_is_wiped_during_a_look_is_looked_at_again(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order(batch(), store, ledger)
+    rebuild, listed = dispatcher(store, ledger).rebuild, store.list
+
+    def wiped(prefix: str) -> Iterator[str]:
+        yield from listed(prefix)
+        ledger.redis.flushall()
+
+    monkeypatch.setattr(store, "list", wiped)
+    rebuild.reconcile()
+    monkeypatch.undo()
+    ledger.redis.delete(f"gridfarm:batch:{batch().id}")
+    assert rebuild.reconcile()
+    assert ledger.known(batch().id)
+
+
+def test_what_was_ordered_while_the_broker_was_away_is_heard_when_it_is_back(
+    store: Store, tmp_path: Path
+) -> None:
+    """By whoever has missed it, without waiting for the minute."""
+    with valkey(tmp_path / "broker") as server:
+        ledger = Ledger(server.url)
+        order(batch(), store, ledger)
+        worker = dispatcher(store, ledger)
+        worker.tick()
+        write_control(store, batch().id, Control(state="cancelled", generation=1))
+        worker.tick()
+        assert ledger.active() == [batch().id]
+        server.kill()
+        with pytest.raises(BrokerUnreachable):
+            worker.tick()
+        server.start()
+        worker.tick()
+        assert ledger.active() == []

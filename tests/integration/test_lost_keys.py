@@ -29,9 +29,10 @@ PARTS = (
     ":entered", ":suspects", ":losses",
 )  # fmt: skip
 NAMES = (
-    "store", "active", "queues", "alive", "workers", "waiting", "wanted", f"wanted:{QUEUE}",
-    "sends", f"turn:{QUEUE}", f"swept:{QUEUE}", "key:*", "once:*", "probe",
-    "unacked_key", "unacked_index_key", "unacked_mutex_key",
+    "store", "active", "over", "unsaved", "queues", "alive", "workers", "waiting", "wanted",
+    f"wanted:{QUEUE}", "sends", "audited", f"queue:{QUEUE}", f"queue:{QUEUE}:*", f"swept:{QUEUE}",
+    "submitted", "removing", "key:*", "once:*", "probe", "unacked_key", "unacked_index_key",
+    "unacked_mutex_key",
 )  # fmt: skip
 #: Every kind of key, as a pattern; ID is the batch.
 KINDS = (
@@ -94,7 +95,7 @@ def test_a_key_that_is_lost_alone(pool: Pool, kind: str) -> None:
     """Nothing is counted twice either, by which a batch would end before its pictures are. What
     was in hand may be rendered twice where the whole ledger has to be rebuilt."""
     before = pool.log("w")
-    under_way(pool, re.sub("[^a-z]+", "-", kind.lower()).strip("-"))
+    under_way(pool, f"lost-{KINDS.index(kind)}")
     for key in of_this(kind, pool):
         pool.ledger.redis.delete(key)
     pool.eventually(lambda: has_ended(pool))

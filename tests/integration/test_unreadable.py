@@ -128,6 +128,7 @@ def test_a_batch_that_is_set_aside_is_looked_at_again_ever_later(
         pauses.append(until - _now(ledger))
         assert ledger.feed(queue_name(), "task") == 0
         ledger.redis.hset(f"gridfarm:batch:{batch.id}", "aside_until", 0)
+        ledger.redis.zadd(f"gridfarm:queue:{queue_name()}:later", {batch.id: 0})
         assert ledger.feed(queue_name(), "task") == 4
         assert ledger.set_aside(batch.id, "403")
     assert [round(pause, -3) for pause in pauses] == [

@@ -1,4 +1,5 @@
-"""What a worker process says of itself every two seconds, as long as it lives."""
+"""What a worker process says of itself, as long as it lives: when that changes, and every few
+seconds."""
 
 from __future__ import annotations
 
@@ -18,15 +19,24 @@ from worker.tasks import CellTask
 log = logging.getLogger(__name__)
 
 PERIOD_S = 2.0
+#: What has not changed is said again after so long: at every second look.
+BEAT_EVERY_S = 4.0
 ALIVE_MS = 15_000
 #: How long a worker that took itself out is still seen, with the reason.
 QUARANTINE_SHOWN_MS = 600_000
 
 
-class PeriodicThread(threading.Thread):
-    """Does `work` every two seconds, jittered, and goes on whatever happens in it."""
+def next_in(seconds: float | None) -> float:
+    """Seconds until a timer's next time, of what its work asked for; never less. Workers that
+    began together do not stay together."""
+    return (seconds or PERIOD_S) * random.uniform(1.0, 1.25)
 
-    def __init__(self, name: str, work: Callable[[], object]) -> None:
+
+class PeriodicThread(threading.Thread):
+    """Does `work` again and again, and goes on whatever happens in it. The work says after how
+    many seconds; where it says nothing or ends in an error, after two. All are jittered."""
+
+    def __init__(self, name: str, work: Callable[[], float | None]) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
         self._trouble = ""
@@ -37,19 +47,20 @@ class PeriodicThread(threading.Thread):
 
     def run(self) -> None:
         while not self._closing.is_set():
-            self._once()
-            self._closing.wait(PERIOD_S * random.uniform(0.75, 1.25))
+            self._closing.wait(next_in(self._once()))
 
-    def _once(self) -> None:
+    def _once(self) -> float | None:
         try:
-            self._work()
+            seconds = self._work()
             self._trouble = ""
+            return seconds
         except GridfarmError as error:
             if error.message != self._trouble:
                 log.warning("%s", error.message)
             self._trouble = error.message
         except Exception:
             log.exception("%s failed; it goes on", self.name)
+        return None
 
 
 class Heartbeat:
@@ -62,14 +73,22 @@ class Heartbeat:
         self.task = task
         self.report = report
         self._state_began = ("", 0.0)
+        self._said: tuple[str, str] | None = None
+        self._said_at = 0.0
         self._launcher = os.getppid()
 
-    def beat(self, ttl_ms: int = ALIVE_MS) -> None:
+    def look(self) -> None:
+        """Beat, unless it would be what was said a moment ago."""
         self._end_without_launcher()
+        if self._state() != self._said or time.monotonic() - self._said_at >= BEAT_EVERY_S:
+            self.beat()
+
+    def beat(self, ttl_ms: int = ALIVE_MS) -> None:
         state, message = self._state()
         lasts_s = self._lasts_s(state)
         report = replace(self.report, state=state, message=message, lasts_s=lasts_s)
         self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms)
+        self._said, self._said_at = (state, message), time.monotonic()
 
     def deregister(self, *, quarantined: bool) -> None:
         """The process ends. One that took itself out is still seen for a while, and why."""

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from common.config import FarmConfig
@@ -91,9 +92,9 @@ def run(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl)
     heartbeat.beat()  # before the first feed, whose window counts this worker's threads
     _prepare_end(shutdown, in_hand, heartbeat, launched=options.launched)
     timers = [
-        PeriodicThread("heartbeat", heartbeat.beat),
+        PeriodicThread("heartbeat", heartbeat.look),
         PeriodicThread("store", task.outage.look),
-        PeriodicThread("dispatcher", dispatcher.tick),
+        PeriodicThread("dispatcher", partial(_tick, dispatcher, task.outage)),
     ]
     with _running([leases, watchdog, *timers, shutdown]):
         log.info("%s listens on %s, %s", identity.worker, ", ".join(queues), renderer.device_name)
@@ -152,6 +153,11 @@ def _prepare_end(
     shutdown.watch_over(in_hand, deregister=deregister)
     if launched:
         shutdown.listen_to_launcher()
+
+
+def _tick(dispatcher: Dispatcher, outage: StoreOutage) -> float | None:
+    """A worker whose store has trouble leaves the turns to those that can do what is due."""
+    return None if outage.reason else dispatcher.tick()
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class Transport(redis.Transport):  # type: ignore[misc]
 
 
 def asks_for_a_cell(message: Any) -> bool:
-    """Whether it has the form that `ledger.lua` gives it."""
+    """Whether it has the form that `lua/feeding.lua` gives it."""
     try:
         headers, properties, body = message["headers"], message["properties"], message["body"]
         return (

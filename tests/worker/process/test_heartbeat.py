@@ -3,8 +3,13 @@ and tests/integration/tasks/test_outages.py."""
 
 from __future__ import annotations
 
+import pytest
+
+from common.dispatch import Ledger, WorkerReport
 from common.errors import StoreUnreachable
-from worker.process.heartbeat import PeriodicThread
+from tests.support.idle_workers import idle_task
+from worker.process import heartbeat as heartbeat_module
+from worker.process.heartbeat import PERIOD_S, Heartbeat, PeriodicThread, next_in
 
 
 def test_a_timer_goes_on_after_an_error() -> None:
@@ -22,3 +27,37 @@ def test_a_timer_goes_on_after_an_error() -> None:
     timer.start()
     timer.join(30)
     assert done == ["worked"]
+
+
+def test_work_says_when_it_wants_to_be_done_again() -> None:
+    """Never sooner, and not by all workers at the same moment; two seconds if it says nothing."""
+    for asked, seconds in ((5.0, 5.0), (None, PERIOD_S)):
+        waits = {next_in(asked) for _ in range(100)}
+        assert seconds <= min(waits) < max(waits) <= 1.25 * seconds
+
+
+def test_what_has_not_changed_is_not_said_at_each_look(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has is said at once, and all of it again after a while: a worker that says nothing is
+    gone."""
+    monkeypatch.setattr(heartbeat_module, "BEAT_EVERY_S", 1_000)
+    ledger, task = Ledger(broker), idle_task()
+    heartbeat = Heartbeat(ledger, task, WorkerReport("w1", "m1", ("q",), 1, "cpu", ""))
+    heartbeat.look()
+    seen = _alive_until(ledger)
+    heartbeat.look()
+    assert _alive_until(ledger) == seen
+    task.phase = ("loading", "tiny")
+    heartbeat.look()
+    assert [w.state for w in ledger.workers.alive()] == ["loading"]
+    ledger.redis.delete("gridfarm:alive")
+    heartbeat.look()
+    assert _alive_until(ledger) is None
+    monkeypatch.setattr(heartbeat_module, "BEAT_EVERY_S", 0)
+    heartbeat.look()
+    assert _alive_until(ledger)
+
+
+def _alive_until(ledger: Ledger) -> object:
+    return ledger.redis.zscore("gridfarm:alive", "w1")
