@@ -153,7 +153,8 @@ class FailurePolicy:
         if isinstance(error, SuspectPicture):
             self._restart_if_alone()
         self._failing_keys[lease.key] = None
-        if len(self._failing_keys) >= BAD_AFTER and not self.closing.is_set():
+        leaves = self.quarantined or self.closing.is_set()
+        if len(self._failing_keys) >= BAD_AFTER and not leaves:
             self.quarantined = (
                 f"{len(self._failing_keys)} different jobs in a row failed on "
                 f"{self.identity.machine}, so it takes no more work; the last: {str(error)[:200]}"

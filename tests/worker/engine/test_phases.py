@@ -159,6 +159,6 @@ def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Led
 
 
 def _key(task: CellTask) -> str:
-    cell = task.matrix(BATCH.id)[0]
+    cell = task.matrices.of(BATCH.id)[0]
     assert cell
     return cell.key
