@@ -10,4 +10,5 @@ assets     files that pictures are made with
 picture    pictures as bytes, and what is known of them
 dispatch   batches on their way to the workers: store, ledger, queue
 gpus       the GPUs of this machine
+lifeline   child processes that end with their parent
 """

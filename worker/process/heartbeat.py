@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -62,10 +60,8 @@ class Heartbeat:
         self.task = task
         self.report = report
         self._state_began = ("", 0.0)
-        self._launcher = os.getppid()
 
     def beat(self, ttl_ms: int = ALIVE_MS) -> None:
-        self._end_without_launcher()
         state, message = self._state()
         lasts_s = self._lasts_s(state)
         report = replace(self.report, state=state, message=message, lasts_s=lasts_s)
@@ -80,12 +76,6 @@ class Heartbeat:
                 self.ledger.workers.leave(self.report.name)
         except GridfarmError as error:
             log.debug("not signed off: %s", error)
-
-    def _end_without_launcher(self) -> None:
-        if os.getppid() != self._launcher:
-            log.warning("the launcher is gone; ending")
-            self._launcher = os.getppid()
-            os.kill(os.getpid(), signal.SIGINT)
 
     def _state(self) -> tuple[str, str]:
         """The state and its message, as `WorkerReport` has them."""
