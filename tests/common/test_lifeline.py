@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common import lifeline
-from tests.support.processes import eventually, kill_all, processes_of
+from tests.support.processes import PATIENCE_S, eventually, kill_all, processes_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +53,7 @@ def test_it_is_run_with_its_arguments(folder: Path) -> None:
     eventually((folder / "log").read_bytes)
     assert (folder / "log").read_bytes() == b"a b c\n"
     process.kill()
-    process.communicate()
+    process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("arguments", [[], ["forks"]], ids=["", "that has forked"])
@@ -66,10 +66,10 @@ def test_the_parent_is_killed(folder: Path, arguments: list[str]) -> None:
     children = [one for one in processes_of(folder) if "staying_child" in one.cmdline()]
     assert len(children) == 1
     parent.kill()
-    parent.wait()
+    parent.wait(PATIENCE_S)
     eventually(lambda: children[0] not in processes_of(folder))
     kill_all(folder)
-    parent.communicate()
+    parent.communicate(timeout=PATIENCE_S)
 
 
 def test_the_parent_lets_go(folder: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_parent_lets_go(folder: Path) -> None:
     eventually((folder / "log").read_bytes)
     assert process.stdin
     process.stdin.close()
-    assert process.wait() == -signal.SIGINT
+    assert process.wait(PATIENCE_S) == -signal.SIGINT
 
 
 def test_a_child_that_heeds_sigint_ends_in_its_own_way(folder: Path) -> None:
@@ -88,18 +88,20 @@ def test_a_child_that_heeds_sigint_ends_in_its_own_way(folder: Path) -> None:
     eventually((folder / "log").read_bytes)
     assert process.stdin
     process.stdin.close()
-    assert process.wait() == 0
+    assert process.wait(PATIENCE_S) == 0
     assert (folder / "log").read_bytes().endswith(b"\nheard\n")
 
 
-def test_sigint_before_its_first_import(folder: Path) -> None:
+@pytest.mark.parametrize("loaded", [b"", b"_signal", b"runpy"], ids=bytes.decode)
+def test_sigint_while_it_starts(folder: Path, loaded: bytes) -> None:
     """Python's own handler, which an import may swallow and which prints a traceback, never has
-    its turn: however early the signal comes."""
-    with (folder / "log").open("wb") as output:
-        for _ in range(5):
-            process = lifeline.start("staying_child", output=output)
-            process.send_signal(signal.SIGINT)
-            assert process.wait() == -signal.SIGINT
-            process.communicate()
-    assert (folder / "log").read_bytes().strip() == b""
+    its turn, however early the signal comes. Python says what it has loaded."""
+    for _ in range(3):
+        with (folder / "log").open("wb") as output:
+            said = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
+            process = lifeline.start("staying_child", environment=said, output=output)
+        eventually(lambda: loaded in (folder / "log").read_bytes())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == -signal.SIGINT
+        assert b"Traceback" not in (folder / "log").read_bytes()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "it is heeded here"

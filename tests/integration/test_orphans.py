@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import stub_worker
-from tests.support.processes import all_end, eventually, kill_all, processes_of, with_words
+from tests.support.processes import (
+    PATIENCE_S,
+    all_end,
+    eventually,
+    kill_all,
+    processes_of,
+    with_words,
+)
 from tests.support.stub_farm import NAME as STUB
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -113,7 +120,7 @@ def test_killed(place: Place, moment: str) -> None:
     process = place.render()
     place.runs(MOMENTS[moment])
     process.kill()
-    process.communicate()
+    process.communicate(timeout=PATIENCE_S)
     place.nothing_is_left()
 
 
@@ -124,7 +131,7 @@ def test_told_to_end(place: Place, number: int, moment: str) -> None:
     process = place.render()
     place.runs(MOMENTS[moment])
     process.send_signal(number)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number, said
     assert said.rstrip().endswith("handed back; the same command goes on")
     assert "Traceback" not in said
@@ -138,7 +145,7 @@ def test_the_terminal_is_closed(place: Place) -> None:
     os.close(theirs)
     place.runs(WORKER)
     os.close(ours)
-    assert process.wait() == 128 + signal.SIGHUP
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGHUP
     place.nothing_is_left()
 
 
@@ -151,7 +158,7 @@ def test_all_of_it_is_killed_but_the_broker(place: Place) -> None:
     for one in processes_of(place.folder):
         if one not in with_words(place.folder, *BROKER):
             one.kill()
-    process.communicate()
+    process.communicate(timeout=PATIENCE_S)
     place.nothing_is_left()
 
 
@@ -160,7 +167,7 @@ def test_the_launcher_is_killed_while_its_processes_start(place: Place) -> None:
     place.runs(WORKER)
     for launcher in with_words(place.folder, *LAUNCHER):
         launcher.kill()
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "the workers ended (SIGKILL)" in said
     place.nothing_is_left()
@@ -175,7 +182,7 @@ def test_in_a_script_that_lives_on(place: Place, moment: str) -> None:
     assert script.stdout
     assert script.stdout.readline() == "interrupted\n"
     eventually(lambda: [one.pid for one in processes_of(place.folder)] == [script.pid])
-    script.communicate()
+    script.communicate(timeout=PATIENCE_S)
     place.nothing_is_left()
 
 
@@ -184,7 +191,7 @@ def test_a_script_is_told_to_end(place: Place) -> None:
     script = place.start("-c", SCRIPT)
     place.runs(WORKER)
     script.terminate()
-    script.communicate()
+    script.communicate(timeout=PATIENCE_S)
     assert script.returncode == -signal.SIGTERM
     place.nothing_is_left()
 
@@ -195,7 +202,7 @@ def test_the_broker_is_killed(place: Place) -> None:
     eventually(lambda: place.pictures)
     with suppress(IndexError):
         with_words(place.folder, *BROKER)[0].kill()
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3
     assert "the broker that this render has started on this machine ended (SIGKILL):" in said
     assert "Ready to accept connections" in said
@@ -203,7 +210,7 @@ def test_the_broker_is_killed(place: Place) -> None:
     place.nothing_is_left()
     stored = place.pictures
     again = place.render()
-    _, said = again.communicate()
+    _, said = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, said
     assert f"to render, {stored} stored already" in said
     assert place.pictures == 4

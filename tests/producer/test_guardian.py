@@ -12,7 +12,7 @@ import pytest
 
 from common import lifeline
 from producer import guardian
-from tests.support.processes import eventually, kill_all, with_words
+from tests.support.processes import PATIENCE_S, eventually, kill_all, with_words
 
 Guarded = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -45,16 +45,16 @@ def _is_program(process: object) -> bool:
 
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$", 128 + 9)])
 def test_it_ends_as_the_program_does(guarded: Guarded, script: str, code: int) -> None:
-    assert guarded("sh", "-c", script).wait() == code
+    assert guarded("sh", "-c", script).wait(PATIENCE_S) == code
 
 
 def test_the_program_reads_what_it_is_given(guarded: Guarded, tmp_path: Path) -> None:
-    assert guarded("cat").wait() == 0
+    assert guarded("cat").wait(PATIENCE_S) == 0
     assert (tmp_path / "output").read_text() == "something to read\n"
 
 
 def test_no_such_program(guarded: Guarded, tmp_path: Path) -> None:
-    assert guarded("no-such-program").wait() == 1
+    assert guarded("no-such-program").wait(PATIENCE_S) == 1
     assert (tmp_path / "output").read_text() == "no-such-program: No such file or directory\n"
 
 
@@ -63,7 +63,7 @@ def test_whoever_started_it_lets_go(guarded: Guarded, tmp_path: Path) -> None:
     runs(tmp_path)
     assert process.stdin
     process.stdin.close()
-    assert process.wait() == 128 + signal.SIGKILL
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGKILL
     assert with_words(tmp_path, "sleep") == []
 
 

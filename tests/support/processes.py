@@ -11,6 +11,7 @@ import psutil
 
 #: For what takes a second or two on a machine with nothing else to do.
 PATIENCE_S = 60
+LOOK_S = 0.005
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -30,7 +31,7 @@ def eventually(happens: Callable[[], object], *, or_say: Callable[[], object] = 
     deadline = time.monotonic() + PATIENCE_S
     while not happens():
         assert time.monotonic() < deadline, or_say()
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
 
 
 def all_end(folder: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,6 +31,6 @@ def test_ctrl_c_while_modules_are_loaded(module: str) -> None:
         if line.split("|")[-1].strip() == module:
             break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGINT
     assert "Traceback" not in said

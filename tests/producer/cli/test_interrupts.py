@@ -14,6 +14,7 @@ import pytest
 
 from producer.cli import interrupts
 from producer.cli.interrupts import Interrupted, exit_code, like_ctrl_c
+from tests.support.processes import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 GRIDFARM = "producer.cli.__main__"
@@ -54,7 +55,7 @@ def test_while_modules_are_loaded(module: str, tmp_path: Path) -> None:
         if line.split("|")[-1].strip() == module:
             break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in said
 
@@ -62,7 +63,7 @@ def test_while_modules_are_loaded(module: str, tmp_path: Path) -> None:
 def test_what_python_drops_is_raised_again() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", DROPS],
-        cwd=ROOT, preexec_fn=heed_ctrl_c, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, preexec_fn=heed_ctrl_c, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("heard\n", "")
 
@@ -125,5 +126,5 @@ def test_a_closed_terminal_is_told_from_an_open_one(closed: bool) -> None:
     os.close(theirs)
     if closed:
         os.close(ours)
-    process.communicate("go on\n")
+    process.communicate("go on\n", timeout=PATIENCE_S)
     assert process.returncode == closed
