@@ -20,7 +20,7 @@ from common.dispatch import Broker, Ledger
 from common.errors import BrokerEnded, BrokerError, GridfarmError
 from producer.wording import how_ended
 
-START_S = 20
+START_S, LOOK_S = 20, 0.02
 #: For the guardian to see that the server is gone, and for it to end itself.
 NOTICE_S, END_S = 1, 10
 LOG_LINES = 15
@@ -64,9 +64,9 @@ class LocalBroker(Broker):
             )  # fmt: skip
         deadline = time.monotonic() + START_S
         while not _listens(self.port):
-            self._check(wait_s=0.02)
-            if time.monotonic() > deadline:
+            if self._guardian.poll() is not None or time.monotonic() > deadline:
                 raise GridfarmError(f"the broker did not start:\n{self._last_words()}")
+            time.sleep(LOOK_S)
         self.ping()
 
     def _config(self) -> str:
@@ -92,11 +92,11 @@ class LocalBroker(Broker):
         if killed:
             Broker(self.url).shut_down()
 
-    def _check(self, *, wait_s: float = NOTICE_S) -> None:
-        """Raises BrokerEnded, where its server has ended or does so within `wait_s` seconds."""
+    def _check(self) -> None:
+        """Raises BrokerEnded, where its server has ended."""
         assert self._guardian
         try:
-            code = self._guardian.wait(wait_s)
+            code = self._guardian.wait(NOTICE_S)
         except subprocess.TimeoutExpired:
             return
         raise BrokerEnded(
