@@ -36,14 +36,16 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Run `python -m module arguments`, in a session of its own, for as long as this process
     lives and holds the `stdin` of what is returned. `output` takes its stdout and stderr."""
-    command = [sys.executable, "-m", "common.lifeline", str(os.getpid()), module, *arguments]
+    command = [sys.executable, "-P", "-m", "common.lifeline", str(os.getpid()), module, *arguments]
+    # It imports what this process does: a folder `common` of a person's own is none of ours.
+    imports = {"PYTHONPATH": os.pathsep.join(sys.path)}
     # Blocked until the child has done away with Python's own handler: an import can swallow the
     # KeyboardInterrupt that this one raises.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
             command,
-            env=environment,
+            env={**(os.environ if environment is None else environment), **imports},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

@@ -35,7 +35,8 @@ import time; time.sleep(600)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A current folder of the children's own, with the module that they run."""
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "staying_child.py").write_text(CHILD)
     yield tmp_path
@@ -70,6 +71,22 @@ def test_the_parent_is_killed(folder: Path, arguments: list[str]) -> None:
     eventually(lambda: children[0] not in processes_of(folder))
     kill_all(folder)
     parent.communicate(timeout=PATIENCE_S)
+
+
+def test_folders_of_a_persons_own_are_not_imported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is started, there may be others of the same names."""
+    (folder / "project").mkdir()
+    monkeypatch.chdir(folder / "project")
+    for name in ("common", "staying_child"):
+        Path(f"{name}.py").write_text("raise SystemExit('not meant')")
+    with (folder / "log").open("wb") as output:
+        process = lifeline.start("staying_child", "runs", output=output)
+    eventually((folder / "log").read_bytes)
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    assert (folder / "log").read_bytes() == b"runs\n"
 
 
 def test_the_parent_lets_go(folder: Path) -> None:
