@@ -27,6 +27,17 @@ STDIN = 0
 LOOK_MS = 500
 
 
+class _Child(subprocess.Popen[bytes]):
+    """One that nobody holds any more is let go: where a KeyboardInterrupt comes between its start
+    and its having a name, Python keeps it, and the pipe with it."""
+
+    def __del__(self) -> None:
+        stdin = getattr(self, "stdin", None)
+        if stdin:
+            stdin.close()
+        super().__del__()
+
+
 def start(
     module: str,
     *arguments: str,
@@ -35,7 +46,7 @@ def start(
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Run `python -m module arguments`, in a session of its own, for as long as this process
-    lives and holds the `stdin` of what is returned. `output` takes its stdout and stderr."""
+    lives and holds what is returned, with its `stdin`. `output` takes its stdout and stderr."""
     command = [sys.executable, "-P", "-m", "common.lifeline", str(os.getpid()), module, *arguments]
     # It imports what this process does: a folder `common` of a person's own is none of ours.
     imports = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -43,7 +54,7 @@ def start(
     # KeyboardInterrupt that this one raises.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(
+        return _Child(
             command,
             env={**(os.environ if environment is None else environment), **imports},
             stdin=subprocess.PIPE,

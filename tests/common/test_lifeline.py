@@ -98,6 +98,13 @@ def test_the_parent_lets_go(folder: Path) -> None:
     assert process.wait(PATIENCE_S) == -signal.SIGINT
 
 
+def test_nobody_holds_it(folder: Path) -> None:
+    """As when a KeyboardInterrupt comes before it has a name, in a notebook that lives on."""
+    with (folder / "log").open("wb") as output:
+        lifeline.start("staying_child", output=output)
+    eventually(lambda: not processes_of(folder))
+
+
 def test_a_child_that_heeds_sigint_ends_in_its_own_way(folder: Path) -> None:
     (folder / "staying_child.py").write_text(f"{HEEDS}\n{CHILD}")
     with (folder / "log").open("wb") as output:
