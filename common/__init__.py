@@ -11,4 +11,5 @@ picture    pictures as bytes, and what is known of them
 broker     the connection to Redis
 dispatch   batches on their way to the workers: store, ledger, queue
 gpus       the GPUs of this machine
+lifeline   child processes that end with their parent
 """

@@ -13,6 +13,7 @@
     ├── BrokerError               Redis                                                    exit 3
     │   ├── BrokerUnreachable
     │   └── BrokerRefused
+    ├── BrokerEnded               the broker that `gridfarm render` has for itself          exit 3
     ├── HubError                  a model or LoRA on the hub cannot be resolved            exit 3
     ├── TooLarge                  an object in the store is larger than any that is read   exit 1
     ├── NotFound                  no such batch, cell or picture                           exit 2
@@ -115,6 +116,12 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerRefused(BrokerError):
     pass
+
+
+class BrokerEnded(GridfarmError):
+    """No BrokerError: those are waited out, and this broker does not come back."""
+
+    exit_code = 3
 
 
 class HubError(GridfarmError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 def counted(count: int, one: str, many: str = "") -> str:
     """`1 cell`, `15 cells`, `1,248 cells`."""
@@ -15,3 +17,13 @@ def in_bytes(size: float) -> str:
             break
         size /= 1000
     return f"{size:,.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+
+
+def how_ended(exit_code: int) -> str:
+    """How a process ended: `exit code 1`, `SIGKILL`; a signal is its number below zero, as Python
+    has it, or above 128, as shells have it."""
+    number = exit_code - 128 if exit_code > 128 else -exit_code
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"exit code {exit_code}"

@@ -74,12 +74,6 @@ from worker.supervisor import Launcher, ProcessOptions, Slot
     type=click.Choice(FORMATS),
     help="json: one object a line.",
 )
-@click.option(
-    "--with-parent",
-    is_flag=True,
-    hidden=True,
-    help="End with the process that started this one, and end the broker too.",
-)
 @click.pass_context
 def main(
     context: click.Context,
@@ -90,7 +84,6 @@ def main(
     gpus: str | None,
     cloud: str,
     metadata_url: str,
-    with_parent: bool,
     **process_options: Any,
 ) -> None:
     """Render gridfarm's cells on this machine until it is told to stop (Ctrl-C, SIGTERM)."""
@@ -109,15 +102,10 @@ def main(
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     launcher = Launcher(
         _slots(config, options, workers),
-        parent=os.getppid() if with_parent else None,
         watcher=None if cloud == "none" else NoticeWatcher(cloud, Metadata(metadata_url)),
         grace_s=options.grace,
     )
-    code = launcher.run()
-    if launcher.orphaned:
-        # `gridfarm render` was killed and could not end its own broker.
-        Broker(config.broker).shut_down()
-    sys.exit(code)
+    sys.exit(launcher.run())
 
 
 def _process_options(gpu: str, **options: Any) -> ProcessOptions:

@@ -40,9 +40,9 @@ class Broker:
     Redis may answer, BrokerError. All are safe to call from several threads.
     """
 
-    def __init__(self, url: str, script: tuple[Path, ...] = ()) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.script = script
+        self.script: tuple[Path, ...] = ()
         #: How often it could not be reached or answered with an error.
         self.troubles = 0
         self._is_checked = False

@@ -102,11 +102,12 @@ class LedgerStatus:
 
 
 class Ledger:
-    """The ledgers of all batches on one broker, e.g. `redis://:secret@host:6379/0`. Every method
-    raises BrokerError."""
+    """The ledgers of all batches on one broker, by its URL, e.g. `redis://:secret@host:6379/0`.
+    Every method raises BrokerError."""
 
-    def __init__(self, broker_url: str) -> None:
-        self.broker = Broker(broker_url, SCRIPT)
+    def __init__(self, broker: str | Broker) -> None:
+        self.broker = Broker(broker) if isinstance(broker, str) else broker
+        self.broker.script = SCRIPT
         self.workers = WorkerRegister(self.broker)
 
     @property

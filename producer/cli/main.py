@@ -11,9 +11,8 @@ from typing import NamedTuple
 import click
 
 from common.errors import GridfarmError
+from producer.cli import interrupts
 from producer.cli.output import print_error
-
-INTERRUPTED = 130
 
 HELP = """Render SDXL comparison grids: prompts × seeds × variants, on any number of GPUs.
 
@@ -79,7 +78,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, NotLoaded) else command, rest
+        if isinstance(command, NotLoaded):
+            command = command.load()
+        interrupts.raise_again()
+        return name, command, rest
 
 
 @click.group(
@@ -98,12 +100,29 @@ def load_command(name: str) -> click.Command:
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    interrupts.end_at_once()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """The exit code: 0 done, 1 failed, 2 the command line or a file is wrong, 3 broker or store
-    unreachable, 4 finished with failed cells, 130 interrupted."""
+    unreachable, 4 finished with failed cells, 130 interrupted (SIGTERM 143, SIGHUP 129)."""
+    try:
+        return _run(arguments)
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        return interrupts.exit_code(interrupt)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError:
+        if not interrupts.leave_closed_terminal():
+            raise
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = cli.main(arguments, prog_name="gridfarm", standalone_mode=False)
@@ -117,12 +136,6 @@ def run(arguments: list[str]) -> int:
             click.echo(json.dumps(message))
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has gone; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 if __name__ == "__main__":

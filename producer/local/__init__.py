@@ -1,11 +1,13 @@
 """This machine as a farm: a broker and workers that live as long as one batch takes.
 
-servers   the broker and the workers as child processes
+broker    the broker as a child process, and what is said when it ends
+workers   the workers as child processes
 render    a batch rendered by them, its pictures and sheets in a folder
 """
 
 from __future__ import annotations
 
+from producer.local.broker import LocalBroker, local_broker
 from producer.local.render import (
     LocalRender,
     RenderReport,
@@ -13,9 +15,10 @@ from producer.local.render import (
     need_worker_packages,
     watch_silently,
 )
-from producer.local.servers import local_broker, local_workers
+from producer.local.workers import local_workers
 
 __all__ = [
+    "LocalBroker",
     "LocalRender",
     "RenderReport",
     "Watch",

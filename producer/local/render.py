@@ -16,7 +16,8 @@ from common.errors import UsageError
 from common.store import Store, object_names, open_store
 from producer.batches import LastBatch, Status, StatusWatcher
 from producer.language import BatchFile
-from producer.local.servers import LocalWorkers, local_broker, local_workers
+from producer.local.broker import local_broker
+from producer.local.workers import LocalWorkers, local_workers
 from producer.pictures import fetch_pictures
 from producer.progress import ProgressCallback, Say
 from producer.sheet import SheetTooLarge, all_rows, save, sheets_of_batch
@@ -62,7 +63,7 @@ class LocalRender:
 
     def run(self) -> RenderReport:
         """Order, render, fetch, draw. Raises what `resolve` and `submit` do, and GridfarmError
-        when the workers end; a KeyboardInterrupt hands running cells back first."""
+        when the broker or the workers end; a KeyboardInterrupt hands running cells back first."""
         try:
             matrix, status = self._rendered()
         except KeyboardInterrupt:
@@ -77,7 +78,7 @@ class LocalRender:
 
     def _rendered(self) -> tuple[Matrix, Status]:
         with local_broker() as broker:
-            ledger = Ledger(broker)
+            ledger = broker.ledger
             resolved = resolve(self.file, Hub(self.store, self.say))
             report = self._order(resolved, ledger)
             watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger)

@@ -13,7 +13,7 @@ from tests.architecture.structure import ROOMS, Import, Module, Structure
 
 ROOT = Path(__file__).parents[2]
 
-PROGRAMS = {"gridfarm": "producer.cli.main", "gridfarm-worker": "worker.cli"}
+PROGRAMS = {"gridfarm": "producer.cli.__main__", "gridfarm-worker": "worker.__main__"}
 
 _IMPORTED = re.compile(r"(?:from|import) ([\w.]+)")
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from common.batch import Batch, Matrix, RangeAxis
-from common.dispatch import Ledger
 from common.job import BUILTIN_MODELS
 from common.store import object_names, open_store
 from common.store.folder import FolderStore
@@ -107,12 +106,15 @@ def ordered_jobs(folder: Path) -> list[dict[str, Any]]:
 def farm_rate(folder: Path, store_folder: Path) -> float:
     store = open_store(str(store_folder))
     with local_broker() as broker:
-        ledger = Ledger(broker)
+        ledger = broker.ledger
         resolved = load(folder, store)
         report = submit(resolved, store, ledger)
         log, cache = folder / "workers.log", str(folder / "cache")
         watcher = StatusWatcher(report.batch, resolved.batch, store, ledger)
-        with one_thread(), local_workers(broker, str(store_folder), log, workers=1, cache=cache):
+        with (
+            one_thread(),
+            local_workers(broker.url, str(store_folder), log, workers=1, cache=cache),
+        ):
             for _ in watcher.follow():
                 pass
     names = [object_names.picture(cell.key) for cell in Matrix(resolved.batch)]

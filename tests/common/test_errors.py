@@ -24,6 +24,7 @@ EXIT_CODES = {
     "BrokerError": 3,
     "BrokerUnreachable": 3,
     "BrokerRefused": 3,
+    "BrokerEnded": 3,
     "HubError": 3,
     "TooLarge": 1,
     "NotFound": 2,

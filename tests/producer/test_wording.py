@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.wording import counted, in_bytes
+from producer.wording import counted, how_ended, in_bytes
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_a_plural_of_its_own() -> None:
 )  # fmt: skip
 def test_in_bytes(size: float, text: str) -> None:
     assert in_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "text"),
+    [
+        (0, "exit code 0"),
+        (1, "exit code 1"),
+        (-9, "SIGKILL"),
+        (143, "SIGTERM"),
+        (255, "exit code 255"),
+    ],
+)
+def test_how_ended(exit_code: int, text: str) -> None:
+    assert how_ended(exit_code) == text

@@ -9,20 +9,22 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from tests.support import stub_worker
-
 NAME = "tests.support.stub_farm"
 
 
-def gridfarm(arguments: list[str]) -> int:
-    from producer.cli.main import run
-    from producer.local import servers
+def gridfarm() -> None:
+    from producer.cli import interrupts
 
-    servers.WORKER = (NAME, "worker")
-    return run(arguments)
+    interrupts.end_at_once()  # as producer/cli/__main__.py does, before the imports
+    from producer.cli.main import main
+    from producer.local import workers
+
+    workers.WORKER = (NAME, "worker")
+    main()
 
 
 def gridfarm_worker(arguments: list[str]) -> None:
+    from tests.support import stub_worker
     from worker import cli
 
     cli.Slot = partial(cli.Slot, command=(stub_worker.NAME, "--process-options"))  # type: ignore[misc,assignment]
@@ -30,7 +32,6 @@ def gridfarm_worker(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _, *given = sys.argv
-    if given[:1] == ["worker"]:
-        gridfarm_worker(given[1:])
-    sys.exit(gridfarm(given))
+    if sys.argv[1:2] == ["worker"]:
+        gridfarm_worker(sys.argv[2:])
+    gridfarm()

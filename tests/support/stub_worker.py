@@ -162,7 +162,7 @@ def launch(arguments: argparse.Namespace) -> int:
     watcher = None
     if arguments.metadata_url:
         watcher = NoticeWatcher(arguments.cloud, Metadata(arguments.metadata_url))
-    return Launcher(slots, parent=None, watcher=watcher, grace_s=arguments.grace).run()
+    return Launcher(slots, watcher=watcher, grace_s=arguments.grace).run()
 
 
 def run() -> int:

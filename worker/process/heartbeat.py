@@ -4,9 +4,7 @@ seconds."""
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -75,11 +73,9 @@ class Heartbeat:
         self._state_began = ("", 0.0)
         self._said: tuple[str, str] | None = None
         self._said_at = 0.0
-        self._launcher = os.getppid()
 
     def look(self) -> None:
         """Beat, unless it would be what was said a moment ago."""
-        self._end_without_launcher()
         if self._state() != self._said or time.monotonic() - self._said_at >= BEAT_EVERY_S:
             self.beat()
 
@@ -99,12 +95,6 @@ class Heartbeat:
                 self.ledger.workers.leave(self.report.name)
         except GridfarmError as error:
             log.debug("not signed off: %s", error)
-
-    def _end_without_launcher(self) -> None:
-        if os.getppid() != self._launcher:
-            log.warning("the launcher is gone; ending")
-            self._launcher = os.getppid()
-            os.kill(os.getpid(), signal.SIGINT)
 
     def _state(self) -> tuple[str, str]:
         """The state and its message, as `WorkerReport` has them."""

@@ -1,8 +1,10 @@
 """How a worker process ends: asked by a signal or its launcher, or for a reason of its own.
 
     first SIGTERM     the machine or the pod goes: a notice of `grace` seconds
+    first SIGHUP      likewise: the terminal was closed
     a cloud's notice  the launcher's word on stdin, with the seconds that are left
     SIGINT, or any signal after the first   hand everything back at the next step
+    the launcher is gone                    as SIGINT, which `common.lifeline` sends
     a restart, a quarantined machine        as SIGTERM, with an exit code that says so
     a stalled render  the process ends at once; its thread cannot be stopped
 
@@ -22,7 +24,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from worker.preemption import Notice
+from worker.preemption import Notice, heed_signals
 from worker.process.consumer import stop_consuming
 from worker.supervisor import LEFT, QUARANTINED, RESTART, STALLED
 from worker.tasks import InHand
@@ -57,10 +59,9 @@ class Shutdown(threading.Thread):
         self._deregister: Callable[[], None]
 
     def watch_over(self, in_hand: InHand, *, deregister: Callable[[], None]) -> None:
-        """Call it in the main thread: it takes SIGTERM and SIGINT."""
+        """Call it in the main thread: it takes SIGTERM, SIGHUP and SIGINT."""
         self._in_hand, self._deregister = in_hand, deregister
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        heed_signals(self._on_signal)
 
     def listen_to_launcher(self) -> None:
         threading.Thread(target=self._read_notices, name="launcher", daemon=True).start()

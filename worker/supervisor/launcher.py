@@ -8,12 +8,11 @@ watches for the cloud's notice, once for the whole machine, and passes it on.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from types import FrameType
 
-from worker.preemption import Notice, NoticeWatcher, default_grace
+from worker.preemption import Notice, NoticeWatcher, default_grace, heed_signals
 from worker.supervisor.exit_codes import UNREACHABLE, USAGE
 from worker.supervisor.slot import Slot
 
@@ -34,12 +33,10 @@ class Launcher:
         self,
         slots: list[Slot],
         *,
-        parent: int | None,
         watcher: NoticeWatcher | None = None,
         grace_s: float | None = None,
     ) -> None:
         self.slots = slots
-        self.parent = parent
         self.grace_s = default_grace() if grace_s is None else grace_s
         self.notice: Notice | None = None
         self._pending_notice: Notice | None = None
@@ -48,8 +45,7 @@ class Launcher:
 
     def run(self) -> int:
         """The exit code: 0 when it was told to end, 1 when nothing is left to be started."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        heed_signals(self._on_signal)
         if self._watcher:
             self._watcher.start(self._on_notice)
         code = 0
@@ -62,11 +58,7 @@ class Launcher:
 
     @property
     def stopping(self) -> bool:
-        return bool(self._pending_signals) or self.notice is not None or self.orphaned
-
-    @property
-    def orphaned(self) -> bool:
-        return self.parent is not None and os.getppid() != self.parent
+        return bool(self._pending_signals) or self.notice is not None
 
     def _look_after(self, slot: Slot) -> int:
         """Start or restart what is due; a code other than 0 ends the launcher."""

@@ -6,12 +6,12 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from common import lifeline
 from worker.preemption import Notice
 from worker.supervisor.exit_codes import COME_BACK, QUARANTINED
 from worker.supervisor.process_options import ProcessOptions
@@ -46,14 +46,8 @@ class Slot:
 
     def start(self) -> None:
         options = replace(self.options, launched=True)
-        # A session of its own: Ctrl-C in the terminal reaches the launcher alone, which
-        # passes it on once.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.command, options.to_json()],
-            env=os.environ | self.environment,
-            start_new_session=True,
-            stdin=subprocess.PIPE,
-        )
+        environment = os.environ | self.environment
+        self.process = lifeline.start(*self.command, options.to_json(), environment=environment)
         self.started_at = time.monotonic()
 
     def notify(self, notice: Notice) -> None:

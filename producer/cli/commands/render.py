@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 
 from common.batch import Matrix
+from producer.cli.interrupts import like_ctrl_c
 from producer.cli.options import json_command
 from producer.cli.output import Output
 from producer.cli.progress_display import FAILED_CELLS, show_progress
@@ -50,17 +52,18 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
       gridfarm render batch.yaml --model tiny --out trial
       gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
 
-    Ends with 4 when cells failed. Ctrl-C hands running cells back and ends with 130; the same
-    command goes on.
+    Ends with 4 when cells failed. Ctrl-C, SIGTERM or a closed terminal hand running cells back
+    and end it with 130, 143 or 129; the same command goes on.
     """
     need_worker_packages()
-    report = Farm(say=out.say, progress=out.progress).render(
-        options.read(),
-        out=folder,
-        workers=workers,
-        watch=partial(show_progress, out=out, nobody="starting workers"),
-        **options.trial,
-    )
+    with like_ctrl_c(signal.SIGTERM, signal.SIGHUP):
+        report = Farm(say=out.say, progress=out.progress).render(
+            options.read(),
+            out=folder,
+            workers=workers,
+            watch=partial(show_progress, out=out, nobody="starting workers"),
+            **options.trial,
+        )
     _show_result(report, out)
     return FAILED_CELLS if report.status.failed else 0
 

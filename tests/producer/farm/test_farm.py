@@ -25,7 +25,7 @@ from common.store import Store, object_names, open_store
 from producer import Farm
 from producer.batches import RemovalPlan, Status, changes, remember
 from producer.language import first_batch, load_batch_file
-from producer.local import servers
+from producer.local import workers
 from producer.pictures import BatchRecipe, Recipe
 from tests.support import stub_farm
 from tests.support.orders import frozen, pictures_in, put_batch
@@ -553,7 +553,7 @@ def test_the_example_of_the_readme(
 ) -> None:
     """It renders on this machine, with workers that draw with a stub, and everything is found
     afterwards."""
-    monkeypatch.setattr(servers, "WORKER", (stub_farm.NAME, "worker"))
+    monkeypatch.setattr(workers, "WORKER", (stub_farm.NAME, "worker"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the stub is found, from any folder
     monkeypatch.delenv("GRIDFARM_STORE")
     monkeypatch.setenv("GRIDFARM_CACHE", str(session_cache))

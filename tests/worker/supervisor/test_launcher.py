@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from worker.supervisor import QUARANTINED
@@ -21,7 +22,9 @@ CHILD = """
 import os, signal, sys, threading
 log = open(sys.argv[1], "a", buffering=1)
 print("start", os.getpid(), file=log)
-for number in (signal.SIGTERM, signal.SIGINT):
+if "imports" in sys.argv:
+    threading.Event().wait()
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
     signal.signal(number, lambda n, _: print("signal", n, file=log))
 if "deaf" in sys.argv:
     signal.pause(), signal.pause()
@@ -50,7 +53,7 @@ slots = [
     Slot(ProcessOptions(), {}, ("launched_child", log, *plan["arguments"])) for log in plan["logs"]
 ]
 watcher = NoticeWatcher("gcp", Metadata(plan["url"])) if plan["url"] else None
-sys.exit(Launcher(slots, parent=None, watcher=watcher, grace_s=plan["grace"]).run())
+sys.exit(Launcher(slots, watcher=watcher, grace_s=plan["grace"]).run())
 """
 
 
@@ -108,7 +111,7 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
         one.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_is_passed_on_to_all_and_the_end_is_clean(launched, number: int) -> None:
     farm = launched(count=2)
     farm.started()
@@ -176,6 +179,43 @@ def test_one_bad_gpu_leaves_the_others_at_work(launched, tmp_path: Path) -> None
     farm.eventually(lambda: "no other is started" in farm.stderr.read_text())
     assert farm.process.poll() is None
     os.kill(farm.children(1)[0], 0)
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_processes_that_still_import(launched, number: int) -> None:
+    """At once: nothing has begun in them."""
+    farm = launched("imports", count=2)
+    farm.started()
+    farm.process.send_signal(number)
+    assert farm.ended() == 0
+    assert "Traceback" not in farm.stderr.read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["imports"]], ids=["", "that import"])
+def test_a_launcher_that_is_killed_leaves_no_processes(launched, arguments: list[str]) -> None:
+    """Each hands back what it has, as with SIGINT; one that has nothing yet ends at once."""
+    farm = launched(*arguments, count=2)
+    farm.started()
+    children = [farm.children(n)[0] for n in range(2)]
+    farm.process.kill()
+    farm.process.wait()
+    farm.eventually(lambda: not any(psutil.pid_exists(pid) for pid in children))
+    if not arguments:
+        assert [farm.lines(n)[-1] for n in range(2)] == [f"signal {signal.SIGINT}"] * 2
+
+
+def test_nohup_keeps_a_closed_terminal_off(launched) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        farm = launched()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    farm.started()
+    farm.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        farm.process.wait(0.5)
     farm.process.send_signal(signal.SIGTERM)
     assert farm.ended() == 0
 
