@@ -14,11 +14,11 @@ from common.batch import Matrix
 from common.dispatch import Ledger
 from common.errors import UsageError
 from common.store import Store, object_names, open_store
-from producer.batches import LastBatch, Status, StatusWatcher
+from producer.batches import LastBatch, Status, StatusWatcher, due_cells
 from producer.language import BatchFile
 from producer.local.broker import local_broker
 from producer.local.workers import LocalWorkers, local_workers
-from producer.pictures import fetch_pictures
+from producer.pictures import Flaw, fetch_pictures, forget_flaws, take_damaged_away
 from producer.progress import ProgressCallback, Say
 from producer.sheet import SheetTooLarge, all_rows, save, sheets_of_batch
 from producer.submission import Hub, Resolved, SubmitReport, resolve, submit
@@ -36,6 +36,8 @@ class RenderReport:
     status: Status
     folder: Path
     sheets: tuple[Path, ...]
+    #: Pictures that were stored before and are damaged; the same rendering again draws them.
+    flaws: tuple[Flaw, ...]
     #: The cells that were rendered.
     matrix: Matrix = field(repr=False, compare=False)
 
@@ -69,8 +71,10 @@ class LocalRender:
         except KeyboardInterrupt:
             self.say("interrupted: running cells were handed back; the same command goes on")
             raise
-        fetch_pictures(matrix, self.store, self.folder / "images")
-        return RenderReport(status, self.folder, self._sheets(matrix, status.batch), matrix)
+        due = due_cells(status.batch, matrix, self.store, None)
+        fetched = fetch_pictures(matrix, self.store, self.folder / "images", self.say, due=due)
+        sheets = self._sheets(matrix, status.batch)
+        return RenderReport(status, self.folder, sheets, fetched.flaws, matrix)
 
     @cached_property
     def store(self) -> Store:
@@ -86,8 +90,11 @@ class LocalRender:
             return watcher.matrix, status
 
     def _order(self, resolved: Resolved, ledger: Ledger) -> SubmitReport:
-        forget_failures(resolved.batch.id, self.store, self.say)
-        report = submit(resolved, self.store, ledger, self.progress)
+        batch = resolved.batch
+        forget_failures(batch.id, self.store, self.say)
+        taken = take_damaged_away(Matrix(batch), batch.id, self.store, self.progress)
+        report = submit(resolved, self.store, ledger, self.progress, say=self.say)
+        forget_flaws(self.store, batch.id, taken.dealt_with)
         LastBatch(report.batch, self.store.url).write(self.cache_dir)
         self.say(report.summary)
         return report

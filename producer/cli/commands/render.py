@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from common.batch import Matrix
+from producer.cli.flaw_text import flaw_lines
 from producer.cli.interrupts import like_ctrl_c
 from producer.cli.options import json_command
 from producer.cli.output import Output
@@ -52,7 +53,8 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
       gridfarm render batch.yaml --model tiny --out trial
       gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
 
-    Ends with 4 when cells failed. Ctrl-C, SIGTERM or a closed terminal hand running cells back
+    Ends with 4 when cells failed, or when stored pictures are damaged, which the same command then
+    draws again. Ctrl-C, SIGTERM or a closed terminal hand running cells back
     and end it with 130, 143 or 129; the same command goes on.
     """
     need_worker_packages()
@@ -65,7 +67,7 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
             **options.trial,
         )
     _show_result(report, out)
-    return FAILED_CELLS if report.status.failed else 0
+    return FAILED_CELLS if report.status.failed or report.flaws else 0
 
 
 def _show_result(report: RenderReport, out: Output) -> None:
@@ -73,7 +75,17 @@ def _show_result(report: RenderReport, out: Output) -> None:
     data = status_json(status) | {"out": str(report.folder), "grid": grid}
     pictures = f"{counted(status.done, 'picture')} in {report.images}"
     text = status_text(status) if status.failed else pictures
-    out.result(data, "\n".join([text, *_next_steps(report)]))
+    out.result(data, "\n".join([text, *_flaws(report), *_next_steps(report)]))
+
+
+def _flaws(report: RenderReport) -> list[str]:
+    if not report.flaws:
+        return []
+    count = len(report.flaws)
+    text = (
+        f"{counted(count, 'stored picture')} not taken; the same command again draws what is lost"
+    )
+    return [text, *flaw_lines(report.flaws, count)]
 
 
 def _next_steps(report: RenderReport) -> list[str]:
