@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,22 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     assert "4 pictures to render, 8 stored already" in said
     assert len(pictures(out)) == 12
     assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
+
+
+def test_a_damaged_picture_is_named_and_drawn_again_by_the_same_command(tmp_path: Path) -> None:
+    """Given a bit of a stored picture that was flipped, and the copy in images/ gone."""
+    file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
+    ended(start(file, "--out", str(out), "--workers", "2"), 0)
+    shutil.rmtree(out / "images")
+    damaged = pictures(out)[0]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+    said, _ = ended(start(file, "--out", str(out)), 4)
+    assert "1 stored picture not taken; the same command draws what is lost" in said
+    assert "the stored picture is damaged" in said
+    _, said = ended(start(file, "--out", str(out)), 0)
+    assert "1 picture to render, 7 stored already" in said
+    assert len(list((out / "images").rglob("*.png"))) == 8
 
 
 def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:

@@ -82,9 +82,7 @@ def _flaws(report: RenderReport) -> list[str]:
     if not report.flaws:
         return []
     count = len(report.flaws)
-    text = (
-        f"{counted(count, 'stored picture')} not taken; the same command again draws what is lost"
-    )
+    text = f"{counted(count, 'stored picture')} not taken; the same command draws what is lost"
     return [text, *flaw_lines(report.flaws, count)]
 
 
