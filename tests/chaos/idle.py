@@ -1,7 +1,8 @@
 """What workers that have nothing to do cost the broker, and the store.
 
-Most workers are simulated by the calls that they make (tests/support/idle_workers.py); some are
-real processes with the stub renderer. The broker's own INFO says what it did, and for how long.
+Most workers are simulated by the calls that they make (tests/support/idle_workers.py); thirty of
+the thousand are real processes with the stub renderer. The broker's own INFO says what it did, and
+for how long.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from tests.support.pool import Pool, stub_batch
 from tests.support.servers import Valkey, valkey
 from worker.process.heartbeat import next_in
 
-WORKERS = (10, 100, 300, 1_000)
-BATCHES = (0, 30, 300)
-SETTLE_S, MEASURE_S = 12.0, 15.0
+WORKERS = (10, 100, 1_000)
+BATCHES = (0, 300)
+#: Of the largest number of workers, so many are real.
+REAL = 30
+SETTLE_S, MEASURE_S, START_S = 12.0, 15.0, 180
 #: Percent of a core, of the broker; seconds, of a command.
 MOST_BUSY, MOST_S = 10.0, 2.0
 CELLS = 100
@@ -109,7 +112,9 @@ def figures(folder: Path) -> Iterator[Figure]:
 def idling(folder: Path, broker: Valkey, workers: int, batches: int) -> Iterator[Figure]:
     pool = Pool(broker.url, folder)
     some_batches(batches, pool)
-    with idle_workers(broker.url, pool.store_url, workers):
+    is_largest = (workers, batches) == (max(WORKERS), max(BATCHES))
+    real = REAL if is_largest else 0
+    with idle_workers(broker.url, pool.store_url, workers - real), processes(pool, real):
         time.sleep(SETTLE_S)
         load = load_of(pool.ledger, MEASURE_S)
         alive = len(pool.ledger.workers.alive())
@@ -118,19 +123,41 @@ def idling(folder: Path, broker: Valkey, workers: int, batches: int) -> Iterator
         )
         yield Figure(f"{workers:,} idle workers, {batches} batches: the broker is busy", str(load),
                      f"< {MOST_BUSY:g} %", load.busy < MOST_BUSY)  # fmt: skip
-        if (workers, batches) == (max(WORKERS), max(BATCHES)):
+        if is_largest:
             yield from meanwhile(folder, pool)
+
+
+@contextmanager
+def processes(pool: Pool, count: int) -> Iterator[None]:
+    """Real workers of these, all of which listen."""
+    names = [f"real{number}" for number in range(count)]
+    try:
+        for name in names:
+            pool.start(name)
+        for name in names:
+            pool.eventually(lambda name=name: " listens on " in pool.log(name), seconds=START_S)  # type: ignore[misc]
+        yield
+    finally:
+        pool.end()
 
 
 def meanwhile(folder: Path, pool: Pool) -> Iterator[Figure]:
     """What a person types while that many idle."""
     where = ("--store", pool.store_url, "--broker", pool.broker)
     (folder / "more.yaml").write_text("name: more\nmodel: tiny\nprompts: [x]\nseeds: 0..99\n")
-    _, _, answer = command("submit", str(folder / "more.yaml"), *where)
-    for name in ("status", "pause", "resume", "cancel"):
-        seconds, _, _ = command(name, answer["batch"], *where)
-        yield Figure(f"  {name} meanwhile", f"{seconds:.2f} s", f"< {MOST_S:g} s",
-                     seconds < MOST_S)  # fmt: skip
+    yield answered_in("submit", str(folder / "more.yaml"), *where)
+    for words in (
+        ("list",), ("status", "more"), ("pause", "more"), ("resume", "more"),
+        ("priority", "more", "high"), ("retry", "more"), ("cancel", "more"), ("verify", "more"),
+        ("rm", "more", "--yes"),
+    ):  # fmt: skip
+        yield answered_in(*words, *where)
+
+
+def answered_in(*words: str) -> Figure:
+    seconds, _, _ = command(*words)
+    return Figure(f"  {words[0]} meanwhile", f"{seconds:.2f} s", f"< {MOST_S:g} s",
+                  seconds < MOST_S)  # fmt: skip
 
 
 def real_workers(folder: Path, broker: Valkey) -> Iterator[Figure]:
