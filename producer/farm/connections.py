@@ -77,11 +77,20 @@ class Connections:
     def answering_ledger(self, store: Store) -> Ledger | None:
         """The ledger of the configured broker; None, said aloud, when that is away, or is the one
         of a farm that works with another store than this."""
+        try:
+            return self.ledger_of(store)
+        except BrokerError as error:
+            self.say(f"{error.message}; this is what the store knows")
+            return None
+
+    def ledger_of(self, store: Store) -> Ledger | None:
+        """The ledger of the configured broker; None, said aloud, where that is the one of a farm
+        that works with another store than this. Raises BrokerError."""
         ledger = self.ledger_if_any
         try:
             if ledger:
                 FarmStore(store, ledger).check()
-        except (BrokerError, StoreForeign) as error:
+        except StoreForeign as error:
             self.say(f"{error.message}; this is what the store knows")
             return None
         return ledger

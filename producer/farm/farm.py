@@ -390,8 +390,7 @@ class Farm:
         if not batches:
             raise UsageError("no batch is named", hint="name what is to be removed")
         store = self._servers.store_of_first(batches)
-        if ledger := self._servers.ledger_if_any:
-            FarmStore(store, ledger).check()
+        ledger = self._servers.ledger_of(store)
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)
 

@@ -129,8 +129,8 @@ def test_two_farms_do_not_share_a_broker(broker: str, tmp_path: Path) -> None:
 def test_a_person_is_told_and_can_move_the_farm(
     broker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`doctor` names both stores; every command that would change something refuses, those that
-    look say what the store knows; `doctor --adopt-store` makes the new store the farm's."""
+    """`doctor` names both stores; every command that would steer the farm refuses, those that look
+    say what the store knows, rm removes from that store alone; `doctor --adopt-store` makes the new store the farm's."""
     old, new = (str(tmp_path / name) for name in ("old", "new"))
 
     def gridfarm(*words: str) -> tuple[int, str]:
@@ -149,6 +149,10 @@ def test_a_person_is_told_and_can_move_the_farm(
     for command in ("status", "grid"):
         assert gridfarm(command, batch.id)[0] == 0
     assert "this is what the store knows" in gridfarm("status", batch.id)[1]
+    shutil.copytree(Path(new) / "batches", tmp_path / "kept")
+    assert gridfarm("rm", batch.id, "--yes", "--cancel")[0] == 0
+    assert Ledger(broker).active() == [batch.id]
+    shutil.copytree(tmp_path / "kept", Path(new) / "batches", dirs_exist_ok=True)
     assert gridfarm("doctor", "--adopt-store")[0] == 0
     assert Ledger(broker).active() == []
     assert gridfarm("resume", batch.id)[0] == 0
