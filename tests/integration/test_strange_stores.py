@@ -130,7 +130,8 @@ def test_a_person_is_told_and_can_move_the_farm(
     broker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`doctor` names both stores; every command that would steer the farm refuses, those that look
-    say what the store knows, rm removes from that store alone; `doctor --adopt-store` makes the new store the farm's."""
+    say what the store knows, rm removes from that store alone; `doctor --adopt-store` makes the
+    new store the farm's."""
     old, new = (str(tmp_path / name) for name in ("old", "new"))
 
     def gridfarm(*words: str) -> tuple[int, str]:
