@@ -26,8 +26,10 @@ from common.store import Store
 from producer.submission import Resolved, submit
 from tests.chaos.figures import Figure
 from tests.chaos.scale import command
+from tests.chaos.stores import environment
 from tests.support.pool import Pool, stub_batch
-from tests.support.servers import Valkey, valkey
+from tests.support.servers import Valkey, ministack, valkey
+from tests.support.troubled_s3 import TroubledS3
 from worker.process.heartbeat import next_in
 
 WORKERS = (10, 100, 1_000)
@@ -104,6 +106,7 @@ def figures(folder: Path) -> Iterator[Figure]:
                 yield from idling(folder / f"{workers}-{batches}", broker, workers, batches)
     with valkey(folder / "real") as broker:
         yield from real_workers(folder / "real", broker)
+    yield from a_picture(folder / "picture")
     with valkey(folder / "many") as broker:
         yield from steps(broker)
     yield from requests(folder)
@@ -178,6 +181,29 @@ def real_workers(folder: Path, broker: Valkey) -> Iterator[Figure]:
         yield Figure("  of the broker", f"{1e6 * (after[0] - before[0]) / 400:.0f} µs")
     finally:
         pool.end()
+
+
+def a_picture(folder: Path, cells: int = 400) -> Iterator[Figure]:
+    """What a picture asks of an S3 server, its batch's beginning and end included."""
+    with (
+        valkey(folder / "broker") as broker,
+        ministack(folder / "s3") as s3,
+        TroubledS3(s3.port) as counted,
+        environment(s3.environment),
+    ):
+        url, behind = f"s3://{s3.bucket}/farm", {"AWS_ENDPOINT_URL_S3": counted.url}
+        pool = Pool(broker.url, folder, url, behind)
+        try:
+            pool.start("w", "--steps=1", "--ms-per-step=20")
+            pool.listens("w")
+            counted.seen.clear()
+            pool.submit(cells)
+            pool.eventually(lambda: not pool.ledger.active(), seconds=120)
+        finally:
+            pool.end()
+        asked = ", ".join(f"{n / cells:.2f} {name}" for name, n in sorted(counted.seen.items()))
+        total = counted.seen.total() / cells
+        yield Figure(f"requests a picture, of {asked}", f"{total:.1f}")
 
 
 def steps(broker: Valkey) -> Iterator[Figure]:

@@ -16,6 +16,7 @@ import itertools
 import socket
 import struct
 import threading
+from collections import Counter
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -55,6 +56,7 @@ class TroubledS3:
         self.every = 1
         self.only = ""
         self.hit = 0
+        self.seen: Counter[str] = Counter()
         self._count = itertools.count(1)
         self._ended = threading.Event()
         troubled = self
@@ -77,6 +79,7 @@ class TroubledS3:
 
     def strikes(self, method: str, path: str) -> str:
         """What goes wrong with this request, "" for nothing."""
+        self.seen[method] += 1
         spared = self.trouble in ("read-only", "full") and method not in CHANGES
         spared = spared or self.only not in path
         if not self.trouble or spared or next(self._count) % self.every:
