@@ -49,7 +49,7 @@ def start(
     lives and holds what is returned, with its `stdin`. `output` takes its stdout and stderr."""
     command = [sys.executable, "-P", "-m", "common.lifeline", str(os.getpid()), module, *arguments]
     # It imports what this process does: a folder `common` of a person's own is none of ours.
-    imports = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    imports = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if isinstance(path, str))}
     # Blocked until the child has done away with Python's own handler: an import can swallow the
     # KeyboardInterrupt that this one raises.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ from functools import partial
 from itertools import islice
 
 from common.batch import Matrix
-from common.dispatch.bitmap import cells_in, is_set
+from common.dispatch.bitmap import cells_in
 from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import Ledger
 from common.dispatch.records import (
@@ -43,6 +44,8 @@ VANISHED = (
     " does something delete there what is new?"
 )
 
+_ANY = re.compile(rb"[^\0]")
+
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,7 @@ class Ending:
         self.store = store
         self.ledger = ledger
         self.farm_store = FarmStore(store, ledger)
+        self._whole: dict[str, bytes] = {}
 
     def snapshot(self, batch_id: str) -> bool:
         """Copy the done bits into the store. False, and never, those of a ledger that was just
@@ -80,13 +84,16 @@ class Ending:
         matrix = self._matrix(batch_id)
         if matrix and self._send_missing_again(batch_id, matrix):
             return
+        failures = self.ledger.failures(batch_id)
+        self._note_vanished(batch_id, failures)
         if matrix and len(matrix) <= CELLS_FILE_UP_TO:
-            write_cells(self.store, batch_id, matrix, self.ledger.failures(batch_id))
+            write_cells(self.store, batch_id, matrix, failures)
         if not self.snapshot(batch_id):
             return
         control = read_control(self.store, batch_id)
         write_control(self.store, batch_id, replace(control, state="done"))
         self.store.delete(object_names.active(batch_id))
+        self._whole.pop(batch_id, None)
         if not self.ledger.finish(batch_id):
             self._go_on(batch_id, control)
 
@@ -101,23 +108,33 @@ class Ending:
             return None
 
     def _send_missing_again(self, batch_id: str, matrix: Matrix) -> bool:
-        """Whether there were any."""
+        """Whether there were any. What was all there is not looked for again, where something else
+        keeps the end from being written down."""
+        done = self.ledger.done_bitmap(batch_id)
+        if self._whole.get(batch_id) == done:
+            return False
         again = 0
-        for missing in self._missing(batch_id, matrix):
+        for missing in self._missing(batch_id, matrix, done):
             again += len(missing)
-            for i in self.ledger.lost(batch_id, missing, most=MOST_LOSSES, reason=VANISHED):
-                write_failure(self.store, batch_id, i, VANISHED)
+            self.ledger.lost(batch_id, missing, most=MOST_LOSSES, reason=VANISHED)
         if again:
             log.warning("%s: %d pictures that were stored are not there; they are rendered again",
                         batch_id, again)  # fmt: skip
             self.ledger.broker.not_any_more(_once(batch_id))
+        else:
+            self._whole[batch_id] = done
         return again > 0
 
-    def _missing(self, batch_id: str, matrix: Matrix) -> Iterator[list[int]]:
-        """The cells that count as done and have no picture, some at a time."""
-        done = self.ledger.done_bitmap(batch_id)
-        if sum(byte.bit_count() for byte in done) > LOOK_FOR_ALL_UP_TO:
-            sample = islice(_at_random(done, len(matrix)), SAMPLE)
+    def _note_vanished(self, batch_id: str, failures: dict[int, str]) -> None:
+        """Of all failures the ledger alone knows these. Nothing is over before the store does."""
+        for i, reason in failures.items():
+            if reason == VANISHED:
+                write_failure(self.store, batch_id, i, reason)
+
+    def _missing(self, batch_id: str, matrix: Matrix, done: bytes) -> Iterator[list[int]]:
+        """The cells of a done bitmap that have no picture, some at a time."""
+        if int.from_bytes(done).bit_count() > LOOK_FOR_ALL_UP_TO:
+            sample = islice(_at_random(done), SAMPLE)
             if not any(self._without_picture(batch_id, matrix, sample)):
                 return
         yield from filter(None, self._without_picture(batch_id, matrix, cells_in(done)))
@@ -143,8 +160,13 @@ class Ending:
     def _go_on(self, batch_id: str, control: Control) -> None:
         """A person asked for failed cells again while the end was written down."""
         if status := self.ledger.status(batch_id):
+            retried = max(control.retried, read_control(self.store, batch_id).retried)
             control = replace(
-                control, state=status.state, generation=status.generation, priority=status.priority
+                control,
+                state=status.state,
+                generation=status.generation,
+                priority=status.priority,
+                retried=retried,
             )
             write_control(self.store, batch_id, control)
             self.store.put(object_names.active(batch_id), b"")
@@ -154,9 +176,10 @@ def _once(batch_id: str) -> str:
     return f"finish:{batch_id}"
 
 
-def _at_random(done: bytes, cells: int) -> Iterator[int]:
-    """Cells that are done, without end; one may come twice."""
+def _at_random(done: bytes) -> Iterator[int]:
+    """Cells that are done, of which there is one at least; without end, and one may come twice."""
     while True:
-        i = random.randrange(cells)
-        if is_set(done, i):
-            yield i
+        at = random.randrange(len(done))
+        found = _ANY.search(done, at) or _ANY.search(done)
+        assert found
+        yield random.choice([*cells_in(found[0])]) + 8 * found.start()

@@ -33,16 +33,22 @@ class FarmStore:
         self.ledger = ledger
         self.broker = ledger.broker
         self._looked_at = -LOOK_IDLY_EVERY_S
+        self._refused: StoreForeign | None = None
 
     def check(self) -> bool:
         """True for the farm's store, whose id the broker has. Only then is what is missing gone.
 
         False where the broker knows of no store, as before the first order and after it lost
-        everything; that says nothing against this one. Raises StoreForeign for another store.
+        everything; that says nothing against this one, unless it was refused before. Raises
+        StoreForeign for another store.
         """
         known = self._known()
+        if not known and self._refused:
+            raise StoreForeign(self._refused.message, hint=self._refused.hint)
+        self._refused = None
         if known and read_store_id(self.store) != known:
-            raise self._foreign(known)
+            self._refused = self._foreign(known)
+            raise self._refused
         return bool(known)
 
     def check_if_due(self, *, idle: bool = False) -> bool:

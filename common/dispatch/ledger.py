@@ -206,9 +206,13 @@ class Ledger:
 
     def lost(self, batch_id: str, cells: Sequence[int], *, most: int, reason: str) -> list[int]:
         """These cells are not done after all: their pictures are not in the store. Each is sent
-        again, and fails with `reason` when that happened `most` times; those that did."""
+        again, and fails with `reason` when that happened `most` times; which ones did."""
         answer = self.broker.step("lost", batch_id, most, reason, *cells)
         return [int(i) for i in answer]
+
+    def note_read(self, batch_id: str) -> None:
+        """Its document was just read by a worker. The step `read`."""
+        self.broker.step("read", batch_id)
 
     def set_aside(self, batch_id: str, reason: str) -> bool:
         """Its document cannot be read: no cell of it is sent for a while, which is longer each
@@ -260,7 +264,7 @@ class Ledger:
         state, queue = row[0].decode(), row[6].decode()
         generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
         counts = (total, done, failed, queue, row[7])
-        return LedgerStatus(state, generation, priority, *counts, aside=row[9].decode())
+        return LedgerStatus(state, generation, priority, *counts, aside=row[8].decode())
 
     def unsaved(self) -> dict[str, int]:
         """Batches whose done bits changed since they were copied, and by how many changes; each

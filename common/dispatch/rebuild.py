@@ -140,7 +140,7 @@ class Rebuild:
         asked for again is of a newer generation.)"""
         if status is None or control.state != "done" or control.generation != status.generation:
             return
-        if status.done + status.failed < status.total:
+        if status.done + status.failed < status.total or not self.ledger.sound(batch_id):
             self.ledger.drop(batch_id)
 
     def _pass_on(self, batch_id: str, control: Control, status: LedgerStatus | None) -> bool:

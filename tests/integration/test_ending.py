@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from common.batch import Batch, Matrix
 from common.dispatch import Dispatcher, Ledger, ending, read_control, read_failures
-from common.errors import StoreForeign
+from common.errors import StoreForeign, StoreFull
 from common.store import Store, object_names, open_store
 from tests.support.cell_tasks import WrappedStore
 from tests.support.orders import frozen
@@ -80,9 +80,77 @@ def test_a_picture_that_always_vanishes_fails_its_cell(
         if not seen(night, ledger).failed:
             ledger.done(night.id, 3, key_of(night, 3))
     assert seen(night, ledger).failed == 1
-    assert "does something delete" in read_failures(store, night.id)[3]
     end(night, store, ledger)
+    assert "does something delete" in read_failures(store, night.id)[3]
     assert read_control(store, night.id).state == "done"
+
+
+def test_why_a_cell_failed_so_is_noted_although_the_first_note_found_no_room(
+    night: Batch, store: Store, ledger: Ledger
+) -> None:
+    full = iter([True])
+
+    def before(operation: str, name: str) -> None:
+        if operation == "put" and "/failures/" in name and next(full, False):
+            raise StoreFull("507")
+
+    for _ in range(ending.MOST_LOSSES):
+        ledger.lost(night.id, [3], most=ending.MOST_LOSSES, reason=ending.VANISHED)
+        if not seen(night, ledger).failed:
+            ledger.done(night.id, 3, key_of(night, 3))
+    end(night, WrappedStore(store, before), ledger)
+    assert ledger.active() == [night.id]
+    ledger.broker.not_any_more(f"finish:{night.id}")
+    end(night, store, ledger)
+    assert read_failures(store, night.id) == {3: ending.VANISHED}
+    assert ledger.active() == []
+
+
+def test_a_retry_forgets_what_vanished_before(night: Batch, ledger: Ledger) -> None:
+    for _ in range(ending.MOST_LOSSES - 1):
+        ledger.lost(night.id, [3], most=ending.MOST_LOSSES, reason="x")
+        ledger.done(night.id, 3, key_of(night, 3))
+    ledger.retry(night.id, generation=1, priority=1)
+    assert ledger.lost(night.id, [3], most=ending.MOST_LOSSES, reason="x") == []
+
+
+def test_done_bits_that_are_copied_late_are_copied_once_more(
+    night: Batch, store: Store, ledger: Ledger
+) -> None:
+    """Given a slow writer whose older bits land after the end."""
+    [(_, changes)] = due_now(ledger).items()
+    end(night, store, ledger)
+    whole = store.get(object_names.done_bitmap(night.id))
+    store.put(object_names.done_bitmap(night.id), b"\x80")
+    ledger.saved(night.id, changes - 1)
+    due_now(ledger)
+    ledger.redis.zadd("gridfarm:unsaved", {night.id: 0})
+    ledger.redis.delete("gridfarm:once:write-down")
+    Dispatcher(store, ledger, [QUEUE]).tick()
+    assert store.get(object_names.done_bitmap(night.id)) == whole
+
+
+def due_now(ledger: Ledger) -> dict[str, int]:
+    for name in ledger.redis.zrange("gridfarm:unsaved", 0, -1):  # type: ignore[union-attr]
+        ledger.redis.zadd("gridfarm:unsaved", {name: 0})
+    return ledger.unsaved()
+
+
+def test_an_end_that_cannot_be_written_down_does_not_look_for_all_again(
+    night: Batch, store: Store, ledger: Ledger
+) -> None:
+    looked_for: list[str] = []
+
+    def before(operation: str, name: str) -> None:
+        looked_for.extend([name] * (operation == "get_start"))
+        if operation == "put" and name.endswith("cells.jsonl"):
+            raise StoreFull("507")
+
+    dispatcher = Dispatcher(cast("Store", WrappedStore(store, before)), ledger, [QUEUE])
+    for _ in range(3):
+        ledger.broker.not_any_more(f"finish:{night.id}")
+        dispatcher.finish(night.id)
+    assert len(looked_for) == CELLS
 
 
 def test_of_a_large_batch_some_are_looked_for(

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from common.dispatch import Dispatcher, Ledger, queue_name, read_control
+from common.dispatch import Dispatcher, Ledger, queue_name, read_control, write_control
 from common.store import Store, object_names, open_store
 from producer.batches import Controller
 from producer.cli.main import run
@@ -124,6 +125,21 @@ def test_a_batch_that_was_finished_stays_so(set_back: Callable[..., Ledger], sto
     assert read_control(store, BATCH.id).state == "done"
     assert store.get(object_names.done_bitmap(BATCH.id)) == kept
     assert store.exists(object_names.failure(BATCH.id, 3))
+
+
+def test_an_end_that_was_cut_off_and_lost_a_part_of_its_ledger_is_an_end(
+    server: Valkey, store: Store
+) -> None:
+    """Its marker was deleted, the ledger has it still, and its counts are not to be believed."""
+    ledger = Ledger(server.url)
+    submit(Resolved(BATCH), store, ledger)
+    finished(BATCH, range(4), store, ledger)
+    control = read_control(store, BATCH.id)
+    write_control(store, BATCH.id, replace(control, state="done"))
+    store.delete(object_names.active(BATCH.id))
+    ledger.redis.delete(f"gridfarm:batch:{BATCH.id}:done")
+    tick(store, ledger)
+    assert (ledger.active(), ledger.over()) == ([], [])
 
 
 def test_a_batch_that_goes_on_goes_on(set_back: Callable[..., Ledger], store: Store) -> None:

@@ -134,17 +134,42 @@ def test_a_batch_that_is_set_aside_is_looked_at_again_ever_later(
     assert [round(pause, -3) for pause in pauses] == [
         5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000,
     ]  # fmt: skip
-    assert ledger.claim(batch.id, 0, 0, "key", "w1") == "ok"
+    ledger.note_read(batch.id)
     assert ledger.status(batch.id).aside == ""  # type: ignore[union-attr]
-    assert ledger.feed(queue_name(), "task") == 3
+    assert ledger.feed(queue_name(), "task") == 4
 
 
 def test_a_machine_that_alone_cannot_read_it_is_at_fault(folder: Store, ledger: Ledger) -> None:
     batch = frozen()
     submit(Resolved(batch), folder, ledger)
-    ledger.claim(batch.id, 0, 0, "key", "w1")
+    ledger.note_read(batch.id)
     assert not ledger.set_aside(batch.id, "403")
     assert ledger.status(batch.id).aside == ""  # type: ignore[union-attr]
+
+
+def test_who_has_read_it_long_ago_blames_nobody(folder: Store, ledger: Ledger) -> None:
+    """Cells that are claimed from a document in memory do not say that it can be read."""
+    batch = frozen()
+    submit(Resolved(batch), folder, ledger)
+    assert ledger.claim(batch.id, 0, 0, "key", "w1") == "ok"
+    assert ledger.set_aside(batch.id, "403")
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_clock_that_goes_back_sets_nothing_aside_for_hours(
+    folder: Store, ledger: Ledger, hours: int
+) -> None:
+    batch = frozen()
+    submit(Resolved(batch), folder, ledger)
+    assert ledger.set_aside(batch.id, "403")
+    later = int(_now(ledger)) + hours * 3_600_000
+    ledger.redis.hset(
+        f"gridfarm:batch:{batch.id}", mapping={"aside_until": later, "read_at": later}
+    )
+    assert ledger.status(batch.id).aside == ""  # type: ignore[union-attr]
+    Dispatcher(folder, ledger, [queue_name()]).tick()
+    assert ledger.redis.llen(queue_name()) == 4
+    assert ledger.set_aside(batch.id, "403")
 
 
 def test_a_batch_that_is_set_aside_can_be_cancelled(folder: Store, ledger: Ledger) -> None:

@@ -9,12 +9,13 @@ cache.py        Assets: all of them by their references and hashes
 
 from __future__ import annotations
 
-from worker.assets.cache import Assets
+from worker.assets.cache import Assets, AssetUnreadable
 from worker.assets.downloads import Downloads, DownloadStopped
 from worker.assets.hub import Part
 from worker.assets.tiny_model import build
 
 __all__ = [
+    "AssetUnreadable",
     "Assets",
     "DownloadStopped",
     "Downloads",

@@ -20,7 +20,7 @@ from typing import Any
 from unicodedata import normalize
 
 from common.assets import sha256_file
-from common.errors import BadInput, ObjectMissing
+from common.errors import BadInput, CellError, ObjectMissing, StoreError
 from common.job import TINY_BASE, TINY_REFINER, ModelRef
 from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
@@ -35,6 +35,10 @@ def _build_tiny(cache_dir: Path) -> Path:
     from worker.assets.tiny_model import cached
 
     return cached(cache_dir)
+
+
+class AssetUnreadable(CellError):
+    """The store does not give a model or LoRA that the cell needs."""
 
 
 class Assets:
@@ -115,16 +119,26 @@ class Assets:
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
         name = object_names.asset(sha256)
-        try:
-            with self._downloads.follow(what, self.store.size(name)) as count:
-                self.store.get_file(name, path, count)
-        except ObjectMissing as error:
-            raise BadInput(f"asset {sha256} is not in the store; submit the batch again") from error
+        size = self._readable_size(name, sha256)
+        with self._downloads.follow(what, size) as count:
+            self.store.get_file(name, path, count)
         if sha256_file(path) != sha256:
             raise BadInput(
                 f"asset {sha256} is damaged: {name} in the store has another SHA-256; "
                 "delete that object and submit the batch again"
             )
+
+    def _readable_size(self, name: str, sha256: str) -> int:
+        """The asset's bytes. Raises BadInput where it is not there, and AssetUnreadable where the
+        store does not give it, be it this one alone or all; trouble of this machine's disk is told
+        apart so."""
+        try:
+            self.store.get_start(name, 1)
+            return self.store.size(name)
+        except ObjectMissing as error:
+            raise BadInput(f"asset {sha256} is not in the store; submit the batch again") from error
+        except StoreError as error:
+            raise AssetUnreadable(error.message, hint=error.hint) from error
 
     def _tree(self, ref: ModelRef) -> Path:
         folder = self.cache_dir / "trees" / ref.sha256

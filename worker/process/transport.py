@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty
@@ -31,6 +32,9 @@ TRANSPORT = f"{__name__}:Transport"
 HEADERS = frozenset(
     {"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "ignore_result", "redelivered"}
 )
+
+#: Before a broker that refused to give a message is asked again.
+REFUSED_PAUSE_S = 1.0
 
 #: Characters of a body; the ledger writes about 150.
 LONGEST = 10_000
@@ -71,6 +75,9 @@ class Channel(redis.Channel):  # type: ignore[misc]
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
+        except ResponseError:
+            time.sleep(REFUSED_PAUSE_S)  # it would be asked, and refuse, as fast as it answers
+            raise
         except (Empty, *self.connection_errors):
             raise
         except Exception as error:

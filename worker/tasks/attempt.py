@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.errors import StoreRefused
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, encode_picture
-from worker.assets import DownloadStopped
-from worker.tasks.failure_policy import AssetUnreadable, FailurePolicy
+from worker.assets import AssetUnreadable, DownloadStopped
+from worker.tasks.failure_policy import FailurePolicy
 from worker.tasks.gpu import Gpu
 from worker.tasks.leases import Lease
 from worker.tasks.protocol import CellAborted, Rendered, RendersJobs
@@ -59,9 +58,9 @@ class Attempt:
         StoreError where it has trouble with everything."""
         try:
             self.renderer.fetch(job)
-        except StoreRefused as error:
+        except AssetUnreadable:
             self.uploader.store.probe()
-            raise AssetUnreadable(error.message, hint=error.hint) from error
+            raise
 
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(

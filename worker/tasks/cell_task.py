@@ -43,7 +43,7 @@ class CellTask:
         self.outage = outage
         self.store = in_hand.store
         self.attempt = Attempt(renderer, gpu, policy, Uploader(in_hand.store))
-        self.matrices = Matrices(in_hand.store)
+        self.matrices = Matrices(in_hand.store, in_hand.ledger.note_read)
 
     def __call__(self, batch_id: str, i: int, generation: int) -> None:
         """Work on cell i until it is settled, handed back or in other hands. Raises ShuttingDown

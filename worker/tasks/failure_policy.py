@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from common.dispatch import Ledger
 from common.errors import BadInput, CellError, GridfarmError, HubError, StoreFull, SuspectPicture
 from common.store import FULL
+from worker.assets import AssetUnreadable
 from worker.tasks.leases import Identity, Lease
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,6 @@ SUSPECT_RETRY_AFTER_MS = 1_000
 
 class AttemptsExhausted(CellError):
     """The cell's attempts ended without a word: what rendered it was killed, or hung."""
-
-
-class AssetUnreadable(CellError):
-    """The store answers, and gives everything but a model or LoRA that the cell needs."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from common.batch import Matrix
 from common.dispatch import read_batch
@@ -16,10 +17,12 @@ MOST_BYTES = 64 << 20
 
 
 class Matrices:
-    """Those that were used last, as long as there is room. Safe for several threads."""
+    """Those that were used last, as long as there is room; `on_read(batch_id)` is called when one
+    was read. Safe for several threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_read: Callable[[str], None]) -> None:
         self.store = store
+        self.on_read = on_read
         self._kept: OrderedDict[str, tuple[Matrix, int]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -30,6 +33,7 @@ class Matrices:
                 self._kept.move_to_end(batch_id)
                 return self._kept[batch_id][0]
         batch = read_batch(self.store, batch_id)
+        self.on_read(batch_id)
         matrix = Matrix(batch)
         with self._lock:
             self._kept[batch_id] = matrix, len(batch.to_bytes())

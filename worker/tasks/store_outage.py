@@ -7,11 +7,11 @@ import threading
 import time
 
 from common.dispatch import FarmStore
-from common.errors import BrokerError, StoreError, StoreForeign
+from common.errors import BrokerError, StoreError
 
 log = logging.getLogger(__name__)
 
-PROBE_AFTER_S = (2, 5, 10, 20, 30)
+PROBE_AFTER_S = (2.0, 5.0, 10.0, 20.0, 30.0)
 
 
 class StoreOutage:
@@ -25,6 +25,7 @@ class StoreOutage:
         self.lasted_s = 0.0
         self._began = 0.0
         self._probes = 0
+        self._looks = 0  # in a row that found trouble, which only they know of
         self._probing = threading.Lock()
 
     def wait_for_farm_store(self) -> None:
@@ -48,16 +49,19 @@ class StoreOutage:
             while self.reason and not self.closing.wait(self._next_s()):
                 self._ask()
 
-    def look(self) -> None:
-        """On a timer, for a worker that has nothing to do: is the store still the farm's? Raises
-        BrokerError and, where there is other trouble, StoreError."""
-        if self._probing.locked():
-            return  # a task is asking
+    def look(self) -> float | None:
+        """On a timer, for a worker that has nothing to do: is the store there, and still the
+        farm's? After how many seconds to look again, None for as soon as usual; what a task found
+        is left to the task. Raises BrokerError."""
+        if self._probing.locked() or (self.reason and not self._looks):
+            return None
         try:
             if self.farm_store.check_if_due(idle=not self.reason):
-                self.reason = ""
-        except StoreForeign as error:
+                self.reason, self._looks = "", 0
+        except StoreError as error:
             self._begin(error)
+            self._looks += 1
+        return _pause_s(self._looks) if self._looks else None
 
     def forget(self) -> None:
         """A picture was stored: all is well."""
@@ -73,7 +77,7 @@ class StoreOutage:
         """They grow until a picture is stored: where the probe's few bytes have room, or go to
         a place that may be written, a picture may still have none."""
         self._probes += 1
-        return PROBE_AFTER_S[min(self._probes, len(PROBE_AFTER_S)) - 1]
+        return _pause_s(self._probes)
 
     def _ask(self) -> None:
         try:
@@ -82,5 +86,10 @@ class StoreOutage:
             self.reason = error.message
             return
         log.info("the store answers again")
+        self._looks = 0
         self.lasted_s += time.monotonic() - self._began
         self.reason = ""
+
+
+def _pause_s(times: int) -> float:
+    return PROBE_AFTER_S[min(times, len(PROBE_AFTER_S)) - 1]

@@ -55,7 +55,7 @@ local function retry(id, generation, priority, all, done)
     if #done > 0 then call('SET', at(id, 'done'), done) end
     call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')))
   end
-  call('UNLINK', at(id, 'failed'))
+  call('UNLINK', at(id, 'failed'), at(id, 'losses'))
   call('DEL', finishing(id))
   call('HSET', at(id), 'failed', 0, 'cursor', 0)
   return control(id, generation, 'rendering', priority, 0)
@@ -83,9 +83,16 @@ local function lost(id, most, reason, ...)
 end
 
 -- A batch that cannot be read is looked at again after so many ms, twice as many each time.
-local ASIDE, LONGEST_ASIDE = 5000, 300000
+local ASIDE = 5000
 -- Who cannot read what another has read so recently is at fault itself.
 local JUST_READ = 60000
+
+-- A worker has read the batch's document, so that it is set aside no more.
+local function read(id)
+  if call('EXISTS', at(id)) == 0 then return 0 end
+  call('HSET', at(id), 'read_at', now())
+  return call('HDEL', at(id), 'aside', 'aside_until', 'aside_times')
+end
 
 -- The batch's document cannot be read: for a while nobody is asked to. 0 where others can read it,
 -- 1 where it is set aside already, or gone; 2 where it is set aside now, so that its messages are
@@ -93,8 +100,9 @@ local JUST_READ = 60000
 local function aside(id, reason)
   local h = call('HMGET', at(id), 'state', 'read_at', 'aside_until')
   if not h[1] then return 1 end
-  if h[2] and now() - tonumber(h[2]) < JUST_READ then return 0 end
-  if h[3] and tonumber(h[3]) > now() then return 1 end
+  local ago = h[2] and now() - tonumber(h[2])
+  if ago and ago >= 0 and ago < JUST_READ then return 0 end
+  if is_aside(h[3]) then return 1 end
   local times = call('HINCRBY', at(id), 'aside_times', 1)
   local pause = math.min(ASIDE * 2 ^ (times - 1), LONGEST_ASIDE)
   call('HSET', at(id), 'aside', reason, 'aside_until', now() + pause)
@@ -143,14 +151,15 @@ local function finish(id, keep)
   return 1
 end
 
--- The active batches whose done bits are due to be copied, and the number of the last change of
+-- The active batches, and those that just ended, whose done bits are due to be copied, and the number of the last change of
 -- each. Nobody else is told of them for a while; `saved` says that it was done.
 local function unsaved()
   local time, due = now(), {}
   local ids = call('ZRANGEBYSCORE', 'gridfarm:unsaved', '-inf', time, 'LIMIT', 0, MOST_AT_ONCE)
   for _, id in ipairs(ids) do
     local changes = call('HGET', at(id), 'changes')
-    if changes and call('SISMEMBER', 'gridfarm:active', id) == 1 then
+    local is_due = call('SISMEMBER', 'gridfarm:active', id) == 1 or call('HGET', at(id), 'state') == 'done'
+    if changes and is_due then
       call('ZADD', 'gridfarm:unsaved', time + UNSAVED_FOR, id)
       table.insert(due, {id, changes})
     else
@@ -181,9 +190,8 @@ end
 local function status(id)
   local h = call('HMGET', at(id), 'state', 'generation', 'priority', 'total', 'done', 'failed', 'queue')
   if not h[1] then return nil end
-  local time = now()
-  table.insert(h, call('ZCOUNT', at(id, 'leases'), time, '+inf'))
-  table.insert(h, call('SCARD', 'gridfarm:active'))
-  table.insert(h, call('HGET', at(id), 'aside') or '')
+  table.insert(h, call('ZCOUNT', at(id, 'leases'), now(), '+inf'))
+  local a = call('HMGET', at(id), 'aside', 'aside_until')
+  table.insert(h, is_aside(a[2]) and a[1] or '')
   return h
 end

@@ -9,8 +9,6 @@ local function claim(id, i, generation, key, worker, lease)
   if not h[1] then return 'unknown' end
   if h[1] ~= 'rendering' or h[2] ~= generation then return 'stale' end
   local time = now()
-  call('HSET', at(id), 'read_at', time)
-  call('HDEL', at(id), 'aside', 'aside_until', 'aside_times')
   if leased(id, i, time) then return 'leased' end
   forget(id, i)
   if settled(id, i) then return 'done' end

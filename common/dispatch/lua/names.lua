@@ -47,6 +47,8 @@ local MOST_AT_ONCE = 200
 local UNSAVED_FOR = 30000
 -- Nothing is put off for longer, in ms. What says otherwise was written before Redis' clock went back.
 local LONGEST_PAUSE = 60000
+-- But a batch that cannot be read, which is for so long at most.
+local LONGEST_ASIDE = 300000
 
 -- It stands still while a step runs.
 local micros
@@ -104,6 +106,10 @@ end
 local function finished(id)
   local done, failed, total = counts(id)
   return done + failed >= total
+end
+
+local function is_aside(till)
+  return till and tonumber(till) > now() and tonumber(till) <= now() + LONGEST_ASIDE
 end
 
 -- What is to happen later than anything is put off has a time of before Redis' clock went back.

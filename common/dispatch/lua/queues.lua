@@ -69,7 +69,7 @@ local function look_at(id)
   local left = math.max(0, h[5] - h[6] - h[7])
   local open = listed and h[1] == 'rendering' and left or 0
   local under = listed and under_way(id) or 0
-  local ready = has_cell_at(id, open, h[3], h[4], under, tonumber(h[9]) or 0)
+  local ready = has_cell_at(id, open, h[3], h[4], under, is_aside(h[9]) and tonumber(h[9]) or 0)
   local is_ready = ready and ready <= now()
   return {under_way = under, left = open, fed = is_ready and h[2], later = not is_ready and ready,
           over = listed and left == 0, listed = listed}, h[8] or nil

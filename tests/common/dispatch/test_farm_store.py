@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.dispatch import FarmStore, Ledger
+from common.dispatch import Dispatcher, FarmStore, Ledger, queue_name
 from common.dispatch import farm_store as farm_store_module
 from common.errors import StoreForeign
 from common.store import Store, open_store, read_store_id
@@ -50,6 +50,27 @@ def test_an_id_survives_the_broker(store: Store, ledger: Ledger) -> None:
     FarmStore(store, ledger).adopt()
     assert read_store_id(store) == before
     assert FarmStore(store, ledger).check() is True
+
+
+def test_who_was_refused_does_not_take_a_broker_that_lost_everything(
+    store: Store, other: Store, ledger: Ledger
+) -> None:
+    """It has unfinished batches of another farm, and the right workers are away."""
+    strange = FarmStore(other, ledger)
+    submit(Resolved(frozen()), other, ledger)
+    ledger.redis.flushall()
+    FarmStore(store, ledger).adopt()
+    dispatcher = Dispatcher(other, ledger, [queue_name()])
+    dispatcher.rebuild.farm_store = strange
+    with pytest.raises(StoreForeign):
+        dispatcher.tick()
+    ledger.redis.flushall()
+    with pytest.raises(StoreForeign):
+        dispatcher.tick()
+    FarmStore(store, ledger).adopt()
+    assert FarmStore(store, ledger).check() is True
+    FarmStore(other, ledger).adopt()
+    assert strange.check() is True
 
 
 def test_a_store_that_was_copied_elsewhere_is_the_same(tmp_path: Path, ledger: Ledger) -> None:

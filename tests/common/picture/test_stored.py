@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -10,6 +11,7 @@ from common.picture import is_stored
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
 from tests.support.pictures import a_job, a_meta, an_image
+from tests.support.servers import Ministack
 from tests.support.troubled_s3 import TroubledS3
 
 pytestmark = pytest.mark.integration
@@ -40,6 +42,19 @@ def test_anything_else_under_its_name_is_no_picture(store: Store, data: bytes) -
 def test_the_picture_of_another_key_is_not_this_one(store: Store) -> None:
     store.put(NAME, encode_png(an_image(), a_meta(seed=8)))
     assert not is_stored(store, KEY)
+
+
+def test_one_that_may_not_be_read_counts_as_there_once_it_is_listed(
+    s3_store_url: str, s3_server: Ministack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its cell would be rendered for ever, as it cannot be seen that it is stored."""
+    open_store(s3_store_url).put(NAME, encode_png(an_image(), a_meta()))
+    user = s3_server.user(f"lister-{uuid.uuid4().hex}", ["s3:ListBucket"])
+    for name, value in user.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(s3_store_url)
+    assert is_stored(store, KEY)
+    assert not is_stored(store, a_job(seed=8).key)
 
 
 def test_a_web_server_at_the_address_has_no_pictures(

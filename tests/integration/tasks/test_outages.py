@@ -18,6 +18,7 @@ from common.errors import (
 )
 from common.store import Store, object_names
 from tests.support.cell_tasks import BATCH, WrappedStore, cell, counts, raising, run
+from worker.assets import AssetUnreadable
 from worker.process.heartbeat import Heartbeat
 from worker.tasks import store_outage
 
@@ -168,11 +169,10 @@ def test_an_asset_that_cannot_be_read_fails_its_cell_alone(
     """The store answers and refuses the LoRA: three attempts on two machines, then its cell
     fails with the reason; no worker pauses or takes itself out, and other cells are drawn."""
     quarantined: list[str] = []
+    unreadable = AssetUnreadable("403 assets/ab")
     for attempt, (name, machine) in enumerate((("w1", "m1"), ("w2", "m2"), ("w3", "m1"))):
         task = worker(name=name, machine=machine, quarantine=lambda: quarantined.append("yes"))
-        monkeypatch.setattr(
-            task.attempt.renderer, "fetch", lambda _: raising(StoreRefused("403 assets/ab"))()
-        )
+        monkeypatch.setattr(task.attempt.renderer, "fetch", lambda _: raising(unreadable)())
         run(task)
         assert task.paused == ""
         assert len(ledger.attempts_of(BATCH.id, 0)) == (attempt + 1) % 3
@@ -194,7 +194,36 @@ def test_an_asset_of_a_store_that_is_away_charges_nobody(
             raise StoreRefused("403 for all")
 
     task = worker(store=WrappedStore(folder, before))
-    fetches = iter([StoreRefused("403 for all")])
+    fetches = iter([AssetUnreadable("403 for all")])
     monkeypatch.setattr(task.attempt.renderer, "fetch", lambda _: [raising(e)() for e in fetches])
     run(task)
     assert (counts(ledger), ledger.attempts_of(BATCH.id, 0)) == ((1, 0), [])
+
+
+def test_a_cache_that_cannot_be_written_pauses_its_machine(
+    worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is this machine's trouble: no cell is charged for it."""
+    monkeypatch.setattr(store_outage, "PROBE_AFTER_S", (0,))
+    task = worker()
+    refused = iter([StoreRefused("cannot write /cache: Permission denied")])
+    monkeypatch.setattr(task.attempt.renderer, "fetch", lambda _: [raising(e)() for e in refused])
+    run(task)
+    assert (counts(ledger), ledger.attempts_of(BATCH.id, 0)) == ((1, 0), [])
+
+
+def test_an_idle_worker_looks_ever_more_rarely_while_the_store_is_away(
+    worker: Any, folder: Store
+) -> None:
+    """And is shown as paused meanwhile; it goes on by itself."""
+    away = iter([True] * 6)
+
+    def before(operation: str, name: str) -> None:
+        if operation == "get" and name == object_names.STORE_ID and next(away, False):
+            raise StoreUnreachable("no route to host")
+
+    outage = worker(store=WrappedStore(folder, before)).outage
+    assert [outage.look() for _ in range(6)] == [2, 5, 10, 20, 30, 30]
+    assert outage.reason == "no route to host"
+    assert outage.look() is None
+    assert outage.reason == ""
