@@ -19,7 +19,13 @@ from producer.pictures.examine import Flaw
 from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
 from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
-from producer.pictures.flaws import TakenAway, forget_flaws, read_flaws, take_damaged_away
+from producer.pictures.flaws import (
+    TakenAway,
+    forget_flaws,
+    read_flaws,
+    standing_flaws,
+    take_damaged_away,
+)
 from producer.pictures.outcomes import (
     Failed,
     Lookup,
@@ -67,6 +73,7 @@ __all__ = [
     "offset_of",
     "read_flaws",
     "shown_size",
+    "standing_flaws",
     "store_lookup",
     "stored_pictures",
     "take_damaged_away",

@@ -211,6 +211,37 @@ def test_submitting_again_draws_what_is_missing_and_forgets_its_note(
     assert gridfarm("status", "night")[0]["failed"] == 0
 
 
+def test_a_picture_that_the_end_had_drawn_again_is_no_failure(
+    gridfarm: Any, store: Store, ledger: Ledger
+) -> None:
+    """It vanished in mid-batch and verify noted it; the batch's end missed it, and a worker drew
+    it again. Nobody has read it since."""
+    batch = ordered(frozen("dusk", more=SMALL, seeds="0..5"), store, ledger)
+    complete(batch, range(3), store, ledger)
+    lose(batch, 1, store)
+    assert gridfarm("verify", "dusk", code=4)[0]["missing"] == 1
+    stands, _ = gridfarm("status", "dusk")
+    assert (stands["done"], stands["failed"]) == (2, 1)
+    complete(batch, range(3, 6), store, ledger)
+    Dispatcher(store, ledger, [QUEUE]).finish(batch.id)
+    assert drawn_again(batch, store, ledger) == Counter([1])
+    assert read_flaws(store, batch.id, 6).keys() == {1}
+    watched, _ = gridfarm("watch", "dusk")
+    assert (watched["state"], watched["done"], watched["failed"]) == ("done", 6, 0)
+    assert read_flaws(store, batch.id, 6) == {}
+
+
+def test_a_picture_that_another_batch_drew_again_is_no_failure(
+    gridfarm: Any, night: Batch, store: Store
+) -> None:
+    damage(store, night, 5)
+    assert gridfarm("verify", "night", code=4)[0]["damaged"] == 1
+    put_whole(store, night, [5])
+    stands, _ = gridfarm("status", "night")
+    assert (stands["done"], stands["failed"]) == (CELLS, 0)
+    assert read_flaws(store, night.id, CELLS) == {}
+
+
 def test_a_person_reads_which_pictures_they_are(
     night: Batch, store: Store, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
