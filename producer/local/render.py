@@ -14,7 +14,7 @@ from common.batch import Matrix
 from common.dispatch import Ledger
 from common.errors import UsageError
 from common.store import Store, object_names, open_store
-from producer.batches import LastBatch, Status, StatusWatcher, due_cells
+from producer.batches import LastBatch, Status, StatusWatcher, known_due
 from producer.language import BatchFile
 from producer.local.broker import local_broker
 from producer.local.workers import LocalWorkers, local_workers
@@ -71,7 +71,7 @@ class LocalRender:
         except KeyboardInterrupt:
             self.say("interrupted: running cells were handed back; the same command goes on")
             raise
-        due = due_cells(status.batch, matrix, self.store, None)
+        due = known_due(status.batch, matrix, self.store)
         fetched = fetch_pictures(matrix, self.store, self.folder / "images", self.say, due=due)
         sheets = self._sheets(matrix, status.batch)
         return RenderReport(status, self.folder, sheets, fetched.flaws, matrix)
