@@ -15,7 +15,7 @@ picture.
 
 from __future__ import annotations
 
-from producer.pictures.examine import Flaw
+from producer.pictures.examine import Fault, Flaw
 from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
 from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
@@ -51,6 +51,7 @@ __all__ = [
     "BatchRecipe",
     "ChosenAxis",
     "Failed",
+    "Fault",
     "FetchReport",
     "FingerprintGroup",
     "Flaw",

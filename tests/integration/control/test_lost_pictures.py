@@ -11,12 +11,14 @@ import pytest
 
 from common.batch import Batch, matrix
 from common.dispatch import Dispatcher, Ledger, is_set, read_control
-from common.store import Store, object_names
+from common.store import Store, object_names, open_store
 from producer.batches import Controller
 from producer.cli.main import run
 from producer.pictures import read_flaws
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen
+from tests.support.servers import Ministack
+from tests.support.troubled_s3 import TroubledS3
 from tests.support.under_way import CELLS, QUEUE, failed, finished, key_of, ordered, work_off
 from tests.support.whole_pictures import damage, is_whole, put_whole
 
@@ -242,6 +244,34 @@ def test_a_picture_that_another_batch_drew_again_is_no_failure(
     assert read_flaws(store, night.id, CELLS) == {}
 
 
+@pytest.mark.usefixtures("impatient_s3")
+def test_who_may_not_write_is_not_sent_to_retry(
+    s3_server: Ministack,
+    s3_store_url: str,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Of what is damaged, retry knows by notes alone. Other words would contradict the note above
+    them, and each other."""
+    with TroubledS3(s3_server.port) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = open_store(s3_store_url)
+        batch = ordered(frozen("dusk", more=SMALL, seeds="0..2"), store, ledger)
+        complete(batch, range(3), store, ledger)
+        damage(store, batch, 1)
+        server.begin("read-only")
+        where = ("--store", s3_store_url, "--broker", ledger.broker.url)
+        for command in (["verify", "dusk"], ["fetch", "dusk", str(tmp_path / "out")]):
+            assert run([*command, *where]) == 4
+            out, err = capsys.readouterr()
+            assert "the stored picture is damaged" in out
+            assert "could not be noted in the store" in err
+            assert "gridfarm retry" not in out
+        server.end()
+
+
 def test_a_person_reads_which_pictures_they_are(
     night: Batch, store: Store, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,5 +284,7 @@ def test_a_person_reads_which_pictures_they_are(
     assert "#5 a wolf · 5" in said and "#9 a wolf · 9" in said
     assert "the stored picture is damaged: bytes of it were changed" in said
     assert f"gridfarm retry {night.id} draws them again" in said
+    assert run(["status", "night", *where]) == 0
+    assert f"gridfarm retry {night.id} renders them again" in capsys.readouterr().out
     assert run(["show", "night#5", *where]) == 2
     assert "the stored picture is damaged" in capsys.readouterr().err
