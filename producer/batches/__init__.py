@@ -15,7 +15,7 @@ remove     out of the store, with the pictures that no other batch has
 from __future__ import annotations
 
 from producer.batches.control import Controller
-from producer.batches.due import due_cells
+from producer.batches.due import due_cells, known_due
 from producer.batches.listing import ListedBatch, Listing, list_batches
 from producer.batches.lookup import (
     LAST,
@@ -45,6 +45,7 @@ __all__ = [
     "changes",
     "due_cells",
     "find_batch",
+    "known_due",
     "list_batches",
     "priority_number",
     "remember",

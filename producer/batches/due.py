@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from common.batch import Cell, Matrix
-from common.dispatch import Ledger, cell_of_failure, is_set, read_control, read_done
-from common.errors import BrokerError
+from common.dispatch import Control, Ledger, cell_of_failure, is_set, read_control, read_done
+from common.errors import BrokerError, GridfarmError, StoreError, StoreRefused, TooLarge
 from common.store import Store, object_names
 
 
@@ -45,11 +45,30 @@ class Due:
 
 def due_cells(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None) -> Due:
     """As the store and the ledger know it at this moment: look at pictures afterwards, and what
-    a worker stores meanwhile is missed by nobody. Raises StoreError."""
-    if read_control(store, batch_id).state == "done":
+    a worker stores meanwhile is missed by nobody. Raises StoreError, TooLarge."""
+    if _control(batch_id, store).state == "done":
         numbers = map(cell_of_failure, store.list(object_names.failures(batch_id)))
         return Due(matrix, None, frozenset(i for i in numbers if i is not None))
     return Due(matrix, done_bits(batch_id, matrix, store, ledger))
+
+
+def known_due(batch_id: str, matrix: Matrix, store: Store) -> Due:
+    """As `due_cells`, by the store alone, for who takes what is there: where the store does not
+    say which cells are done, none is due. Raises StoreError where the store is the trouble."""
+    try:
+        return due_cells(batch_id, matrix, store, None)
+    except (StoreRefused, TooLarge):
+        return Due(matrix, b"")
+
+
+def _control(batch_id: str, store: Store) -> Control:
+    """The default also for one that is damaged: then the done bitmap says what is done."""
+    try:
+        return read_control(store, batch_id)
+    except StoreError:
+        raise
+    except GridfarmError:
+        return Control()
 
 
 def done_bits(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None) -> bytes:

@@ -22,7 +22,7 @@ from common.errors import BrokerError, NotFound, StoreError
 from common.store import Store, object_names
 from producer.batches.priority import priority_name
 from producer.batches.stored_state import stored_state
-from producer.pictures import read_flaws
+from producer.pictures import read_flaws, standing_flaws
 from producer.submission import stored_jobs
 
 #: Between two looks of `follow`.
@@ -60,6 +60,18 @@ class Status:
     @property
     def over(self) -> bool:
         return self.state in ("done", "cancelled")
+
+    def but_for(self, flaws: list[dict[str, object]], *, count: int, counted_done: int) -> Status:
+        """With `count` pictures as failed cells, of which `counted_done` were counted as done;
+        `flaws` are at least the first MOST_FAILURES of them, as in `failures`."""
+        failures = sorted([*self.failures, *flaws], key=_number)
+        return replace(
+            self,
+            done=self.done - counted_done,
+            failed=self.failed + count,
+            waiting=max(0, self.waiting - count + counted_done),
+            failures=failures[:MOST_FAILURES],
+        )
 
 
 class StatusWatcher:
@@ -171,22 +183,18 @@ class StatusWatcher:
         )
 
     def _with_flaws(self, status: Status) -> Status:
-        """What is being rendered again is no flaw any more, whatever was noted."""
+        """What is being rendered again is no flaw any more, whatever was noted, and neither is
+        what was drawn again."""
         notes = read_flaws(self.store, self.batch_id, len(self.matrix))
         if not notes:
             return status
         bits, over = self._done_bits(), status.state == "done"
         failed = {_number(failure) for failure in status.failures}
-        flaws = {i: notes[i] for i in notes.keys() - failed if over or is_set(bits, i)}
-        taken_for_done = sum(is_set(bits, i) for i in flaws)
-        failures = sorted([*status.failures, *self._failures(flaws)], key=_number)
-        return replace(
-            status,
-            done=status.done - taken_for_done,
-            failed=status.failed + len(flaws),
-            waiting=max(0, status.waiting - len(flaws) + taken_for_done),
-            failures=failures[:MOST_FAILURES],
-        )
+        shown = {i: notes[i] for i in notes.keys() - failed if over or is_set(bits, i)}
+        flaws = standing_flaws(shown, self.matrix, self.batch_id, self.store)
+        counted_done = sum(is_set(bits, i) for i in flaws)
+        listed = self._failures(flaws)
+        return status.but_for(listed, count=len(flaws), counted_done=counted_done)
 
     def _done_bits(self) -> bytes:
         with suppress(BrokerError):

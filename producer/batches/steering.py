@@ -84,7 +84,8 @@ class Steering:
 
     @cached_property
     def _before(self) -> Status:
-        return self._status()
+        """Its state is what is asked for; no picture is read for that."""
+        return self._watcher.look()
 
     @property
     def _watcher(self) -> StatusWatcher:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from producer.pictures import Flaw
+from producer.pictures import Fault, Flaw
 from producer.wording import counted
 
 SHOWN_FLAWS = 10
@@ -20,16 +20,21 @@ def flaw_lines(flaws: Sequence[Flaw], total: int) -> list[str]:
     return [*lines, f"  … {more:,} more; --json has them"] if more else lines
 
 
-def mending(batch_id: str, *, again: int, unreadable: int) -> list[str]:
-    """What draws `again` pictures again, and what does not mend those that cannot be read."""
-    lines = [f"gridfarm retry {batch_id} draws {_them(again)} again"] if again else []
+def mending(batch_id: str, pictures: Mapping[Fault, int], *, noted: bool) -> list[str]:
+    """What draws pictures again, counted by their fault, and what does not mend those that cannot
+    be read. Of what is damaged, retry knows only by notes; what is missing it finds itself."""
+    missing, damaged = pictures.get("missing", 0), pictures.get("damaged", 0)
+    unreadable = pictures.get("unreadable", 0)
+    again = missing + (damaged if noted else 0)
+    whom = them(again) if noted or not damaged else "what is missing"
+    lines = [f"gridfarm retry {batch_id} draws {whom} again"] if again else []
     if unreadable:
-        pictures = counted(unreadable, "picture")
-        lines.append(f"{pictures} will come when the store hands {_them(unreadable)} out")
+        count = counted(unreadable, "picture")
+        lines.append(f"{count} will come when the store hands {them(unreadable)} out")
     return lines
 
 
-def _them(count: int) -> str:
+def them(count: int) -> str:
     return "it" if count == 1 else "them"
 
 

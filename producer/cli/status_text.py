@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from producer.batches import Status
+from producer.cli.flaw_text import them
 from producer.cli.output import Output
 from producer.wording import counted
 
@@ -32,7 +33,8 @@ def status_json(status: Status) -> dict[str, Any]:
     }
 
 
-def status_text(status: Status) -> str:
+def status_text(status: Status, *, on_a_farm: bool = True) -> str:
+    """`on_a_farm`: with the command that renders what failed again."""
     parts = [f"{status.done:,} of {counted(status.jobs, 'picture')} stored"]
     parts += [f"{status.failed:,} failed"] if status.failed else []
     if status.state == "cancelled":
@@ -51,7 +53,9 @@ def status_text(status: Status) -> str:
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
     if status.state == "submitting":
         lines += ["  its submit is under way, or was cut off: then give it again"]
-    return "\n".join([*lines, *_failure_lines(status)])
+    again = on_a_farm and status.over and status.failed
+    retry = ["", f"  gridfarm retry {status.batch} renders {them(status.failed)} again"]
+    return "\n".join([*lines, *_failure_lines(status), *(retry if again else [])])
 
 
 def _failure_lines(status: Status) -> list[str]:

@@ -24,6 +24,7 @@ from producer.batches import (
     Steering,
     changes,
     due_cells,
+    known_due,
     list_batches,
     priority_number,
     remember,
@@ -334,7 +335,7 @@ class Farm:
         left alone, what is damaged not taken: see `report.flaws`. Raises UsageError for a folder
         that cannot be written, StoreError."""
         found, told = self.find(batch), (self.say, self.progress)
-        due = due_cells(found.id, found.matrix, found.store, None)
+        due = known_due(found.id, found.matrix, found.store)
         return fetch_pictures(
             found.matrix, found.store, Path(folder), *told, batch_id=found.id, due=due
         )

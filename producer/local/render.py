@@ -14,7 +14,7 @@ from common.batch import Matrix
 from common.dispatch import Ledger
 from common.errors import UsageError
 from common.store import Store, object_names, open_store
-from producer.batches import LastBatch, Status, StatusWatcher, due_cells
+from producer.batches import LastBatch, Status, StatusWatcher, known_due
 from producer.language import BatchFile
 from producer.local.broker import local_broker
 from producer.local.workers import LocalWorkers, local_workers
@@ -31,7 +31,7 @@ Watch = Callable[[Iterator[Status]], Status]
 class RenderReport:
     """What a rendering on this machine left in `folder`: pictures under readable names in
     `images`, the `sheets`, the store, the workers' log. No sheet is there where it would be too
-    large to open."""
+    large to open. `status` counts `flaws` as failed."""
 
     status: Status
     folder: Path
@@ -71,9 +71,10 @@ class LocalRender:
         except KeyboardInterrupt:
             self.say("interrupted: running cells were handed back; the same command goes on")
             raise
-        due = due_cells(status.batch, matrix, self.store, None)
+        due = known_due(status.batch, matrix, self.store)
         fetched = fetch_pictures(matrix, self.store, self.folder / "images", self.say, due=due)
         sheets = self._sheets(matrix, status.batch)
+        status = _as_fetched(status, fetched.flaws)
         return RenderReport(status, self.folder, sheets, fetched.flaws, matrix)
 
     @cached_property
@@ -142,6 +143,17 @@ def watch_silently(statuses: Iterator[Status], progress: ProgressCallback) -> St
     for status in statuses:
         progress("rendering", status.done + status.failed, status.jobs)
     return status
+
+
+def _as_fetched(status: Status, flaws: tuple[Flaw, ...]) -> Status:
+    """What was counted as done, until fetching read it, and is damaged, as failed cells."""
+    known = {failure["i"] for failure in status.failures}
+    found: list[dict[str, object]] = [
+        {"i": flaw.i, "labels": flaw.labels, "reason": flaw.reason}
+        for flaw in flaws
+        if flaw.i not in known
+    ]
+    return status.but_for(found, count=len(found), counted_done=len(found))
 
 
 def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[Status]:

@@ -15,11 +15,17 @@ picture.
 
 from __future__ import annotations
 
-from producer.pictures.examine import Flaw
+from producer.pictures.examine import Fault, Flaw
 from producer.pictures.fetch import FetchReport, fetch_pictures
 from producer.pictures.file_names import distinct_names
 from producer.pictures.fingerprints import FingerprintGroup, odd_fingerprints
-from producer.pictures.flaws import TakenAway, forget_flaws, read_flaws, take_damaged_away
+from producer.pictures.flaws import (
+    TakenAway,
+    forget_flaws,
+    read_flaws,
+    standing_flaws,
+    take_damaged_away,
+)
 from producer.pictures.outcomes import (
     Failed,
     Lookup,
@@ -45,6 +51,7 @@ __all__ = [
     "BatchRecipe",
     "ChosenAxis",
     "Failed",
+    "Fault",
     "FetchReport",
     "FingerprintGroup",
     "Flaw",
@@ -67,6 +74,7 @@ __all__ = [
     "offset_of",
     "read_flaws",
     "shown_size",
+    "standing_flaws",
     "store_lookup",
     "stored_pictures",
     "take_damaged_away",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,28 +28,36 @@ Done = Literal["written", "skipped", "missing", "flawed"]
 @dataclass(frozen=True)
 class FetchReport:
     """The files that were written, those that were there already, those whose picture is not
-    rendered yet, and what is wrong with the pictures that were not taken, one of each."""
+    rendered yet, and those whose picture was not taken, with what is wrong with it.
+
+    `noted`: the store took a note of it, by which `retry` knows what is damaged."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     missing: tuple[Path, ...]
-    flaws: tuple[Flaw, ...] = ()
+    flawed: Mapping[Path, Flaw] = field(default_factory=dict)
+    noted: bool = True
 
     @property
-    def lost(self) -> tuple[Flaw, ...]:
-        """What was stored and is not there any more."""
-        return self._flaws("missing")
+    def flaws(self) -> tuple[Flaw, ...]:
+        """One for each picture: several files may want the same."""
+        return tuple({flaw.i: flaw for flaw in self.flawed.values()}.values())
 
     @property
-    def damaged(self) -> tuple[Flaw, ...]:
-        return self._flaws("damaged")
+    def lost(self) -> tuple[Path, ...]:
+        """Files whose picture was stored and is not there any more."""
+        return self._wanting("missing")
 
     @property
-    def unreadable(self) -> tuple[Flaw, ...]:
-        return self._flaws("unreadable")
+    def damaged(self) -> tuple[Path, ...]:
+        return self._wanting("damaged")
 
-    def _flaws(self, fault: Fault) -> tuple[Flaw, ...]:
-        return tuple(flaw for flaw in self.flaws if flaw.fault == fault)
+    @property
+    def unreadable(self) -> tuple[Path, ...]:
+        return self._wanting("unreadable")
+
+    def _wanting(self, fault: Fault) -> tuple[Path, ...]:
+        return tuple(path for path, flaw in self.flawed.items() if flaw.fault == fault)
 
 
 @dataclass
@@ -89,7 +97,7 @@ def fetch_pictures(
     """
     inspector = Inspector(batch_id or matrix.batch.id, store)
     files: dict[Done, list[Path]] = {"written": [], "skipped": [], "missing": [], "flawed": []}
-    flaws: list[Flaw] = []
+    flawed: dict[Path, Flaw] = {}
 
     def fetch_group(group: _Group) -> _Fetched:
         return _fetch_group(inspector, folder, group, is_due=group.cell.i in due)
@@ -98,13 +106,17 @@ def fetch_pictures(
     with ThreadPoolExecutor(READ_THREADS) as pool:
         while chunk := list(islice(groups, AT_ONCE)):
             for fetched in pool.map(fetch_group, chunk):
-                flaws += [fetched.flaw] if fetched.flaw else []
+                flawed |= dict.fromkeys(fetched.files, fetched.flaw) if fetched.flaw else {}
                 for path, done in fetched.files.items():
                     files[done].append(path)
                     progress("fetching pictures", sum(map(len, files.values())), matrix.cells)
     inspector.tell(say)
     return FetchReport(
-        tuple(files["written"]), tuple(files["skipped"]), tuple(files["missing"]), tuple(flaws)
+        written=tuple(files["written"]),
+        skipped=tuple(files["skipped"]),
+        missing=tuple(files["missing"]),
+        flawed=flawed,
+        noted=not inspector.refused,
     )
 
 

@@ -2,7 +2,8 @@
 
     batches/<id>/flaws/<i>.json     what `verify` or `fetch` found: {"reason": …}
 
-A note is a hint and never believed: who mends reads the picture again. It lies beside
+A note is a hint and never believed: who mends reads the picture again, and who only tells of it
+reads at least the first READ_AGAIN; a sheet is made of the pictures themselves. It lies beside
 `failures/`, not in it: a failure says why a cell cannot be rendered, and a rebuild of the ledger
 and the next rendering go by that.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +27,9 @@ from producer.progress import ProgressCallback, Say, show_no_progress
 THREADS = 16
 #: The largest note that is read, in bytes.
 NOTE_BYTES = 1 << 20
+#: So many noted pictures are read before they are told of, a hundred megabytes or two; notes
+#: beyond them are told of as they are.
+READ_AGAIN = 100
 
 _NOTE = re.compile(r"/flaws/(\d{1,10})\.json\Z", re.ASCII)
 
@@ -108,8 +113,9 @@ def take_damaged_away(
     a key for stored. The notes stay until the cells are to be rendered again: `forget_flaws`.
 
     Another batch with the same picture has it again as soon as this one is rendered. Two people
-    may do it at once: between looking at a picture and deleting it nothing else happens, and who
-    asks for it afterwards looks what is stored. Raises StoreError.
+    may do it at once. Between reading a picture and deleting it, another's retry may have had it
+    drawn, whole; it is deleted then, and drawn once more, as this retry sends its cell too. Raises
+    StoreError.
     """
     noted = [i for i in _names(store, batch_id) if i < len(matrix)]
     flaws: list[Flaw] = []
@@ -133,15 +139,17 @@ def _cell(matrix: Matrix, i: int) -> Cell | None:
 
 def _take_away(cell: Cell | None, batch_id: str, store: Store) -> Flaw | None:
     """The PNG first: cut off in the middle, the cell is missing and not half judged."""
-    if cell is None:
-        return None
-    found = whole_picture(cell, store, batch_id)
-    if not isinstance(found, Flaw):
-        return None
-    if found.fault == "damaged":
+    flaw = _flaw(cell, batch_id, store)
+    if cell and flaw and flaw.fault == "damaged":
         for name in (object_names.picture, object_names.sidecar, object_names.thumbnail):
             store.delete(name(cell.key))
-    return found
+    return flaw
+
+
+def _flaw(cell: Cell | None, batch_id: str, store: Store) -> Flaw | None:
+    """What is wrong with a noted picture now."""
+    found = whole_picture(cell, store, batch_id) if cell else None
+    return found if isinstance(found, Flaw) else None
 
 
 def read_flaws(store: Store, batch_id: str, cells: int) -> dict[int, str]:
@@ -153,6 +161,23 @@ def read_flaws(store: Store, batch_id: str, cells: int) -> dict[int, str]:
         reasons = pool.map(lambda name: _read_reason(store, name), names.values())
         pairs = zip(names, reasons, strict=True)
         return {i: reason for i, reason in pairs if reason is not None}
+
+
+def standing_flaws(
+    notes: Mapping[int, str], matrix: Matrix, batch_id: str, store: Store
+) -> dict[int, str]:
+    """Those of the notes (cell → reason) that still are true, with what is wrong now. The pictures
+    of the first READ_AGAIN are read; where one is whole by now, drawn again by whomever, its note
+    is taken away, if the store lets it. Raises StoreError where the store is the trouble."""
+    in_order = sorted(notes)
+    again, beyond = in_order[:READ_AGAIN], in_order[READ_AGAIN:]
+    with ThreadPoolExecutor(THREADS) as pool:
+        flaws = list(pool.map(lambda i: _flaw(_cell(matrix, i), batch_id, store), again))
+    found = dict(zip(again, flaws, strict=True))
+    with suppress(StoreError):
+        forget_flaws(store, batch_id, [i for i, flaw in found.items() if flaw is None])
+    standing = {i: flaw.reason for i, flaw in found.items() if flaw}
+    return standing | {i: notes[i] for i in beyond}
 
 
 def forget_flaws(store: Store, batch_id: str, cells: Iterable[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,8 @@ class VerifyReport:
     """The pictures of a batch that should be stored: how many are there, `whole`, and how many
     are missing, damaged or cannot be read, the first MOST_FLAWS of them in `flaws`.
 
-    `whole` and `damaged` are None where nobody has read them."""
+    `whole` and `damaged` are None where nobody has read them. `noted`: the store took a note of
+    each flaw, by which `retry` knows what is damaged."""
 
     batch: str
     stored: int
@@ -36,6 +37,7 @@ class VerifyReport:
     damaged: int | None
     unreadable: int
     flaws: tuple[Flaw, ...] = ()
+    noted: bool = True
 
     @property
     def due(self) -> int:
@@ -50,6 +52,7 @@ class VerifyReport:
             "missing": self.missing,
             "damaged": self.damaged,
             "unreadable": self.unreadable,
+            "noted": self.noted,
             "flaws": [flaw.to_json() for flaw in self.flaws],
         }
 
@@ -86,7 +89,8 @@ def verify_pictures(
                     faults[flaw.fault] += 1
                     flaws += [flaw] if len(flaws) < MOST_FLAWS else []
     inspector.tell(say)
-    return _report(batch_id, seen, faults, tuple(flaws), quick=quick)
+    report = _report(batch_id, seen, faults, tuple(flaws), quick=quick)
+    return replace(report, noted=not inspector.refused)
 
 
 def _report(

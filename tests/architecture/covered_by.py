@@ -32,7 +32,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "common.store.protocol": ("common/store/test_contract.py",),
     "common.store.s3_errors": ("common/store/test_s3.py", "integration/test_store_trouble.py"),
     "producer.batches.control": ("integration/control/test_cancel_and_pause.py",),
-    "producer.batches.due": ("integration/control/test_lost_pictures.py",),
     "producer.batches.lost": (
         "integration/control/test_lost_pictures.py",
         "integration/control/test_retry.py",

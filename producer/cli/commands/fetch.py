@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -45,6 +46,7 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
         "lost": len(report.lost),
         "damaged": len(report.damaged),
         "unreadable": len(report.unreadable),
+        "noted": report.noted,
         "flaws": [flaw.to_json() for flaw in report.flaws],
     }
     out.result(data, _text(report, found.id, folder))
@@ -61,11 +63,11 @@ def _text(report: FetchReport, batch_id: str, folder: Path) -> str:
     }
     parts = [f"{counted(len(report.written), 'picture')} written to {folder}"]
     parts += [f"{len(some):,} {what}" for what, some in counts.items() if some]
-    again, unreadable = len(report.lost) + len(report.damaged), len(report.unreadable)
+    pictures = Counter(flaw.fault for flaw in report.flaws)
     return "\n".join(
         [
             ", ".join(parts),
             *flaw_lines(report.flaws, len(report.flaws)),
-            *mending(batch_id, again=again, unreadable=unreadable),
+            *mending(batch_id, pictures, noted=report.noted),
         ]
     )

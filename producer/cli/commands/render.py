@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from common.batch import Matrix
-from producer.cli.flaw_text import flaw_lines
 from producer.cli.interrupts import like_ctrl_c
 from producer.cli.options import json_command
 from producer.cli.output import Output
@@ -20,7 +19,7 @@ from producer.cli.progress_display import FAILED_CELLS, show_progress
 from producer.cli.status_text import status_json, status_text
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
-from producer.local import RenderReport, need_worker_packages
+from producer.local import RenderReport
 from producer.wording import counted
 
 
@@ -53,11 +52,10 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
       gridfarm render batch.yaml --model tiny --out trial
       gridfarm render --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
 
-    Ends with 4 when cells failed, or when stored pictures are damaged, which the same command then
-    draws again. Ctrl-C, SIGTERM or a closed terminal hand running cells back
-    and end it with 130, 143 or 129; the same command goes on.
+    Ends with 4 when cells failed, or when stored pictures are damaged, which the same command
+    then draws again. Ctrl-C, SIGTERM or a closed terminal hand running cells back and end it with
+    130, 143 or 129; the same command goes on.
     """
-    need_worker_packages()
     with like_ctrl_c(signal.SIGTERM, signal.SIGHUP):
         report = Farm(say=out.say, progress=out.progress).render(
             options.read(),
@@ -67,23 +65,23 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
             **options.trial,
         )
     _show_result(report, out)
-    return FAILED_CELLS if report.status.failed or report.flaws else 0
+    return FAILED_CELLS if report.status.failed else 0
 
 
 def _show_result(report: RenderReport, out: Output) -> None:
     status, grid = report.status, str(report.sheets[0]) if report.sheets else None
     data = status_json(status) | {"out": str(report.folder), "grid": grid}
     pictures = f"{counted(status.done, 'picture')} in {report.images}"
-    text = status_text(status) if status.failed else pictures
+    text = status_text(status, on_a_farm=False) if status.failed else pictures
     out.result(data, "\n".join([text, *_flaws(report), *_next_steps(report)]))
 
 
 def _flaws(report: RenderReport) -> list[str]:
+    """The status names them, with what failed."""
     if not report.flaws:
         return []
-    count = len(report.flaws)
-    text = f"{counted(count, 'stored picture')} not taken; the same command draws what is lost"
-    return [text, *flaw_lines(report.flaws, count)]
+    count = counted(len(report.flaws), "stored picture")
+    return ["", f"{count} not taken; the same command draws what is lost"]
 
 
 def _next_steps(report: RenderReport) -> list[str]:

@@ -9,7 +9,7 @@ from producer.cli.options import batch_argument, farm_command
 from producer.cli.output import Output
 from producer.cli.progress_display import FAILED_CELLS
 from producer.farm import Farm
-from producer.pictures import VerifyReport
+from producer.pictures import Fault, VerifyReport
 from producer.wording import counted
 
 
@@ -40,13 +40,16 @@ def verify(farm: Farm, out: Output, batch: str, quick: bool) -> int:
 
 
 def _text(report: VerifyReport) -> str:
-    again = report.missing + (report.damaged or 0)
-    total = again + report.unreadable
+    pictures: dict[Fault, int] = {
+        "missing": report.missing,
+        "damaged": report.damaged or 0,
+        "unreadable": report.unreadable,
+    }
     return "\n".join(
         [
             f"{report.batch}: {_counts(report)}",
-            *flaw_lines(report.flaws, total),
-            *mending(report.batch, again=again, unreadable=report.unreadable),
+            *flaw_lines(report.flaws, sum(pictures.values())),
+            *mending(report.batch, pictures, noted=report.noted),
         ]
     )
 

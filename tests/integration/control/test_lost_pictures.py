@@ -11,12 +11,14 @@ import pytest
 
 from common.batch import Batch, matrix
 from common.dispatch import Dispatcher, Ledger, is_set, read_control
-from common.store import Store, object_names
+from common.store import Store, object_names, open_store
 from producer.batches import Controller
 from producer.cli.main import run
 from producer.pictures import read_flaws
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen
+from tests.support.servers import Ministack
+from tests.support.troubled_s3 import TroubledS3
 from tests.support.under_way import CELLS, QUEUE, failed, finished, key_of, ordered, work_off
 from tests.support.whole_pictures import damage, is_whole, put_whole
 
@@ -211,6 +213,65 @@ def test_submitting_again_draws_what_is_missing_and_forgets_its_note(
     assert gridfarm("status", "night")[0]["failed"] == 0
 
 
+def test_a_picture_that_the_end_had_drawn_again_is_no_failure(
+    gridfarm: Any, store: Store, ledger: Ledger
+) -> None:
+    """It vanished in mid-batch and verify noted it; the batch's end missed it, and a worker drew
+    it again. Nobody has read it since."""
+    batch = ordered(frozen("dusk", more=SMALL, seeds="0..5"), store, ledger)
+    complete(batch, range(3), store, ledger)
+    lose(batch, 1, store)
+    assert gridfarm("verify", "dusk", code=4)[0]["missing"] == 1
+    stands, _ = gridfarm("status", "dusk")
+    assert (stands["done"], stands["failed"]) == (2, 1)
+    complete(batch, range(3, 6), store, ledger)
+    Dispatcher(store, ledger, [QUEUE]).finish(batch.id)
+    assert drawn_again(batch, store, ledger) == Counter([1])
+    assert read_flaws(store, batch.id, 6).keys() == {1}
+    watched, _ = gridfarm("watch", "dusk")
+    assert (watched["state"], watched["done"], watched["failed"]) == ("done", 6, 0)
+    assert read_flaws(store, batch.id, 6) == {}
+
+
+def test_a_picture_that_another_batch_drew_again_is_no_failure(
+    gridfarm: Any, night: Batch, store: Store
+) -> None:
+    damage(store, night, 5)
+    assert gridfarm("verify", "night", code=4)[0]["damaged"] == 1
+    put_whole(store, night, [5])
+    stands, _ = gridfarm("status", "night")
+    assert (stands["done"], stands["failed"]) == (CELLS, 0)
+    assert read_flaws(store, night.id, CELLS) == {}
+
+
+@pytest.mark.usefixtures("impatient_s3")
+def test_who_may_not_write_is_not_sent_to_retry(
+    s3_server: Ministack,
+    s3_store_url: str,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Of what is damaged, retry knows by notes alone. Other words would contradict the note above
+    them, and each other."""
+    with TroubledS3(s3_server.port) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = open_store(s3_store_url)
+        batch = ordered(frozen("dusk", more=SMALL, seeds="0..2"), store, ledger)
+        complete(batch, range(3), store, ledger)
+        damage(store, batch, 1)
+        server.begin("read-only")
+        where = ("--store", s3_store_url, "--broker", ledger.broker.url)
+        for command in (["verify", "dusk"], ["fetch", "dusk", str(tmp_path / "out")]):
+            assert run([*command, *where]) == 4
+            out, err = capsys.readouterr()
+            assert "the stored picture is damaged" in out
+            assert "could not be noted in the store" in err
+            assert "gridfarm retry" not in out
+        server.end()
+
+
 def test_a_person_reads_which_pictures_they_are(
     night: Batch, store: Store, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,5 +284,7 @@ def test_a_person_reads_which_pictures_they_are(
     assert "#5 a wolf · 5" in said and "#9 a wolf · 9" in said
     assert "the stored picture is damaged: bytes of it were changed" in said
     assert f"gridfarm retry {night.id} draws them again" in said
+    assert run(["status", "night", *where]) == 0
+    assert f"gridfarm retry {night.id} renders them again" in capsys.readouterr().out
     assert run(["show", "night#5", *where]) == 2
     assert "the stored picture is damaged" in capsys.readouterr().err

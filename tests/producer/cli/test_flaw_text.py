@@ -30,9 +30,20 @@ def test_of_many_the_first_are_shown() -> None:
 
 
 def test_what_to_do() -> None:
-    assert mending("night-1", again=0, unreadable=0) == []
-    assert mending("night-1", again=1, unreadable=0) == ["gridfarm retry night-1 draws it again"]
-    assert mending("night-1", again=2, unreadable=1) == [
+    assert mending("night-1", {}, noted=True) == []
+    draws_it = ["gridfarm retry night-1 draws it again"]
+    assert mending("night-1", {"missing": 1}, noted=True) == draws_it
+    assert mending("night-1", {"missing": 1, "damaged": 1, "unreadable": 1}, noted=True) == [
         "gridfarm retry night-1 draws them again",
         "1 picture will come when the store hands it out",
+    ]
+
+
+def test_what_is_damaged_and_not_noted_is_drawn_again_by_no_retry() -> None:
+    assert mending("night-1", {"damaged": 2}, noted=False) == []
+    assert mending("night-1", {"missing": 2}, noted=False) == [
+        "gridfarm retry night-1 draws them again"
+    ]
+    assert mending("night-1", {"missing": 1, "damaged": 2}, noted=False) == [
+        "gridfarm retry night-1 draws what is missing again"
     ]

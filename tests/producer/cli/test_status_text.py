@@ -88,6 +88,18 @@ def test_many_failures_are_cut_in_the_text_alone() -> None:
     assert len(status_json(status)["failures"]) == SHOWN_FAILURES + 1
 
 
+@pytest.mark.parametrize(("count", "whom"), [(1, "it"), (SHOWN_FAILURES + 1, "them")])
+def test_what_renders_failed_cells_again_is_said_when_the_batch_is_over(
+    count: int, whom: str
+) -> None:
+    status = replace(failures(count), state="done")
+    line = f"\n\n  gridfarm retry {status.batch} renders {whom} again"
+    assert status_text(status).endswith(line)
+    assert "retry" not in status_text(status, on_a_farm=False)
+    assert "retry" not in status_text(failures(count))
+    assert "retry" not in status_text(replace(RENDERING, state="done"))
+
+
 def test_a_submit_that_was_cut_off_says_what_to_do() -> None:
     text = status_text(replace(RENDERING, state="submitting", running=0))
     assert "submitting" in text

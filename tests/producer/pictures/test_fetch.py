@@ -200,8 +200,8 @@ def test_what_cannot_be_written_is_said_and_leaves_no_partial_file(
 def test_what_is_damaged_or_unreadable_is_named_and_holds_up_no_other(
     folder_store: Store, tmp_path: Path
 ) -> None:
-    """A bit of one is another than it was; one cannot be read, here a link that leads to itself;
-    two cells have one picture, which is named once."""
+    """A bit of one is another than it was; one cannot be read, here a link that leads to itself.
+    Two cells have one picture, which is named once, and counted as files like all others."""
     cells = matrix("wolf", "cat", "fox", variants=("a", "b"))
     folder_store.put(object_names.batch("night-1"), cells.batch.to_bytes())
     put_whole(folder_store, cells.batch, [0, 2, 4])
@@ -213,8 +213,12 @@ def test_what_is_damaged_or_unreadable_is_named_and_holds_up_no_other(
     path.symlink_to(path)
     report = fetch_pictures(cells, folder_store, tmp_path / "out", batch_id="night-1")
     assert counts(report) == (2, 0, 0)
-    [cat], [unreadable] = report.damaged, report.unreadable
+    assert report.damaged == tuple(tmp_path / f"out/cat/s7/{name}.png" for name in "ab")
+    assert report.unreadable == tuple(tmp_path / f"out/fox/s7/{name}.png" for name in "ab")
+    cat, unreadable = report.flaws
+    assert (cat.fault, unreadable.fault) == ("damaged", "unreadable")
     assert (cat.i, cat.labels["prompt"]) == (2, "cat")
     assert (unreadable.i, unreadable.labels["prompt"]) == (4, "fox")
     assert files(tmp_path / "out").keys() == {"wolf/s7/a.png", "wolf/s7/b.png"}
+    assert report.noted
     assert read_flaws(folder_store, "night-1", 6) == {2: cat.reason}

@@ -8,10 +8,13 @@ import pytest
 
 from common.batch import Matrix
 from common.store import Store, object_names, open_store
-from producer.pictures import read_flaws, take_damaged_away
+from producer.pictures import flaws as flaw_notes
+from producer.pictures import read_flaws, standing_flaws, take_damaged_away
 from producer.pictures.examine import GONE, Flaw
 from producer.pictures.flaws import Inspector
 from tests.support.orders import frozen, put_batch
+from tests.support.servers import Ministack
+from tests.support.troubled_s3 import TroubledS3
 from tests.support.whole_pictures import cell_of, damage, is_whole, put_whole
 
 BATCH = frozen(more="settings: {size: 64x64}")
@@ -82,6 +85,46 @@ class TestTakeDamagedAway:
         assert (taken.gone, taken.dealt_with) == (frozenset(), frozenset())
         assert [flaw.i for flaw in taken.unreadable] == [1]
         assert path.is_symlink()
+
+
+class TestStandingFlaws:
+    def test_what_is_whole_again_is_no_flaw_and_its_note_goes(self, shelf: Store) -> None:
+        """Noted: 0, drawn again since; 1, damaged; 2, deleted since."""
+        damage(shelf, BATCH, 1)
+        shelf.delete(object_names.picture(cell_of(BATCH, 2).key))
+        for i in range(3):
+            shelf.put(object_names.flaw(BATCH.id, i), b'{"reason": "it was damaged"}')
+        standing = standing_flaws(noted(shelf), MATRIX, BATCH.id, shelf)
+        assert standing.keys() == {1, 2}
+        assert standing[2] == GONE  # what is wrong now, not what was noted
+        assert noted(shelf).keys() == {1, 2}
+
+    def test_of_many_the_first_are_read(
+        self, shelf: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(flaw_notes, "READ_AGAIN", 1)
+        for i in range(3):
+            shelf.put(object_names.flaw(BATCH.id, i), b'{"reason": "it was damaged"}')
+        standing = standing_flaws(noted(shelf), MATRIX, BATCH.id, shelf)
+        assert standing == {1: "it was damaged", 2: "it was damaged"}
+        assert noted(shelf).keys() == {1, 2}
+
+    @pytest.mark.integration
+    @pytest.mark.usefixtures("impatient_s3")
+    def test_who_may_not_write_is_told_the_truth_all_the_same(
+        self, s3_server: Ministack, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with TroubledS3(s3_server.port) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+            store = open_store(s3_store_url)
+            put_batch(store, BATCH)
+            put_whole(store, BATCH, [0])
+            store.put(object_names.flaw(BATCH.id, 0), b'{"reason": "it was damaged"}')
+            server.begin("read-only")
+            standing = standing_flaws(noted(store), MATRIX, BATCH.id, store)
+            server.end()
+        assert standing == {}
+        assert noted(store).keys() == {0}
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b"{}", b"\xff", b"[" * 9999, b'{"reason": 3}'])

@@ -32,6 +32,7 @@ def test_each_picture_is_counted_once(store: Store, cells: list[Cell]) -> None:
     assert (report.due, report.stored, report.whole) == (6, 5, 4)
     assert (report.missing, report.damaged, report.unreadable) == (1, 1, 0)
     assert [(flaw.i, flaw.fault) for flaw in report.flaws] == [(4, "damaged"), (5, "missing")]
+    assert report.noted
     assert [flaw["labels"]["seed"] for flaw in report.to_json()["flaws"]] == ["4", "5"]
     assert seen == [("reading pictures", n, 6) for n in range(1, 7)]
     assert read_flaws(store, BATCH.id, 6).keys() == {4, 5}
@@ -80,6 +81,6 @@ def test_who_may_not_write_is_told_that_nothing_is_noted(
         said: list[str] = []
         report = verify_pictures(BATCH.id, Matrix(BATCH), 6, store, said.append)
         server.end()
-    assert (report.whole, report.missing) == (1, 5)
+    assert (report.whole, report.missing, report.noted) == (1, 5, False)
     [text] = said
     assert "AccessDenied" in text and f"gridfarm verify {BATCH.id}" in text
