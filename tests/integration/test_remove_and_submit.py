@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from common.dispatch import Ledger
-from common.errors import NotFound
+from common.errors import NotFound, UsageError
 from common.store import Store, object_names, open_store
 from producer.batches import Controller, Removal, RemovalPlan, list_batches
 from producer.submission import Resolved, submit
@@ -177,6 +177,28 @@ def test_a_batch_that_is_removed_cannot_be_steered(
     assert removed
     assert left_in(store) == []
     assert not ledger.known(frozen().id)
+
+
+def test_what_is_submitted_while_a_person_thinks_is_not_cancelled(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a removal without --cancel that has just seen that the batch is finished."""
+    store = open_store(store_url)
+    put_batch(store, frozen(), state="cancelled", done=range(2))
+    check = Removal.check_finished
+
+    def submitted_since(self: Removal, *, cancel: bool) -> None:
+        check(self, cancel=cancel)
+        order(frozen(), open_store(store_url), ledger)
+
+    monkeypatch.setattr(Removal, "check_finished", submitted_since)
+    with pytest.raises(UsageError, match="not finished"):
+        removal_of(store, ledger, frozen()).run()
+    status = ledger.status(frozen().id)
+    assert status and status.state == "rendering"
+    assert [row.state for row in list_batches(store, None)] == ["rendering"]
+    assert pictures_in(store) == 2
+    assert nothing_is_under_way(store, ledger)
 
 
 def hide_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
