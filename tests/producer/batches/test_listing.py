@@ -101,15 +101,16 @@ class TestWithABroker:
     def ledger(self, broker: str) -> Ledger:
         return Ledger(broker)
 
+    @pytest.mark.parametrize("missing", ["done.bitmap", f"active/{frozen().id}"])
     def test_a_submit_that_was_cut_off_is_shown_and_completed(
-        self, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+        self, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, missing: str
     ) -> None:
-        """It has put its document and nothing else that counts: neither `list` nor `status` says
-        that it renders; given again, it does."""
+        """It has put its document, and perhaps control.json, but not the marker by which workers
+        find it: neither `list` nor `status` says that it renders; given again, it does."""
         put = store.put
 
         def cut_off(name: str, *data: bytes, **options: Any) -> None:
-            if name.endswith("done.bitmap"):
+            if name.endswith(missing):
                 raise StoreUnreachable("cut off")
             put(name, *data, **options)
 
