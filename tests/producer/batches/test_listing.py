@@ -53,6 +53,17 @@ def test_a_damaged_document_likewise(shelf: Store) -> None:
     assert "batch.json" in rows[damaged].problem
 
 
+def test_a_damaged_document_of_a_batch_that_is_over(
+    shelf: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its row needs no document, so that a long list stays quick; `status` reads it."""
+    damaged = put_batch(shelf, frozen("broken"), done=range(4))
+    shelf.put(object_names.batch(damaged), b"{")
+    assert states(shelf) == {"broken": "done"}
+    assert run(["status", damaged, "--store", shelf.url]) != 0
+    assert "batch.json" in capsys.readouterr().err
+
+
 def test_a_document_that_may_not_be_read_hides_no_other(
     shelf: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
