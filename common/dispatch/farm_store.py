@@ -66,22 +66,23 @@ class FarmStore:
         self.check()
         self.store.probe()
 
-    def adopt(self, *, forget_other: bool = False) -> None:
+    def adopt(self, *, forget_other: bool = False) -> list[str]:
         """Make the store the farm's, with an id if it has none.
 
         Raises StoreForeign while the farm has unfinished batches from another store, unless
-        `forget_other`: then the broker forgets them, and their store keeps what it has.
+        `forget_other`: then the broker forgets them, and their store keeps what it has. The ids
+        of those.
         """
         known = self._known()
         if known and read_store_id(self.store) == known:
-            return
+            return []
         with self._alone():
-            self._adopt(forget_other=forget_other)
+            return self._adopt(forget_other=forget_other)
 
-    def _adopt(self, *, forget_other: bool) -> None:
+    def _adopt(self, *, forget_other: bool) -> list[str]:
         known, own = self._known(), read_store_id(self.store)
         if known == own and own:
-            return
+            return []
         unfinished = self.ledger.active() if known else []
         if unfinished and not forget_other:
             raise self._foreign(known)
@@ -92,6 +93,7 @@ class FarmStore:
             write_store_id(self.store, store_id)
         with self.broker.errors():
             self.broker.redis.hset(NAME, mapping={"id": store_id, "url": self.store.url})
+        return unfinished
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

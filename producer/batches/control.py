@@ -124,12 +124,17 @@ class Controller:
 
     def _check_still_there(self) -> None:
         """After the writing: a removal deletes the document first and then looks what else there
-        is, so one of the two sees what the other has done."""
-        if self.store.exists(object_names.batch(self.batch_id)):
+        is, so one of the two sees what the other has done. control.json goes last: a submit that
+        has begun since looks for it in the end."""
+        if self._is_there():
             return
         for name in (object_names.active, object_names.done_bitmap, object_names.control):
-            self.store.delete(name(self.batch_id))
+            if not self._is_there():
+                self.store.delete(name(self.batch_id))
         raise NotFound(f"the batch {self.batch_id} was removed")
+
+    def _is_there(self) -> bool:
+        return self.store.exists(object_names.batch(self.batch_id))
 
     def _stands(self, control: Control) -> bool:
         marked = self.store.exists(object_names.active(self.batch_id))

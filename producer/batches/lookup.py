@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from common.batch import BATCH_ID, Batch, Matrix, slug
@@ -19,6 +20,8 @@ from producer.submission import resolve_offline
 
 #: The word for the batch that was rendered or submitted last from this machine.
 LAST = "@last"
+#: So many batches are named to somebody who means none of them.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -90,30 +93,39 @@ def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tupl
 
 def _search(word: str, store: Store) -> str:
     ids = batch_ids(store)
-    named = _whole(store, (id_ for id_ in ids if id_.rpartition("-")[0] == slug(word)))
+    named = [*_whole(store, (id_ for id_ in ids if id_.rpartition("-")[0] == slug(word)))]
     if named:
         return named[0] if len(named) == 1 else next(iter(latest_first(store, named)))
-    begun = _whole(store, (id_ for id_ in ids if id_.startswith(word)))
+    begun = [*_whole(store, (id_ for id_ in ids if id_.startswith(word)))]
     if len(begun) == 1:
         return begun[0]
     if begun:
         raise NotFound(
             f"{word!r} begins several batches: {', '.join(begun[:8])}", hint="write more of the id"
         )
-    raise NotFound(f"the store at {store.url} has no batch {word!r}", hint=_suggest(word, ids))
+    raise NotFound(
+        f"the store at {store.url} has no batch {word!r}",
+        hint=_what_is_left(word, ids) or _suggest(word, ids, store),
+    )
 
 
-def _whole(store: Store, ids: Iterable[str]) -> list[str]:
-    """Those that have their document."""
-    return [batch_id for batch_id in ids if store.exists(object_names.batch(batch_id))]
+def _whole(store: Store, ids: Iterable[str]) -> Iterator[str]:
+    """Those that have their document, looked for as they are asked for."""
+    return (batch_id for batch_id in ids if store.exists(object_names.batch(batch_id)))
 
 
-def _suggest(word: str, ids: list[str]) -> str:
-    near = difflib.get_close_matches(word, ids, n=3, cutoff=0.5)
+def _what_is_left(word: str, ids: Iterable[str]) -> str:
+    """Of a batch without its document, whose removal was cut off; "" where it is not meant."""
+    left = [id_ for id_ in ids if id_.startswith(word) or id_.rpartition("-")[0] == slug(word)]
+    return f"what a removal has left of it goes with: gridfarm rm {left[0]}" if left else ""
+
+
+def _suggest(word: str, ids: list[str], store: Store) -> str:
+    near = [*_whole(store, difflib.get_close_matches(word, ids, n=3, cutoff=0.5))]
     if near:
         return f"did you mean {' or '.join(near)}?"
-    if ids:
-        return f"it has {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"
+    if some := [*islice(_whole(store, ids), NAMED + 1)]:
+        return f"it has {', '.join(some[:NAMED])}{' …' if len(some) > NAMED else ''}"
     return "it has no batches yet: gridfarm submit FILE"
 
 

@@ -16,7 +16,7 @@ note and waits. What is cut off is completed by the next `rm`, or by a submit th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from common.dispatch import Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreFull, UsageError
 from common.store import Store, object_names
 from producer.batches.control import Controller
-from producer.catalogue import UnknownKeys, keys_of, keys_of_others, owners_of
+from producer.catalogue import UnknownKeys, keys_of, keys_of_others
 from producer.progress import ProgressCallback, Say, show_no_progress
 from producer.removal import (
     Announcements,
@@ -39,10 +39,11 @@ from producer.removal import (
     make_room,
     pictures_there,
     read_intents,
+    say_what_is_missing,
     stop_cells,
+    wait_for_cells,
     write_intent,
 )
-from producer.wording import counted
 
 #: Batch id → its document; None where that is gone or cannot be read.
 Documents = Mapping[str, Batch | None]
@@ -62,7 +63,7 @@ class RemovalPlan:
 @dataclass(frozen=True)
 class Removal:
     """Some batches of one store, to be removed from it. `ledger` is None where no broker is
-    configured."""
+    configured, or the one of a farm that works with another store."""
 
     batches: Documents
     store: Store
@@ -74,12 +75,9 @@ class Removal:
         """Raises UsageError where one of the batches is not, unless it may be cancelled."""
         active = self._active()
         if active and not cancel:
-            raise UsageError(
-                f"not finished: {', '.join(active)}",
-                hint=f"--cancel stops it first; gridfarm status {active[0]} says how it stands",
-            )
+            raise _not_finished(active)
         if active and not self.ledger:
-            self.say("no broker is configured: a worker that renders it now is not told to stop")
+            self.say("no broker of this store's farm is told: a worker that renders it now goes on")
 
     def plan(self, *, keep_pictures: bool = False) -> RemovalPlan:
         """What would be removed at this moment. Raises StoreError."""
@@ -97,13 +95,28 @@ class Removal:
         ]
         # A person had time to think since it was looked at.
         self.check_finished(cancel=cancel)
-        for batch_id in self.batches:
-            self._cancel(batch_id)
-        stop_cells(self.batches, self.ledger, self.say)
+        self._stop(cancel=cancel)
         plan = self._remove(cancel=cancel, keep_pictures=keep_pictures)
         for other in others:
-            other.complete_unless_alive()
+            self._complete(other)
         return plan
+
+    def _stop(self, *, cancel: bool) -> None:
+        """Without `cancel` nothing is, be it that somebody has just submitted it: `_remove` looks
+        once more when its note is written."""
+        if not cancel:
+            wait_for_cells(self.batches, self.ledger, self.say)
+            return
+        for batch_id in self.batches:
+            self._cancel(batch_id)
+        stop_cells(self.batches, self.ledger, self.say, check=_nothing_to_check)
+
+    def _complete(self, other: CutOff) -> None:
+        """What has been removed here is told all the same when this fails."""
+        try:
+            other.complete_unless_alive()
+        except (StoreError, BrokerError) as error:
+            self.say(f"another removal was cut off and could not be completed: {error.message}")
 
     def _active(self) -> list[str]:
         marked = ((batch_id, object_names.active(batch_id)) for batch_id in self.batches)
@@ -127,12 +140,12 @@ class Removal:
         if note is None:
             return self._remove_without_note(keep_pictures=keep_pictures)
         intent, beat = note
-        if not cancel and self._active():
-            intent.withdraw(beat, announcements)
-            self.check_finished(cancel=False)
+        if not cancel and (active := self._active()):
+            _withdraw(intent, beat, announcements)
+            raise _not_finished(active)
         with beat.going(), self._saying_how_it_ends():
             plan = self._remove_noted(beat, keep_pictures=keep_pictures)
-        intent.withdraw(beat, announcements)
+        _withdraw(intent, beat, announcements)
         return plan
 
     @contextmanager
@@ -140,32 +153,23 @@ class Removal:
         try:
             yield
         except Overtaken as overtaken:
-            self._say_what_is_missing(overtaken.late)
+            say_what_is_missing(overtaken.late, self.store, self.say)
             raise
         except BaseException:
             self.say("the removal was cut off: the next gridfarm rm, of any batch, completes it")
             raise
-
-    def _say_what_is_missing(self, late: Collection[str]) -> None:
-        """A deletion that was on its way while this stood still may have taken a picture that
-        somebody was told is stored."""
-        missing = set(late).difference(pictures_there(late, self.store))
-        with suppress(UnknownKeys):
-            for batch_id, keys in owners_of(missing, self.store).items():
-                lost = counted(len(keys), "picture")
-                self.say(f"{batch_id} misses {lost}: gridfarm retry {batch_id} --all renders them")
 
     def _remove_noted(self, beat: Beat, *, keep_pictures: bool) -> RemovalPlan:
         for batch_id in self.batches:
             beat.check()
             self.store.delete(object_names.batch(batch_id))
         # Who resumed one meanwhile cannot do so any more.
-        stop_cells(self.batches, self.ledger, self.say)
+        stop_cells(self.batches, self.ledger, self.say, beat.check)
         plan = self._plan(keep_pictures=keep_pictures)
         delete_pictures(plan.go, self.store, beat.check, self.progress)
         for batch_id in self.batches:
-            beat.check()
-            delete_batch(batch_id, self.store, self.ledger)
+            delete_batch(batch_id, self.store, self.ledger, beat.check)
+        beat.check()
         forget_keys(self.batches, self.store)
         return plan
 
@@ -186,9 +190,9 @@ class Removal:
         """The documents last: nothing else says which pictures were to go."""
         self.say("the store is full: until this has ended, submit nothing to it")
         plan = self.plan(keep_pictures=keep_pictures)
-        delete_pictures(plan.go, self.store, lambda: None, self.progress)
+        delete_pictures(plan.go, self.store, _nothing_to_check, self.progress)
         for batch_id in self.batches:
-            delete_batch(batch_id, self.store, self.ledger)
+            delete_batch(batch_id, self.store, self.ledger, _nothing_to_check)
             self.store.delete(object_names.batch(batch_id))
         forget_keys(self.batches, self.store)
         return plan
@@ -211,3 +215,20 @@ class Removal:
         return keys_of_others(
             own, self.store, besides=tuple(besides), also=also, progress=self.progress
         )
+
+
+def _withdraw(intent: Intent, beat: Beat, announcements: Announcements) -> None:
+    """Or leave that to whoever has taken it over, since nothing else is left to do."""
+    with suppress(Overtaken):
+        intent.withdraw(beat, announcements)
+
+
+def _not_finished(active: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"not finished: {', '.join(active)}",
+        hint=f"--cancel stops it first; gridfarm status {active[0]} says how it stands",
+    )
+
+
+def _nothing_to_check() -> None:
+    """Where there is no note: nobody can take over what nobody knows of."""

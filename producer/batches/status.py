@@ -18,7 +18,7 @@ from common.dispatch import (
     queue_of,
     read_failures,
 )
-from common.errors import BrokerError, NotFound, StoreError
+from common.errors import BrokerError, NotFound, StoreError, StoreForeign
 from common.store import Store, object_names
 from producer.batches.priority import priority_name
 from producer.batches.stored_state import stored_state
@@ -101,8 +101,8 @@ class StatusWatcher:
         """A Status whenever something may have changed, the last one when the batch is over.
 
         Rebuilds the ledger if Redis forgot it. Raises StoreError when every worker has been
-        paused for five minutes, BrokerError when the broker stays away for a minute, NotFound
-        when the batch was removed.
+        paused for five minutes, StoreForeign when the farm has moved to another store, BrokerError
+        when the broker stays away for a minute, NotFound when the batch was removed.
         """
         assert self.ledger
         dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
@@ -111,9 +111,7 @@ class StatusWatcher:
             now = time.monotonic()
             try:
                 if now >= next_tick:
-                    # The workers say so when the store is away; the ledger still answers.
-                    with suppress(StoreError):
-                        dispatcher.tick()
+                    self._tick(dispatcher)
                     next_tick = now + TICK_EVERY_S
                 entry = self.ledger.status(self.batch_id)
                 status = self._from_ledger(entry) if entry else self._from_store()
@@ -134,6 +132,17 @@ class StatusWatcher:
             yield status
             _give_up_if_all_paused(status)
             time.sleep(POLL_S)
+
+    @staticmethod
+    def _tick(dispatcher: Dispatcher) -> None:
+        """The workers say so when the store is away; the ledger still answers. That of another
+        store's farm does not."""
+        try:
+            dispatcher.tick()
+        except StoreForeign:
+            raise
+        except StoreError:
+            pass
 
     def _check_still_there(self) -> None:
         """A batch that was removed would look as if nobody had rendered anything of it yet."""

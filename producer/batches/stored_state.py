@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.dispatch import Control, read_control_if_any
+from common.dispatch import UNFINISHED, Control, read_control_if_any
 from common.store import Store, object_names
 
 #: Shown while its submit is under way, and after one that was cut off.
@@ -12,8 +12,8 @@ SUBMITTING = "submitting"
 def stored_state(batch_id: str, store: Store) -> tuple[str, Control]:
     """The state as people are told it, and the control document or its default. Raises StoreError,
     and GridfarmError for a document that is damaged."""
-    control = read_control_if_any(store, batch_id)
-    if control is None and not store.exists(object_names.active(batch_id)):
-        return SUBMITTING, Control()
-    control = control or Control()
+    control = read_control_if_any(store, batch_id) or Control()
+    # The marker is what a submit writes last: without it no worker finds the batch.
+    if control.state in UNFINISHED and not store.exists(object_names.active(batch_id)):
+        return SUBMITTING, control
     return control.state, control

@@ -15,7 +15,7 @@ from common.dispatch import WorkerReport
 from common.text import escaped
 from producer.batches import Status, StatusWatcher
 from producer.cli.output import Output
-from producer.cli.status_text import status_json, status_text
+from producer.cli.status_text import SUBMIT_AGAIN, status_json, status_text
 from producer.wording import counted
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def describe(status: Status, nobody: str) -> str:
     if status.state == "paused":
         finishing = f", {counted(status.running, 'picture')} still running" * bool(status.running)
         return f"the batch is paused{finishing}; gridfarm resume {status.batch}"
+    if status.state == "submitting":
+        return SUBMIT_AGAIN
     if not workers:
         return nobody
     if status.aside:

@@ -11,6 +11,8 @@ from producer.cli.output import Output
 from producer.wording import counted
 
 SHOWN_FAILURES = 20
+#: Of a batch whose state is `submitting`.
+SUBMIT_AGAIN = "its submit is under way, or was cut off: then give it again"
 
 
 def show_status(status: Status, out: Output) -> None:
@@ -52,7 +54,7 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
     if status.state in ("paused", "cancelled"):
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
     if status.state == "submitting":
-        lines += ["  its submit is under way, or was cut off: then give it again"]
+        lines += [f"  {SUBMIT_AGAIN}"]
     again = on_a_farm and status.over and status.failed
     retry = ["", f"  gridfarm retry {status.batch} renders {them(status.failed)} again"]
     return "\n".join([*lines, *_failure_lines(status), *(retry if again else [])])

@@ -77,23 +77,37 @@ class Connections:
     def answering_ledger(self, store: Store) -> Ledger | None:
         """The ledger of the configured broker; None, said aloud, when that is away, or is the one
         of a farm that works with another store than this."""
+        then = "this is what the store knows"
         try:
-            return self.ledger_of(store)
+            return self.ledger_of(store, then)
         except BrokerError as error:
-            self.say(f"{error.message}; this is what the store knows")
+            self.say(_with_hint(error, then))
             return None
 
-    def ledger_of(self, store: Store) -> Ledger | None:
-        """The ledger of the configured broker; None, said aloud, where that is the one of a farm
-        that works with another store than this. Raises BrokerError."""
+    def ledger_of(self, store: Store, then: str) -> Ledger | None:
+        """The ledger of the configured broker; None, said aloud with what comes of it (`then`),
+        where that is the one of a farm that works with another store than this. Raises
+        BrokerError."""
         ledger = self.ledger_if_any
         try:
             if ledger:
                 FarmStore(store, ledger).check()
         except StoreForeign as error:
-            self.say(f"{error.message}; this is what the store knows")
+            self.say(_with_hint(error, then))
             return None
         return ledger
+
+    def steering_ledger(self, store: Store) -> Ledger:
+        """The ledger that hears what is ordered for a batch of this store, be it away: the store
+        is told first. Raises StoreForeign where another store is the farm's, and UsageError."""
+        with suppress(BrokerError):
+            FarmStore(store, self.ledger).check()
+        return self.ledger
+
+    def watched_ledger(self, store: Store) -> Ledger:
+        """One that answers. Raises BrokerError, and StoreForeign and UsageError as above."""
+        self.ledger.broker.ping()
+        return self.steering_ledger(store)
 
     def find(self, batch: BatchArgument) -> FoundBatch:
         """The batch of a store that is meant. Raises NotFound, and what `read_argument` does."""
@@ -124,6 +138,11 @@ class Connections:
             if isinstance(error, NotFound):
                 raise
             raise NotFound(error.message, hint="to remove it, give its whole id") from error
+
+
+def _with_hint(error: GridfarmError, then: str) -> str:
+    """What is wrong, what comes of it, and on a line of its own what to do, as for an error."""
+    return "\n  ".join(filter(None, [f"{error.message}; {then}", error.hint]))
 
 
 def _from_here(store: str) -> str:

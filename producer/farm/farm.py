@@ -215,15 +215,15 @@ class Farm:
 
     def follow(self, batch: BatchArgument = LAST) -> Iterator[Status]:
         """The status of `batch` now, and again whenever it has changed; the last one when it is
-        over. Raises BrokerError when the broker stays away for a minute, StoreError when every
-        worker has been paused for five minutes, NotFound when the batch was removed."""
+        over. Raises BrokerError when the broker stays away for a minute, NotFound when the batch
+        was removed, StoreError when every worker was paused for five minutes, or the farm moved."""
         return changes(self.watcher(batch).follow())
 
     def watcher(self, batch: BatchArgument = LAST) -> StatusWatcher:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
-        self._servers.ledger.broker.ping()
-        return StatusWatcher(found.id, found.document, found.store, self._servers.ledger)
+        ledger = self._servers.watched_ledger(found.store)
+        return StatusWatcher(found.id, found.document, found.store, ledger)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
         """The status of `batch` when it is done or cancelled. Raises what `follow` does."""
@@ -370,10 +370,10 @@ class Farm:
         """What works here, and what to do about the rest: broker, store, workers, GPU."""
         return examine(self.config)
 
-    def adopt_store(self) -> None:
-        """Make the configured store the one that the broker's farm works with. What is under way
-        from another store is forgotten by the broker; that store keeps what it has."""
-        FarmStore(self._servers.store, self._servers.ledger).adopt(forget_other=True)
+    def adopt_store(self) -> list[str]:
+        """Make the configured store the one that the broker's farm works with. The ids of the
+        batches that the broker has forgotten, which the other store keeps."""
+        return FarmStore(self._servers.store, self._servers.ledger).adopt(forget_other=True)
 
     def _tried(self, batch: BatchArgument, options: TrialOptions) -> BatchFile:
         """The batch file that is meant, or that a batch of the store comes from, changed."""
@@ -383,15 +383,15 @@ class Farm:
         return tried(meant, options, self.say, self.config.cache_dir)
 
     def _steering(self, batch: BatchArgument) -> Steering:
-        ledger, found = self._servers.ledger, self.find(batch)
-        told = (self.say, self.progress)
-        return Steering(found.id, found.document, found.store, ledger, *told)
+        found = self.find(batch)
+        ledger = self._servers.steering_ledger(found.store)
+        return Steering(found.id, found.document, found.store, ledger, self.say, self.progress)
 
     def _removal(self, batches: Sequence[BatchArgument]) -> Removal:
         if not batches:
             raise UsageError("no batch is named", hint="name what is to be removed")
         store = self._servers.store_of_first(batches)
-        ledger = self._servers.ledger_of(store)
+        ledger = self._servers.ledger_of(store, "it is removed from this store alone")
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
         return Removal(documents, store, ledger, self.say, self.progress)
 

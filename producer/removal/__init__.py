@@ -21,10 +21,11 @@ from producer.removal.deletion import (
     forget_keys,
     make_room,
     pictures_there,
+    say_what_is_missing,
 )
 from producer.removal.intents import Intent, read_intents, write_intent
 from producer.removal.protection import protect_pictures
-from producer.removal.stopping import stop_cells
+from producer.removal.stopping import stop_cells, wait_for_cells
 
 __all__ = [
     "Announcements",
@@ -39,6 +40,8 @@ __all__ = [
     "pictures_there",
     "protect_pictures",
     "read_intents",
+    "say_what_is_missing",
     "stop_cells",
+    "wait_for_cells",
     "write_intent",
 ]

@@ -40,7 +40,7 @@ class Overtaken(GridfarmError):
 
 
 class Beat:
-    """A process' own beat of the removal `token`."""
+    """A process' own beat of the removal `token`, made when that begins or is taken over."""
 
     def __init__(self, store: Store, token: str) -> None:
         self.store = store
@@ -98,18 +98,26 @@ class Beat:
 
     def _renew(self) -> None:
         with self._lock:
+            before, looked = self._at, _clocks()
             self._lost = self._lost or not self._is_mine()
-            if not self._lost:
-                began = _clocks()
-                with suppress(StoreFull):  # deleting is what such a store is waiting for
-                    self._put()
-                self._at = began
+            if self._lost:
+                return
+            with suppress(StoreFull):  # deleting is what such a store is waiting for
+                self._put()
+            if _since(before) > STILL_S and _since(looked) > SETTLE_S:
+                self._let_go()
+            self._at = looked
+
+    def _let_go(self) -> None:
+        """It stood still between the look and the writing, long enough for somebody to take the
+        removal over and end it: this beat is then of nothing any more."""
+        self._lost = True
+        with suppress(StoreError):
+            self.store.delete(self.name)
 
     def _put(self) -> None:
-        began = _clocks()
         self.store.put(self.name, f"{self._owner} {self._count + 1}".encode())
         self._count += 1
-        self._at = began
 
     def _is_mine(self) -> bool:
         return (read_beat(self.store, self.name) or b"").startswith(self._owner.encode())

@@ -13,8 +13,13 @@ from common.store import Store, object_names
 from producer.catalogue import UnknownKeys, keys_of_others
 from producer.progress import ProgressCallback, Say, show_no_progress
 from producer.removal.announcements import Announcements
-from producer.removal.beat import Beat, Watch
-from producer.removal.deletion import delete_batch, delete_pictures, forget_keys
+from producer.removal.beat import Beat, Overtaken, Watch
+from producer.removal.deletion import (
+    delete_batch,
+    delete_pictures,
+    forget_keys,
+    say_what_is_missing,
+)
 from producer.removal.intents import Intent
 from producer.removal.stopping import stop_cells
 
@@ -65,16 +70,26 @@ class CutOff:
         beat = Beat(self.store, self.intent.token)
         if not beat.take_over():
             return False
+        if not self.intent.exists():  # its owner was just ending it, and had stopped the beat
+            beat.stop()
+            return True
         self.say(f"completing {self._name}, which was cut off")
-        announcements = Announcements(self.ledger)
-        with beat.going():
-            self._complete(beat, announcements)
-        self.intent.withdraw(beat, announcements)
+        try:
+            self._complete(beat, Announcements(self.ledger))
+        except Overtaken as overtaken:
+            # This process stood still, and somebody else ends it now: that is waited for.
+            say_what_is_missing(overtaken.late, self.store, self.say)
+            return False
         return True
 
     def _complete(self, beat: Beat, announcements: Announcements) -> None:
-        gone = [i for i in self.intent.batches if not self.store.exists(object_names.batch(i))]
-        stop_cells(gone, self.ledger, self.say)
+        with beat.going():
+            self._delete(beat, announcements)
+        self.intent.withdraw(beat, announcements)
+
+    def _delete(self, beat: Beat, announcements: Announcements) -> None:
+        gone = self._gone()
+        stop_cells(gone, self.ledger, self.say, beat.check)
         own = {key for batch_id in gone for key in self.intent.keys_of(batch_id)}
         also = {*self.also, *announcements.submitted()}
         try:
@@ -84,6 +99,16 @@ class CutOff:
             shared = own
         delete_pictures(own - shared, self.store, beat.check, self.progress)
         for batch_id in gone:
-            beat.check()
-            delete_batch(batch_id, self.store, self.ledger)
+            delete_batch(batch_id, self.store, self.ledger, beat.check)
+        beat.check()
         forget_keys(gone, self.store)
+
+    def _gone(self) -> list[str]:
+        """Its batches, without those that were submitted again, or may be, as their notes are
+        withdrawn."""
+        noted = zip(self.intent.batches, self.intent.names, strict=True)
+        return [
+            batch_id
+            for batch_id, note in noted
+            if self.store.exists(note) and not self.store.exists(object_names.batch(batch_id))
+        ]

@@ -7,14 +7,18 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from common.dispatch import Ledger, read_control_if_any
+from common.dispatch import Control, Ledger, read_control_if_any
 from common.errors import GridfarmError, StoreError
 from common.store import Store, object_names
-from producer.catalogue import KeyIndex, forget_latest
-from producer.progress import ProgressCallback, show_no_progress
+from producer.catalogue import KeyIndex, UnknownKeys, forget_latest, owners_of
+from producer.progress import ProgressCallback, Say, show_no_progress
 from producer.removal.beat import Overtaken
+from producer.wording import counted
 
 DELETERS = 16
+
+#: Called before each deletion: what it raises ends them, such as Overtaken (`Beat.check`).
+Check = Callable[[], None]
 
 
 def pictures_there(
@@ -34,7 +38,7 @@ def pictures_there(
 def delete_pictures(
     keys: Collection[str],
     store: Store,
-    check: Callable[[], None],
+    check: Check,
     progress: ProgressCallback = show_no_progress,
 ) -> None:
     """Of each the PNG last, so that none is left half deleted and unseen. `check` is called
@@ -66,13 +70,17 @@ def delete_pictures(
             raise
 
 
-def delete_batch(batch_id: str, store: Store, ledger: Ledger | None) -> None:
-    """All of it but `batch.json`, which is gone, or that of a submit since. Raises StoreError and
-    BrokerError."""
-    # A document that is damaged says nothing: `list` finds out that the name is stale.
-    with suppress(GridfarmError):
-        if control := read_control_if_any(store, batch_id):
-            forget_latest(store, batch_id, control.submitted)
+def delete_batch(batch_id: str, store: Store, ledger: Ledger | None, check: Check) -> None:
+    """All of it but `batch.json`, which is gone, or that of a submit since, which `check` knows
+    of. Raises StoreError, BrokerError, and what `check` raises."""
+
+    def delete(name: str) -> None:
+        check()
+        store.delete(name)
+
+    if control := _control(batch_id, store):
+        check()
+        forget_latest(store, batch_id, control.submitted)
     document = object_names.batch(batch_id)
     names = {
         *store.list(f"{object_names.BATCHES}{batch_id}/"),
@@ -81,9 +89,17 @@ def delete_batch(batch_id: str, store: Store, ledger: Ledger | None) -> None:
         object_names.active(batch_id),
     }
     with ThreadPoolExecutor(DELETERS) as pool:
-        list(pool.map(store.delete, names - {document}))
+        list(pool.map(delete, names - {document}))
     if ledger:
+        check()
         ledger.drop(batch_id)
+
+
+def _control(batch_id: str, store: Store) -> Control | None:
+    """One that is damaged says nothing: `list` finds out that the name is stale."""
+    with suppress(GridfarmError):
+        return read_control_if_any(store, batch_id)
+    return None
 
 
 def make_room(batch_id: str, store: Store) -> None:
@@ -98,3 +114,13 @@ def forget_keys(batches: Collection[str], store: Store) -> None:
     """Out of the index, too."""
     with suppress(StoreError):
         KeyIndex(store).update({}, gone=batches)
+
+
+def say_what_is_missing(late: Collection[str], store: Store, say: Say) -> None:
+    """A deletion that was on its way while its remover stood still may have taken a picture that
+    somebody was told is stored. Raises StoreError."""
+    missing = set(late).difference(pictures_there(late, store))
+    with suppress(UnknownKeys):
+        for batch_id, keys in owners_of(missing, store).items():
+            lost = counted(len(keys), "picture")
+            say(f"{batch_id} misses {lost}: gridfarm retry {batch_id} --all renders them")

@@ -4,8 +4,8 @@ more, and its beat.
     removing/<token>.<id>.json    batch.json; empty where the pictures stay
     removing/<token>.beat         see `beat`
 
-The beat is written first and deleted first, so documents without a beat are a removal that nobody
-is at.
+The beat is written first and is deleted before the last document, so documents without a beat are
+a removal that nobody is at.
 """
 
 from __future__ import annotations
@@ -51,10 +51,14 @@ class Intent:
         return any(self.store.exists(name) for name in self.names)
 
     def withdraw(self, beat: Beat, announcements: Announcements) -> None:
-        """It is over. Raises StoreError and BrokerError."""
-        beat.stop()
-        for name in self.names:
+        """It is over. Raises StoreError, BrokerError, and Overtaken."""
+        last, *others = self.names
+        for name in others:  # many take their time, and nobody shall think that it was cut off
+            beat.check()
             self.store.delete(name)
+        beat.check()
+        beat.stop()
+        self.store.delete(last)
         announcements.withdraw(self.names)
 
 

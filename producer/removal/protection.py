@@ -26,9 +26,11 @@ def protect_pictures(
         store.put(object_names.batch(batch_id), matrix.batch.to_bytes())
         announcements.submit(batch_id)
         met = [one for one in read_intents(store, announcements) if _concerns(one, matrix)]
-        for intent in met:
-            CutOff(intent, ledger, say, progress, also=(batch_id,)).wait()
-        if not met:
+        # All are watched from now on, so that those which nobody is at cost half a minute together.
+        removals = [CutOff(one, ledger, say, progress, also=(batch_id,)) for one in met]
+        for removal in removals:
+            removal.wait()
+        if not removals:
             return
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from common.batch import Batch
 from common.dispatch import read_batch
 from common.errors import GridfarmError, ObjectMissing, StoreError, UsageError
-from common.store import Store, object_names
+from common.store import Store
 from producer.progress import Say
 
 #: So many differences are named, each value with so many characters.
@@ -25,9 +25,9 @@ Place = tuple[str, ...]
 
 
 def check_document(batch: Batch, store: Store, say: Say) -> None:
-    """Write a document anew that cannot be read, and say so. What is stored means the same if it
-    gives the same id today, however it was written. Raises UsageError for one that does not, and
-    StoreError."""
+    """Say that one cannot be read, which the submit then writes anew. What is stored means the
+    same if it gives the same id today, however it was written. Raises UsageError for one that does
+    not, and StoreError."""
     try:
         stored = read_batch(store, batch.id).canonical
     except ObjectMissing:
@@ -36,7 +36,6 @@ def check_document(batch: Batch, store: Store, say: Say) -> None:
         raise
     except (GridfarmError, ValueError) as error:  # the latter of RFC 8785, as in a `Job`
         say(f"the stored document of {batch.id} is damaged and is written anew: {error}")
-        store.put(object_names.batch(batch.id), batch.to_bytes())
         return
     if stored != batch.canonical:
         raise UsageError(

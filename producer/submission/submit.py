@@ -38,6 +38,9 @@ from producer.submission.stored_document import check_document
 from producer.submission.uploads import upload
 from producer.wording import counted
 
+#: What a batch has as long as it is not removed; whoever cleans up after a removal deletes them.
+LASTING = (object_names.batch, object_names.control)
+
 
 @dataclass(frozen=True)
 class SubmitReport:
@@ -84,7 +87,7 @@ def submit(
     while True:
         protect_pictures(matrix, store, ledger, say, progress)
         report = _ordered(matrix, store, ledger, progress, priority)
-        if store.exists(object_names.batch(report.batch)):
+        if all(store.exists(name(report.batch)) for name in LASTING):
             break
         say(f"{report.batch} was removed meanwhile, and is ordered again")
     if matrix.distinct:

@@ -7,20 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from common.dispatch import Ledger
-from common.store import object_names, open_store
-from producer.removal import beat
+from common.dispatch import Ledger, read_control_if_any
+from common.errors import StoreUnreachable
+from common.store import Store, object_names, open_store
+from producer.removal import Beat, beat, completion, deletion
 from tests.support.orders import frozen, left_in, pictures_in, put_batch
 from tests.support.removals import MOMENT_S, Held, nothing_is_under_way, order, removal_of
 
 pytestmark = pytest.mark.integration
 
-#: `gridfarm rm` that sends itself a signal after the first sidecar's deletion, or just before
-#: the first PNG's, which nothing can hold back any more.
+#: `gridfarm rm` that sends itself a signal after the first deletion of a sidecar or of a batch's
+#: entry in `latest/`, or just before the first PNG's, which nothing can hold back any more.
 CUT_OFF = """
 import os, sys, time
 from producer.removal import beat, deletion
@@ -35,11 +39,11 @@ def cut_off():
     time.sleep(0.2)  # a signal takes a moment
 for kind in (folder.FolderStore, s3.S3Store):
     def deleting(self, name, delete=kind.delete):
-        here = number and name.startswith("images/") and name.endswith(ending)
+        here = number and name.startswith(("images/", "latest/")) and name.endswith(ending)
         if here and ending == ".png":
             cut_off()
         delete(self, name)
-        if here and ending == ".json":
+        if here and ending != ".png":
             cut_off()
     kind.delete = deleting
 from producer.cli.main import run
@@ -130,6 +134,125 @@ def test_a_remover_that_froze_deletes_nothing_when_it_wakes(
     assert "taken it over" in said
     assert pictures_in(store) == 4 - late
     assert (f"gridfarm retry {report.batch} --all" in said) == bool(late)
+
+
+def test_a_remover_that_froze_leaves_a_batch_that_was_submitted_since(
+    store_url: str, broker: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures were gone, and it was about to delete what is left of the batch."""
+    monkeypatch.setenv("GRIDFARM_BROKER", broker)
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    process = remover(store_url, signal.SIGSTOP, batch, batch)
+    os.waitpid(process.pid, os.WUNTRACED)
+    try:
+        assert order(frozen(), store, ledger).queued == 4
+        before = left_in(store)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(60) == 1
+    assert "taken it over" in process.communicate()[1]
+    assert left_in(store) == before
+    assert store.exists(object_names.active(batch))
+    status, control = ledger.status(batch), read_control_if_any(store, batch)
+    assert status and control and (status.state, control.state) == ("rendering", "rendering")
+
+
+def test_a_removal_that_is_just_ending_was_not_cut_off(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a submit that meets it between the end of its beat and that of its note: there is
+    nothing to complete, and nothing of the batch that comes now is deleted."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), done=range(4))
+    held, take_over = Held(mine, f".{frozen().id}.json", monkeypatch), Beat.take_over
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as thread:
+        gone = thread.submit(removal_of(mine, None, frozen()).run)
+        assert held.reached.wait(MOMENT_S)
+
+        def meanwhile(self: Beat) -> bool:
+            taken = take_over(self)
+            held.go_on.set()
+            gone.result(MOMENT_S)
+            return taken
+
+        monkeypatch.setattr(Beat, "take_over", meanwhile)
+        assert order(frozen(), theirs, ledger, said.append).queued == 4
+    assert not any("completing" in text for text in said)
+    assert theirs.exists(object_names.active(frozen().id))
+    assert nothing_is_under_way(theirs, ledger)
+
+
+def test_who_is_overtaken_in_completing_waits_on(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a submit that stood still while it completed another's removal, and somebody who
+    took that over and was cut off too: it is no removal of its own that fails."""
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
+    # Only who deletes looks and beats, so that the other's beat comes between.
+    monkeypatch.setattr(beat, "FENCE_S", -1.0)
+    monkeypatch.setattr(beat, "BEAT_EVERY_S", 60.0)
+    monkeypatch.setattr(deletion, "DELETERS", 1)
+    overtaken, delete = threading.Event(), store.delete
+
+    def overtake(name: str) -> None:
+        if name.startswith("images/") and not overtaken.is_set():
+            overtaken.set()
+            [own] = [name for name in store.list("removing/") if name.endswith(".beat")]
+            store.put(own, b"somebody else's 1")
+        delete(name)
+
+    monkeypatch.setattr(store, "delete", overtake)
+    said: list[str] = []
+    report = order(frozen("other", seeds="2..5"), store, ledger, said.append)
+    assert overtaken.is_set()
+    assert sum("completing" in text for text in said) == 2
+    assert report.stored == pictures_in(store)
+    assert nothing_is_under_way(store, ledger)
+
+
+def test_what_was_removed_is_told_though_another_removal_cannot_be_completed(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(store_url)
+    batch = put_batch(store, frozen(), done=range(4))
+    other = frozen("other", seeds="70..71")
+    put_batch(store, other, done=range(2))
+    assert remover(store_url, signal.SIGKILL, batch).wait(60) != 0
+    delete = store.delete
+
+    def away(name: str) -> None:
+        if name == object_names.control(batch):
+            raise StoreUnreachable("503 Slow Down")
+        delete(name)
+
+    monkeypatch.setattr(store, "delete", away)
+    said: list[str] = []
+    removal = replace(removal_of(store, None, other), say=said.append)
+    assert len(removal.run().go) == 2
+    assert "could not be completed: 503 Slow Down" in said[-1]
+
+
+def test_several_that_were_cut_off_are_watched_together(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether somebody is at them is seen in the same half minute."""
+    store = open_store(str(tmp_path / "store"))
+    for token in ("ab", "cd", "ef"):
+        store.put(object_names.removing(token, frozen("old").id), frozen("old").to_bytes())
+    steps: list[str] = []
+
+    class Noted(beat.Watch):
+        def __init__(self, store: Store, token: str) -> None:
+            steps.append("watch")
+            super().__init__(store, token)
+
+    monkeypatch.setattr(completion, "Watch", Noted)
+    order(frozen(), store, ledger, lambda text: steps.append(text.partition(" ")[0]))
+    assert steps == ["watch"] * 3 + ["waiting", "completing"] * 3
 
 
 def test_a_removal_that_is_alive_is_left_to_itself(

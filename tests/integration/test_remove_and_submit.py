@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from common.dispatch import Ledger
-from common.errors import NotFound
+from common.errors import NotFound, UsageError
 from common.store import Store, object_names, open_store
 from producer.batches import Controller, Removal, RemovalPlan, list_batches
 from producer.submission import Resolved, submit
@@ -154,6 +154,54 @@ def test_two_removals_at_once_leave_no_picture(
     assert left_in(open_store(store_url)) == []
 
 
+def test_a_command_to_the_removed_batch_in_the_midst_of_a_submit(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a resume that had read the batch before it was removed, and cleans up while the same
+    file is submitted: the submit sees in the end what is gone, and orders again."""
+    theirs = open_store(store_url)
+    put_batch(theirs, frozen(), state="cancelled")
+    put, cleaned = theirs.put, False
+
+    def put_later(name: str, *data: bytes, **options: Any) -> None:
+        nonlocal cleaned
+        put(name, *data, **options)
+        if name == object_names.active(frozen().id) and not cleaned:
+            cleaned = True
+            for gone in (object_names.active, object_names.done_bitmap, object_names.control):
+                theirs.delete(gone(frozen().id))
+
+    monkeypatch.setattr(theirs, "put", put_later)
+    said: list[str] = []
+    assert order(frozen(), theirs, ledger, said.append).queued == 4
+    assert any("ordered again" in text for text in said)
+    assert [row.state for row in list_batches(theirs, None)] == ["rendering"]
+
+
+def test_who_cleans_up_after_a_removal_leaves_what_comes_then(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a command that finds its batch removed, and the same file submitted that moment."""
+    mine, theirs = open_store(store_url), open_store(store_url)
+    put_batch(mine, frozen(), state="cancelled")
+    mine.delete(object_names.batch(frozen().id))
+    exists, submitted = mine.exists, False
+
+    def seen_before(name: str) -> bool:
+        nonlocal submitted
+        there = exists(name)
+        if name == object_names.batch(frozen().id) and not submitted:
+            submitted = True
+            order(frozen(), theirs, ledger)
+        return there
+
+    monkeypatch.setattr(mine, "exists", seen_before)
+    with pytest.raises(NotFound, match="was removed"):
+        Controller(frozen().id, mine, None).resume()
+    assert submitted
+    assert [row.state for row in list_batches(theirs, None)] == ["rendering"]
+
+
 @pytest.mark.parametrize("say", ["resume", "pause", "retry", "cancel"])
 def test_a_batch_that_is_removed_cannot_be_steered(
     store_url: str, ledger: Ledger, say: str, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +225,28 @@ def test_a_batch_that_is_removed_cannot_be_steered(
     assert removed
     assert left_in(store) == []
     assert not ledger.known(frozen().id)
+
+
+def test_what_is_submitted_while_a_person_thinks_is_not_cancelled(
+    store_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a removal without --cancel that has just seen that the batch is finished."""
+    store = open_store(store_url)
+    put_batch(store, frozen(), state="cancelled", done=range(2))
+    check = Removal.check_finished
+
+    def submitted_since(self: Removal, *, cancel: bool) -> None:
+        check(self, cancel=cancel)
+        order(frozen(), open_store(store_url), ledger)
+
+    monkeypatch.setattr(Removal, "check_finished", submitted_since)
+    with pytest.raises(UsageError, match="not finished"):
+        removal_of(store, ledger, frozen()).run()
+    status = ledger.status(frozen().id)
+    assert status and status.state == "rendering"
+    assert [row.state for row in list_batches(store, None)] == ["rendering"]
+    assert pictures_in(store) == 2
+    assert nothing_is_under_way(store, ledger)
 
 
 def hide_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

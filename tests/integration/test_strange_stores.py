@@ -14,9 +14,11 @@ from common.errors import StoreForeign
 from common.store import open_store
 from producer.cli.main import run
 from producer.submission import Resolved, submit
+from tests.support.orders import frozen, put_batch
 from tests.support.pool import Pool, stub_batch
 from tests.support.servers import Ministack
 from tests.support.troubled_s3 import BECOME_IMPATIENT, TroubledS3
+from tests.support.whole_pictures import damage, put_whole
 
 pytestmark = pytest.mark.integration
 
@@ -144,16 +146,40 @@ def test_a_person_is_told_and_can_move_the_farm(
     code, said = gridfarm("doctor")
     assert code == 3
     assert old in said and new in said and "--adopt-store" in said
-    for command in ("cancel", "pause", "resume"):
-        code, said = gridfarm(command, batch.id)
+    for command in ("cancel", "pause", "resume", "retry", "watch", "priority"):
+        code, said = gridfarm(command, batch.id, *["high"] * (command == "priority"))
         assert (code, "is not the store of the farm" in said) == (3, True), (command, said)
-    for command in ("status", "grid"):
-        assert gridfarm(command, batch.id)[0] == 0
-    assert "this is what the store knows" in gridfarm("status", batch.id)[1]
+    assert gridfarm("grid", batch.id)[0] == 0
+    for words in (["list"], ["status", batch.id], ["verify", batch.id]):
+        code, said = gridfarm(*words)
+        assert (code, "this is what the store knows" in said) == (0, True), (words, said)
+        assert "GRIDFARM_STORE" in said
     shutil.copytree(Path(new) / "batches", tmp_path / "kept")
-    assert gridfarm("rm", batch.id, "--yes", "--cancel")[0] == 0
+    code, said = gridfarm("rm", batch.id, "--yes", "--cancel")
+    assert (code, "it is removed from this store alone" in said) == (0, True)
+    assert "no broker is configured" not in said
     assert Ledger(broker).active() == [batch.id]
     shutil.copytree(tmp_path / "kept", Path(new) / "batches", dirs_exist_ok=True)
-    assert gridfarm("doctor", "--adopt-store")[0] == 0
-    assert Ledger(broker).active() == []
+    code, said = gridfarm("doctor", "--adopt-store")
+    assert (code, Ledger(broker).active()) == (0, [])
+    assert f"the farm's store is now {new}" in said
+    assert f"the broker has forgotten {batch.id}, which the other store keeps" in said
     assert gridfarm("resume", batch.id)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["retry", "resume"])
+def test_a_command_in_another_store_changes_nothing_there(
+    broker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Also where there is nothing to order: of a batch that is done, one of whose pictures was
+    found damaged."""
+    submit(Resolved(stub_batch(4)), open_store(str(tmp_path / "farm")), Ledger(broker))
+    store, batch = open_store(str(tmp_path / "another")), frozen(more="settings: {size: 64x64}")
+    put_batch(store, batch)
+    put_whole(store, batch, range(4))
+    damage(store, batch, 2)
+    assert run(["verify", batch.id, "--store", store.url]) == 4
+    before = sorted(store.list(""))
+    assert run([command, batch.id, "--broker", broker, "--store", store.url]) == 3
+    assert "is not the store of the farm" in capsys.readouterr().err
+    assert sorted(store.list("")) == before

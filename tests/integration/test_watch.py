@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from common.batch import Batch
-from common.dispatch import Ledger, WorkerReport, queue_name
-from common.errors import StoreError, StoreUnreachable
+from common.dispatch import Dispatcher, FarmStore, Ledger, WorkerReport, queue_name
+from common.errors import StoreError, StoreForeign, StoreUnreachable
 from common.job import BUILTIN_MODELS
 from common.store import open_store
-from producer.batches import Controller, StatusWatcher
+from producer.batches import Controller, StatusWatcher, status
 from producer.batches.status import PAUSED_FOR_S
 from producer.cli.main import run
 from producer.cli.progress_display import NOBODY, describe
@@ -50,8 +50,22 @@ def test_a_store_that_is_away_does_not_end_the_watching(
 
     monkeypatch.setattr(type(watcher.store), "list", away)
     say(watcher, "paused")
-    status = next(watcher.follow())
-    assert (status.state, status.listening[0].message) == ("queued", "503 Slow Down")
+    now = next(watcher.follow())
+    assert (now.state, now.listening[0].message) == ("queued", "503 Slow Down")
+
+
+def test_it_ends_when_the_farm_moves_to_another_store(
+    watcher: StatusWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the ledger says from then on is of another store's batches."""
+    monkeypatch.setattr(status, "TICK_EVERY_S", 0.0)
+    statuses = watcher.follow()
+    assert next(statuses).state == "queued"
+    assert watcher.ledger
+    FarmStore(open_store(str(tmp_path / "other")), watcher.ledger).adopt(forget_other=True)
+    Dispatcher(watcher.store, watcher.ledger, []).rebuild.doubt()
+    with pytest.raises(StoreForeign, match="is not the store of the farm"):
+        next(statuses)
 
 
 def test_it_ends_with_3_when_every_worker_has_been_paused_for_five_minutes(
@@ -79,11 +93,11 @@ def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
     controller = Controller(BATCH.id, watcher.store, watcher.ledger)
     commands = iter([controller.pause, controller.resume, controller.cancel])
     states = []
-    for status in watcher.follow():
-        states.append((status.state, status.over))
-        if status.state == "paused":
-            assert describe(status, NOBODY).endswith(f"gridfarm resume {BATCH.id}")
-        if not status.over:
+    for now in watcher.follow():
+        states.append((now.state, now.over))
+        if now.state == "paused":
+            assert describe(now, NOBODY).endswith(f"gridfarm resume {BATCH.id}")
+        if not now.over:
             next(commands)()
     assert states == [
         ("queued", False),

@@ -10,6 +10,8 @@ from producer.doctor import Check
 from producer.farm import Farm
 
 NOTHING_WORKS = 3
+#: So many of the batches that were forgotten are named.
+NAMED = 8
 
 
 @click.command()
@@ -31,15 +33,27 @@ def doctor(farm: Farm, out: Output, adopt_store: bool) -> int:
 
     Ends with 3 when a configured broker or store does not answer, or when the store is not the
     one that the broker's farm works with. A store is known by the id in its store.json, so it may
-    be copied or named otherwise; for a farm that has lost its store there is --adopt-store.
+    be copied or named otherwise; for a farm that has lost its store there is --adopt-store, which
+    says what the broker has forgotten with it.
     """
     if adopt_store:
-        farm.adopt_store()
+        _adopt_store(farm, out)
     checks = farm.examine()
     ok = all(check.ok for check in checks)
     data = {"ok": ok, "checks": [check.__dict__ for check in checks]}
     out.result(data, "\n".join(_check_line(check) for check in checks))
     return 0 if ok else NOTHING_WORKS
+
+
+def _adopt_store(farm: Farm, out: Output) -> None:
+    forgotten = farm.adopt_store()
+    out.say(f"the farm's store is now {farm.config.store}")
+    if forgotten:
+        more = f" and {len(forgotten) - NAMED:,} more" if len(forgotten) > NAMED else ""
+        out.say(
+            f"the broker has forgotten {', '.join(forgotten[:NAMED])}{more}, which the other store "
+            "keeps: gridfarm resume goes on with it when that store has a broker again"
+        )
 
 
 def _check_line(check: Check) -> str:

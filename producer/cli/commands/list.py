@@ -29,7 +29,8 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
     failed, when it was submitted. Without a broker, or when it is away, the store answers,
     which is up to half a minute behind. A batch is listed as unreadable, with the reason
     below, where one of its documents is damaged or not for you to read; as submitting where its
-    submit is under way or was cut off, which the same file submitted again completes.
+    submit is under way or was cut off, which the same file submitted again completes. The
+    document of a batch that is over is not read for its row; gridfarm status reads it.
 
     \b
       gridfarm list

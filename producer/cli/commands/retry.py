@@ -36,6 +36,7 @@ def retry(farm: Farm, out: Output, batch: str, everything: bool, priority: str |
       gridfarm retry wrong-lora
       gridfarm retry wrong-lora --all
 
-    Ends with 3 when the broker is away. The store knows it then, and the workers follow.
+    Ends with 3 when there is something to render and the broker is away. The store knows it then,
+    and the workers follow.
     """
     show_status(farm.retry(batch, everything=everything, priority=priority), out)

@@ -26,7 +26,8 @@ def watch(farm: Farm, out: Output, batch: str) -> int:
       gridfarm watch wrong-lora --json
 
     A batch that is paused is watched on; one that is cancelled is over. Ends with 4 when cells
-    failed, with 3 when every worker has been paused for five minutes, else with 0, a cancelled
-    batch too: `state` in the JSON tells. Ctrl-C ends the watching only; the farm goes on.
+    failed, with 3 when every worker has been paused for five minutes or the farm works with
+    another store, else with 0, a cancelled batch too: `state` in the JSON tells. Ctrl-C ends the
+    watching only; the farm goes on.
     """
     return watch_to_its_end(farm.watcher(batch), out)

@@ -104,8 +104,9 @@ def test_a_person_can_move_a_farm_whose_store_is_lost(
 ) -> None:
     """The broker forgets what was under way there; the old store keeps its batches."""
     submit(Resolved(frozen()), store, ledger)
-    FarmStore(other, ledger).adopt(forget_other=True)
+    assert FarmStore(other, ledger).adopt(forget_other=True) == [frozen().id]
     assert ledger.active() == []
+    assert FarmStore(other, ledger).adopt(forget_other=True) == []
     assert FarmStore(other, ledger).check() is True
     assert list(store.folders("batches/")) == [frozen().id]
 

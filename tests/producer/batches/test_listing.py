@@ -53,6 +53,17 @@ def test_a_damaged_document_likewise(shelf: Store) -> None:
     assert "batch.json" in rows[damaged].problem
 
 
+def test_a_damaged_document_of_a_batch_that_is_over(
+    shelf: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its row needs no document, so that a long list stays quick; `status` reads it."""
+    damaged = put_batch(shelf, frozen("broken"), done=range(4))
+    shelf.put(object_names.batch(damaged), b"{")
+    assert states(shelf) == {"broken": "done"}
+    assert run(["status", damaged, "--store", shelf.url]) != 0
+    assert "batch.json" in capsys.readouterr().err
+
+
 def test_a_document_that_may_not_be_read_hides_no_other(
     shelf: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,15 +112,16 @@ class TestWithABroker:
     def ledger(self, broker: str) -> Ledger:
         return Ledger(broker)
 
+    @pytest.mark.parametrize("missing", ["done.bitmap", f"active/{frozen().id}"])
     def test_a_submit_that_was_cut_off_is_shown_and_completed(
-        self, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+        self, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, missing: str
     ) -> None:
-        """It has put its document and nothing else that counts: neither `list` nor `status` says
-        that it renders; given again, it does."""
+        """It has put its document, and perhaps control.json, but not the marker by which workers
+        find it: neither `list` nor `status` says that it renders; given again, it does."""
         put = store.put
 
         def cut_off(name: str, *data: bytes, **options: Any) -> None:
-            if name.endswith("done.bitmap"):
+            if name.endswith(missing):
                 raise StoreUnreachable("cut off")
             put(name, *data, **options)
 

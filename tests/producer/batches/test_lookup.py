@@ -15,6 +15,7 @@ from common.store import object_names, open_store
 from producer.batches import remember, store_for
 from producer.cli.main import run
 from producer.language.settings import DEFAULTS
+from tests.support.orders import frozen, put_batch
 
 BATCH = Batch(
     name="wolves",
@@ -71,6 +72,33 @@ def test_a_configured_store_that_has_it_is_used(rendered: str, tmp_path: Path) -
     open_store(both).put(object_names.batch(BATCH.id), BATCH.to_bytes())
     assert store_for("@last", load_config({"store": both})) == both
     assert store_for("@last", load_config({})) == rendered
+
+
+@pytest.mark.parametrize("word", [BATCH.id, BATCH.id[:-4], "wolves"])
+def test_what_a_removal_has_left_is_named_as_that(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str
+) -> None:
+    """Of one that was cut off; nobody is asked whether he means what he has written."""
+    store = open_store(str(tmp_path / "store"))
+    store.put(object_names.done_bitmap(BATCH.id), b"")
+    code, answer, _ = ask(capsys, "status", word, "--store", store.url)
+    assert (code, answer["error"]) == (2, "NotFound")
+    assert answer["hint"] == f"what a removal has left of it goes with: gridfarm rm {BATCH.id}"
+    assert ask(capsys, "rm", BATCH.id, "--yes", "--store", store.url)[0] == 0
+    assert [*store.list("")] == []
+
+
+def test_what_a_removal_has_left_is_not_suggested(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.put(object_names.done_bitmap(BATCH.id), b"")
+    for word in ("wolvse", "zebra"):
+        _, answer, _ = ask(capsys, "status", word, "--store", store.url)
+        assert BATCH.id not in answer["hint"]
+    other = put_batch(store, frozen("wolfs"))
+    hint = ask(capsys, "status", f"x{other}", "--store", store.url)[1]["hint"]
+    assert hint == f"did you mean {other}?"
 
 
 @pytest.mark.parametrize("content", [None, "", "wolves-00000000", "a\nb\nc\n"])

@@ -52,6 +52,12 @@ def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
     assert describe(seen(*workers), NOBODY) == words
 
 
+@pytest.mark.parametrize("workers", [[], [worker("listening")]])
+def test_a_batch_that_is_being_submitted_waits_for_no_worker(workers: list[WorkerReport]) -> None:
+    words = describe(seen(*workers, state="submitting"), NOBODY)
+    assert words == "its submit is under way, or was cut off: then give it again"
+
+
 def test_a_batch_that_is_set_aside_says_so() -> None:
     status = seen(worker("listening"), aside="403 AccessDenied")
     assert describe(status, NOBODY) == "set aside, as it cannot be read: 403 AccessDenied"

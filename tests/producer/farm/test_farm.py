@@ -428,7 +428,7 @@ class TestRemove:
             Farm().remove("night")
         said: list[str] = []
         assert Farm(say=said.append).remove("night", cancel=True)
-        assert "no broker is configured" in said[0]
+        assert "no broker of this store's farm is told" in said[0]
 
     def test_pictures_may_stay(self, shelf: Store) -> None:
         put_batch(shelf, frozen(), done=range(4))

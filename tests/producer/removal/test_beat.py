@@ -107,6 +107,25 @@ def test_an_owner_that_stood_still_looks_before_it_goes_on(
     assert shelf.get(NAME) == b"somebody else's 1"
 
 
+def test_an_owner_that_stood_still_while_it_wrote_its_beat(
+    shelf: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had looked, somebody took the removal over and ended it, and its beat came afterwards."""
+    own, now, put, late = begun(shelf), time.monotonic, shelf.put, 20.0
+    monkeypatch.setattr(beat.time, "monotonic", lambda: now() + late)
+
+    def frozen(name: str, data: bytes) -> None:
+        nonlocal late
+        late += 60
+        shelf.delete(name)
+        put(name, data)
+
+    monkeypatch.setattr(shelf, "put", frozen)
+    with pytest.raises(Overtaken):
+        own.check()
+    assert not shelf.exists(NAME)
+
+
 def test_without_an_answer_of_the_store_nothing_is_deleted(
     shelf: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,21 @@ def test_a_note_says_what_goes_until_it_is_withdrawn(store: Store) -> None:
     assert list(store.list("")) == []
 
 
+def test_whoever_sees_it_end_sees_it_alive(shelf: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many notes take their time: all but the last go while it still has its beat."""
+    intent, beat = write_intent(dict.fromkeys(("a-1", "b-2", "c-3")), shelf, NOBODY)
+    delete, alive = shelf.delete, []
+
+    def noting(name: str) -> None:
+        alive.append(shelf.exists(beat.name))
+        delete(name)
+
+    monkeypatch.setattr(shelf, "delete", noting)
+    intent.withdraw(beat, NOBODY)
+    assert alive == [True, True, True, False]
+    assert list(shelf.list("")) == []
+
+
 def test_a_large_batch_threatens_no_picture(shelf: Store) -> None:
     write_intent({"large-1": frozen(seeds="0..10000")}, shelf, NOBODY)
     assert read_intents(shelf, NOBODY)[0].keys == set()

@@ -11,7 +11,7 @@ import pytest
 
 from common.batch import Batch
 from common.dispatch import Ledger, read_batch
-from common.errors import UsageError
+from common.errors import StoreForeign, UsageError
 from common.store import Store, object_names, open_store
 from producer.submission import Resolved, submit
 from producer.submission.stored_document import check_document
@@ -93,12 +93,28 @@ def test_what_was_stored_before_is_the_same_batch(shelf: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"schema_number": 3}', b"\xff", b"[" * 9999])
-def test_a_damaged_document_is_said_and_written_anew(shelf: Store, damage: bytes) -> None:
+@pytest.mark.integration
+def test_a_damaged_document_is_said_and_written_anew(
+    shelf: Store, broker: str, damage: bytes
+) -> None:
     shelf.put(object_names.batch(BATCH.id), damage)
     said: list[str] = []
-    check_document(BATCH, shelf, said.append)
+    submit(Resolved(BATCH), shelf, Ledger(broker), say=said.append)
     assert len(said) == 1 and "is damaged and is written anew" in said[0]
     assert read_batch(shelf, BATCH.id) == BATCH
+
+
+@pytest.mark.integration
+def test_where_another_farm_has_the_broker_a_damaged_document_stays(
+    shelf: Store, tmp_path: Path, broker: str
+) -> None:
+    """A submit that is refused has changed nothing."""
+    submit(Resolved(BATCH), open_store(str(tmp_path / "farm")), Ledger(broker))
+    shelf.put(object_names.batch(BATCH.id), b"{")
+    before = objects(shelf)
+    with pytest.raises(StoreForeign):
+        submit(Resolved(BATCH), shelf, Ledger(broker))
+    assert objects(shelf) == before
 
 
 def test_a_number_that_no_id_can_be_made_of_is_damage(shelf: Store) -> None:
@@ -106,7 +122,6 @@ def test_a_number_that_no_id_can_be_made_of_is_damage(shelf: Store) -> None:
     said: list[str] = []
     check_document(BATCH, shelf, said.append)
     assert len(said) == 1
-    assert read_batch(shelf, BATCH.id) == BATCH
 
 
 def test_a_batch_that_is_new(shelf: Store) -> None:
