@@ -93,6 +93,8 @@ class CellTask:
         except StoreError as error:
             self._set_aside(batch_id, error)
             return
+        except BrokerError:
+            raise
         except GridfarmError as error:
             self._fail_without_job(batch_id, i, generation, error)
             return

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from common.dispatch import Ledger
+from common.errors import BrokerUnreachable
 from common.store import Store, object_names
-from tests.support.cell_tasks import BATCH, WrappedStore, cell, counts, run
+from tests.support.cell_tasks import BATCH, WrappedStore, cell, counts, raising, run
 from tests.support.pictures import as_if_rendered
 
 pytestmark = pytest.mark.integration
@@ -97,3 +98,16 @@ def test_a_cancelled_cell_stops_at_the_next_step(worker: Any, ledger: Ledger) ->
     run(task)
     assert (task.attempt.renderer.rendered, counts(ledger)) == (1, (0, 0))
     assert not task.in_hand.leases.held
+
+
+def test_a_broker_that_goes_away_as_the_batch_is_read_fails_no_cell(
+    worker: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell is sent again, and rendered then."""
+    task = worker()
+    away = iter([BrokerUnreachable("connection reset by peer")])
+    monkeypatch.setattr(task.matrices, "on_read", lambda _: [raising(e)() for e in away])
+    run(task)
+    assert counts(ledger) == (0, 0)
+    run(task)
+    assert counts(ledger) == (1, 0)
