@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from common.dispatch.ending import Ending
+from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import SWEEP_EVERY_MS, Ledger
 from common.dispatch.queues import TASK_NAME
 from common.dispatch.rebuild import RECONCILE, RECONCILE_EVERY_MS, Rebuild
@@ -25,13 +26,14 @@ WRITE_DOWN = "write-down"
 
 class Dispatcher:
     """Feeds `queues` from the ledger; `rebuild` is the way from the store to the ledger,
-    `ending` the way back."""
+    `ending` the way back, both only where `farm_store` is the farm's."""
 
     def __init__(self, store: Store, ledger: Ledger, queues: Iterable[str]) -> None:
         self.ledger = ledger
         self.queues = tuple(queues)
-        self.rebuild = Rebuild(store, ledger)
-        self.ending = Ending(store, ledger)
+        self.farm_store = FarmStore(store, ledger)
+        self.rebuild = Rebuild(self.farm_store)
+        self.ending = Ending(self.farm_store)
         self.turns = Turns(ledger.broker)
         self._in_s = 0.0
         self._troubles = ledger.broker.troubles

@@ -14,7 +14,6 @@ from itertools import islice
 from common.batch import Matrix
 from common.dispatch.bitmap import cells_in
 from common.dispatch.farm_store import FarmStore
-from common.dispatch.ledger import Ledger
 from common.dispatch.records import (
     Control,
     read_batch,
@@ -25,7 +24,7 @@ from common.dispatch.records import (
 )
 from common.errors import GridfarmError, StoreError
 from common.picture import is_stored
-from common.store import Store, object_names
+from common.store import object_names
 
 FINISH_EVERY_MS = 10_000
 #: A batch with more cells gets no cells.jsonl: it would be hundreds of megabytes.
@@ -52,10 +51,10 @@ log = logging.getLogger(__name__)
 class Ending:
     """Copies what the ledger knows of a batch into the store."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
-        self.store = store
-        self.ledger = ledger
-        self.farm_store = FarmStore(store, ledger)
+    def __init__(self, farm_store: FarmStore) -> None:
+        self.farm_store = farm_store
+        self.store = farm_store.store
+        self.ledger = farm_store.ledger
         self._whole: dict[str, bytes] = {}
 
     def snapshot(self, batch_id: str) -> bool:
@@ -74,11 +73,8 @@ class Ending:
     def finish(self, batch_id: str) -> None:
         """Write down how the batch ended, unless pictures of it are missing, which are rendered
         again. Safe to be cut off anywhere and done again: the marker `active/<id>` goes last but
-        for Redis. Of a ledger that lost a part nothing is believed; the next reconcile rebuilds
-        it. Raises StoreForeign for a store that is not the farm's."""
+        for Redis. Raises StoreForeign for a store that is not the farm's."""
         if not self.ledger.broker.once(_once(batch_id), every_ms=FINISH_EVERY_MS):
-            return
-        if not self.ledger.sound(batch_id):
             return
         self.farm_store.check()
         matrix = self._matrix(batch_id)

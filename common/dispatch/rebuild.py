@@ -10,7 +10,7 @@ from dataclasses import replace
 from common.batch import BATCH_ID, Matrix
 from common.dispatch.bitmap import bitmap_of, is_set
 from common.dispatch.farm_store import FarmStore
-from common.dispatch.ledger import Ledger, LedgerStatus, Opening
+from common.dispatch.ledger import LedgerStatus, Opening
 from common.dispatch.queues import queue_of
 from common.dispatch.records import (
     Control,
@@ -30,7 +30,7 @@ from common.errors import (
     StoreForeign,
     StoreRefused,
 )
-from common.store import Store, object_names
+from common.store import object_names
 
 #: A wiped broker has no turns either, so it is rebuilt as soon as somebody looks. These are for
 #: what a producer wrote into the store and could not tell the broker, when nobody else missed it.
@@ -48,11 +48,11 @@ log = logging.getLogger(__name__)
 class Rebuild:
     """Makes the ledger follow the store. Raises StoreForeign where that is not the farm's."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
-        self.store = store
-        self.ledger = ledger
-        self.farm_store = FarmStore(store, ledger)
-        self.turns = Turns(ledger.broker)
+    def __init__(self, farm_store: FarmStore) -> None:
+        self.farm_store = farm_store
+        self.store = farm_store.store
+        self.ledger = farm_store.ledger
+        self.turns = Turns(self.ledger.broker)
         self._complaints: dict[str, str] = {}
 
     def reconcile(self) -> bool:

@@ -20,6 +20,7 @@ from functools import cached_property
 
 from common.batch import Cell, Matrix
 from common.errors import GridfarmError, ObjectMissing, StoreError
+from common.picture import is_stored
 from common.store import Store, object_names
 from producer.pictures.examine import GONE, LONGEST, Flaw, unreadable, whole_picture
 from producer.progress import ProgressCallback, Say, show_no_progress
@@ -55,9 +56,9 @@ class Inspector:
         return found
 
     def look(self, cell: Cell) -> Flaw | None:
-        """None where there is something under the cell's key; no byte of it is read."""
+        """None where a picture of the cell's key is there; no more than its begin is read."""
         try:
-            if self.store.exists(object_names.picture(cell.key)):
+            if is_stored(self.store, cell.key):
                 return None
         except StoreError as error:
             return unreadable(cell, error, self.store, self.batch_id)

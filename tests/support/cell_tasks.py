@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from common.batch import Batch, Cell, Matrix, RangeAxis
-from common.dispatch import Dispatcher, FarmStore, Ledger, queue_name
+from common.dispatch import Dispatcher, Ledger, queue_name
 from common.job import BUILTIN_MODELS, Job
 from common.store import Store
 from producer.language.settings import DEFAULTS
@@ -54,7 +54,7 @@ def cell_task(
     closing = in_hand.closing
     policy = FailurePolicy(identity, ledger, closing, restart=restart, quarantine=quarantine)
     gpu = Gpu(in_hand, Watchdog(lambda _: None))
-    return CellTask(in_hand, gpu, policy, StoreOutage(FarmStore(store, ledger), closing), renderer)
+    return CellTask(in_hand, gpu, policy, StoreOutage(dispatcher.farm_store, closing), renderer)
 
 
 @dataclass

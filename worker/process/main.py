@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from common.config import FarmConfig
-from common.dispatch import Dispatcher, FarmStore, Ledger, WorkerReport, queue_name
+from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
 from common.errors import GridfarmError
 from common.store import Store, open_store
 from worker.assets import Assets, Downloads
@@ -134,7 +134,7 @@ def _task(
         restart=shutdown.restart,
         quarantine=shutdown.quarantine,
     )
-    outage = StoreOutage(FarmStore(in_hand.store, in_hand.ledger), in_hand.closing)
+    outage = StoreOutage(in_hand.dispatcher.farm_store, in_hand.closing)
     return CellTask(in_hand, Gpu(in_hand, watchdog), policy, outage, renderer)
 
 

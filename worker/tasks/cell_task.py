@@ -110,12 +110,10 @@ class CellTask:
         this machine, has the trouble."""
         self.outage.farm_store.probe()
         log.warning("%s is set aside: %s", batch_id, error.message)
-        gone = isinstance(error, ObjectMissing) and self._forget_if_gone(batch_id)
-        if not gone and not self.in_hand.ledger.set_aside(batch_id, reason_of(error)):
+        rebuild, ledger = self.in_hand.dispatcher.rebuild, self.in_hand.ledger
+        gone = isinstance(error, ObjectMissing) and rebuild.forget_if_gone(batch_id)
+        if not gone and not ledger.set_aside(batch_id, reason_of(error)):
             raise error
-
-    def _forget_if_gone(self, batch_id: str) -> bool:
-        return self.in_hand.dispatcher.rebuild.forget_if_gone(batch_id)
 
     def _settle(self, lease: Lease, cell: Cell) -> None:
         """Store the cell or say why not. Raises StoreError, for which no cell is to blame."""

@@ -56,12 +56,10 @@ def test_who_was_refused_does_not_take_a_broker_that_lost_everything(
     store: Store, other: Store, ledger: Ledger
 ) -> None:
     """It has unfinished batches of another farm, and the right workers are away."""
-    strange = FarmStore(other, ledger)
     submit(Resolved(frozen()), other, ledger)
     ledger.redis.flushall()
     FarmStore(store, ledger).adopt()
     dispatcher = Dispatcher(other, ledger, [queue_name()])
-    dispatcher.rebuild.farm_store = strange
     with pytest.raises(StoreForeign):
         dispatcher.tick()
     ledger.redis.flushall()
@@ -70,7 +68,7 @@ def test_who_was_refused_does_not_take_a_broker_that_lost_everything(
     FarmStore(store, ledger).adopt()
     assert FarmStore(store, ledger).check() is True
     FarmStore(other, ledger).adopt()
-    assert strange.check() is True
+    assert dispatcher.farm_store.check() is True
 
 
 def test_a_store_that_was_copied_elsewhere_is_the_same(tmp_path: Path, ledger: Ledger) -> None:
