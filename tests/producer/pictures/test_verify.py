@@ -45,6 +45,17 @@ def test_a_quick_look_finds_what_is_missing(store: Store, cells: list[Cell]) -> 
     assert [flaw.i for flaw in report.flaws] == [5]
 
 
+def test_a_quick_look_takes_nothing_else_for_a_picture(store: Store) -> None:
+    """What lies under its name has to begin as its PNG does."""
+    put_batch(store, BATCH)
+    put_whole(store, BATCH, range(6))
+    cell = Matrix(BATCH)[3]
+    assert cell
+    store.put(object_names.picture(cell.key), b"<html>It works!</html>")
+    report = verify_pictures(BATCH.id, Matrix(BATCH), 6, store, quick=True)
+    assert [flaw.i for flaw in report.flaws] == [3]
+
+
 def test_all_whole_leaves_no_note(store: Store) -> None:
     put_batch(store, BATCH)
     put_whole(store, BATCH, range(6))
