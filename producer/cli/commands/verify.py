@@ -15,9 +15,7 @@ from producer.wording import counted
 
 @click.command()
 @batch_argument
-@click.option(
-    "--quick", is_flag=True, help="Only look whether they are there, by their first bytes."
-)
+@click.option("--quick", is_flag=True, help="Only look whether they are there: at their begin.")
 @farm_command
 def verify(farm: Farm, out: Output, batch: str, quick: bool) -> int:
     """Check that BATCH's pictures are stored and whole.
