@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from common.dispatch import Ledger
 from common.store import Store, open_store, s3
 from tests.support import kinds
 from tests.support.servers import Ministack, Valkey, ministack, valkey
@@ -104,6 +105,12 @@ def broker(valkey_server: Valkey) -> str:
     with redis.Redis.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url
+
+
+@pytest.fixture
+def ledger(broker: str) -> Ledger:
+    """Of an empty broker."""
+    return Ledger(broker)
 
 
 @pytest.fixture(scope="session")

@@ -62,11 +62,6 @@ def remover(
     )
 
 
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """To see that nobody is at a removal takes half a minute."""

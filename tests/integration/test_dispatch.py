@@ -39,11 +39,6 @@ def batch(name: str = "night", *, seeds: int = 4, **settings: Any) -> Batch:
     return Batch(name=name, settings=complete | settings, axes=(axis,), models=dict(BUILTIN_MODELS))
 
 
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
 def order(document: Batch, store: Store, ledger: Ledger) -> SubmitReport:
     return submit(Resolved(document), store, ledger)
 

@@ -21,11 +21,6 @@ CELLS = 12
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def night(store: Store, ledger: Ledger) -> Batch:
     """All of its cells are done and have pictures."""
     batch = ordered(frozen(seeds=f"0..{CELLS - 1}"), store, ledger)

@@ -22,11 +22,6 @@ QUEUE, TASK = "gridfarm.1.1", "gridfarm.render_cell"
 Patch = pytest.MonkeyPatch
 
 
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
 def opened(ledger: Ledger, batch: str = "b-1", *, length: int = 20, **more: Any) -> str:
     fields = {"queue": QUEUE, "length": length, "total": length, "order": [(length, 1)]} | more
     ledger.open(Opening(batch_id=batch, **fields))

@@ -119,11 +119,6 @@ def test_no_kind_is_forgotten_here(pool: Pool) -> None:
 # Without workers: what a tick of any of them does
 
 
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
 def ordered(store: Store, ledger: Ledger) -> str:
     batch = twins("night", 4)
     submit(Resolved(batch), store, ledger)

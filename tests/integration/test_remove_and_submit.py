@@ -25,11 +25,6 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as pool:
         yield pool

@@ -24,11 +24,6 @@ STATES: tuple[State, ...] = ("rendering", "paused", "cancelled")
 Cell = tuple[str, int, int]
 
 
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
 class Steering:
     """Everything that happens to a ledger, at random. Some of it is nonsense: cells that nobody
     holds are done, batches that nobody knows are paused."""

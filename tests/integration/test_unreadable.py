@@ -78,11 +78,6 @@ def test_rights_that_are_taken_away_forget_no_batch(pool: Pool, s3_server: Minis
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def other(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "other"))
 

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from common.dispatch import Dispatcher, Ledger, queue_name
 from common.dispatch.turns import Turns
 from common.store import Store
 
 WORK = {"work": 60_000}
 QUEUES = (queue_name(), queue_name("cuda"))
-
-
-@pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
 
 
 def test_a_turn_is_one_process_until_it_is_over(ledger: Ledger) -> None:

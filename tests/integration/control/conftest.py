@@ -24,11 +24,6 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def gridfarm(store: Store, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> Any:
     """`gridfarm COMMAND … --json` on the farm: its answer, and what it said beside it."""
 

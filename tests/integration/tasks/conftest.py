@@ -17,11 +17,6 @@ from worker.tasks import CellTask
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 

@@ -108,10 +108,6 @@ def test_a_damaged_batch_can_be_removed(
 
 @pytest.mark.integration
 class TestWithABroker:
-    @pytest.fixture
-    def ledger(self, broker: str) -> Ledger:
-        return Ledger(broker)
-
     @pytest.mark.parametrize("missing", ["done.bitmap", f"active/{frozen().id}"])
     def test_a_submit_that_was_cut_off_is_shown_and_completed(
         self, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, missing: str

@@ -78,11 +78,6 @@ def hub(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def ledger(broker: str) -> Ledger:
-    return Ledger(broker)
-
-
-@pytest.fixture
 def task(hub: Hub, ledger: Ledger, tmp_path: Path, session_cache: Path) -> CellTask:
     assert hub
     store = open_store(str(tmp_path / "store"))
