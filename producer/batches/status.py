@@ -110,13 +110,12 @@ class StatusWatcher:
         while True:
             now = time.monotonic()
             try:
-                if now >= next_tick:
+                status = self._look_while_there()
+                # What is over needs nothing of a broker that takes nothing any more.
+                if now >= next_tick and not status.over:
                     self._tick(dispatcher)
                     next_tick = now + TICK_EVERY_S
-                entry = self.ledger.status(self.batch_id)
-                status = self._from_ledger(entry) if entry else self._from_store()
-                if entry is None:
-                    self._check_still_there()
+                    status = self._look_while_there()
                 away_since = None
             except BrokerError:
                 away_since = away_since or now
@@ -144,10 +143,17 @@ class StatusWatcher:
         except StoreError:
             pass
 
-    def _check_still_there(self) -> None:
-        """A batch that was removed would look as if nobody had rendered anything of it yet."""
+    def _look_while_there(self) -> Status:
+        """`look`, but raises BrokerError, and NotFound for a batch that was removed, which would
+        look as if nobody had rendered anything of it yet."""
+        assert self.ledger
+        entry = self.ledger.status(self.batch_id)
+        if entry:
+            return self._from_ledger(entry)
+        status = self._from_store()
         if not self.store.exists(object_names.batch(self.batch_id)):
             raise NotFound(f"the batch {self.batch_id} was removed")
+        return status
 
     def _from_ledger(self, entry: LedgerStatus) -> Status:
         assert self.ledger

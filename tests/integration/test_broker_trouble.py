@@ -366,19 +366,25 @@ def test_a_broker_that_takes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Commands end with 3 and say what to do, the worker's log as well; the worker stays and
-    goes on when it is over: with what it rendered, or, idle, with what is asked for then."""
+    goes on when it is over: with what it rendered, or, idle, with what is asked for then. That a
+    batch is done is still to be read."""
     monkeypatch.setattr(status, "BROKER_AWAY_S", 0.5)
     trouble = kind(server, tmp_path)
+    pool.submit(1, name="waiting", gpu="H100")  # for a GPU that nobody has
     pool.submit(24)
     sooner = "import common.dispatch.ledger as ledger; ledger.LOST_AFTER_MS = 2_000"
     worker = pool.start("w", *STEADY, first=sooner)
-    pool.eventually(is_over(pool, 24) if idle else lambda: pool.counts[0] > 3)
+    pool.eventually(lambda: pool.counts[0] > 3)
+    if idle:
+        assert "24/24, done" in gridfarm("watch", "spot")
     trouble.begin()
     pool.eventually(lambda: re.search(trouble.said, pool.log("w")))
     again = "Trying again in 2.00 seconds"
     pool.eventually(lambda: trouble.lets_celery_wait or again in pool.log("w"))
-    for command in (["submit", file], ["watch", "spot"], ["doctor"]):
+    for command in (["submit", file], ["watch", "waiting"], ["doctor"]):
         assert re.search(trouble.said, gridfarm(*command, code=3))
+    if idle:
+        assert "24/24, done" in gridfarm("watch", "spot")
     gridfarm("status", "spot")
     trouble.end()
     if idle:
