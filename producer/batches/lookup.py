@@ -78,14 +78,13 @@ def _is_named(word: str, batch_id: str) -> bool:
 def _last(store: Store, config: FarmConfig) -> str:
     """The batch of this store that was ordered last from this machine; of a store that only
     renders of this machine use, the last."""
-    for last in remembered(config.cache_dir):
-        if last.is_in(store) and store.exists(object_names.batch(last.id)):
-            return last.id
-    ids = [] if config.store else latest_first(store)
-    if newest := next(_whole(store, ids), None):
-        return newest
+    ordered = [last.id for last in remembered(config.cache_dir) if last.is_in(store)]
+    ids = ordered if config.store else [*ordered, *latest_first(store)]
+    if there := next(_whole(store, ids), None):
+        return there
     raise NotFound(
-        f"no batch of the store at {store.url} was ordered from this machine",
+        f"no batch of the store at {store.url} was ordered from this machine"
+        + (f", but {ordered[0]}, which is not there any more" if ordered else ""),
         hint=_elsewhere(store, config) or "name one, or gridfarm submit FILE",
     )
 

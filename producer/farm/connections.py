@@ -200,7 +200,6 @@ def _no_store(config: FarmConfig) -> UsageError:
     last = next(iter(remembered(config.cache_dir)), None)
     return UsageError(
         f"no store is named, and there is no {PLACE_NAME} in this folder or above",
-        hint=f"the last batch from this machine, {last.where}"
-        if last
-        else "gridfarm render FILE makes one; a farm's is named with --store or GRIDFARM_STORE",
+        hint=(f"{last.where}; " if last else "")
+        + "gridfarm render FILE makes one here; a farm's is named with --store or GRIDFARM_STORE",
     )

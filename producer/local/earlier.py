@@ -41,7 +41,7 @@ def take_in(earlier: Path, into: Path, say: Say, progress: ProgressCallback) -> 
 def _wanted(earlier: Path, into: Path) -> Iterator[str]:
     """The names of its objects, but for those of batches that `into` has, whose documents there
     are newer."""
-    known = set(open_store(str(into)).folders(object_names.BATCHES))
+    known = {folder.parent.name for folder in into.glob("batches/*/batch.json")}
     for name in open_store(str(earlier)).list(""):
         below = name.removeprefix(object_names.BATCHES)
         is_known = below != name and below.partition("/")[0] in known
