@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-DEMO := gridfarm-demo
 
 .DEFAULT_GOAL := help
 
@@ -28,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: install ## a grid of 60 pictures on this machine, with the tiny SDXL, in half a minute
-	@$(BIN)/gridfarm render examples/shapes.yaml --workers 2 --out $(DEMO)
+	@$(BIN)/gridfarm render examples/shapes.yaml --workers 2
 
 test: install ## every test, on a real broker and a real S3 server
 	$(BIN)/python -m pytest -n 5 --dist worksteal
@@ -57,5 +56,5 @@ bench: install ## what gridfarm costs over plain diffusers, as ratios within one
 chaos: install ## kills, preemptions, cut connections, hostile input and a million cells, in figures
 	$(BIN)/python -m tests.chaos
 
-clean: ## remove .venv, the demo and what was built
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+clean: ## remove .venv and what was built; what was rendered stays in gridfarm-out
+	rm -rf $(VENV) build *.egg-info

@@ -49,12 +49,14 @@ class FarmConfig:
         return value
 
 
-def load_config(flags: Mapping[str, str | None], *, folder: Path | None = None) -> FarmConfig:
+def load_config(
+    flags: Mapping[str, str | os.PathLike[str] | None], *, folder: Path | None = None
+) -> FarmConfig:
     """Raises UsageError for a `gridfarm.toml` that cannot be read or has unknown names."""
     names = [field.name for field in fields(FarmConfig)]
     values = _from_file(folder or Path.cwd(), names)
     values |= {n: v for n in names if (v := os.environ.get(f"GRIDFARM_{n.upper()}"))}
-    values |= {n: v for n in names if (v := flags.get(n))}
+    values |= {n: os.fspath(given) for n in names if (given := flags.get(n))}
     return replace(FarmConfig(), **values)
 
 

@@ -26,6 +26,7 @@ from common.dispatch.rebuild import opening
 from common.dispatch.records import (
     Control,
     cell_of_failure,
+    mark_active,
     new_control,
     read_batch,
     read_control,
@@ -56,6 +57,7 @@ __all__ = [
     "celery_app",
     "cell_of_failure",
     "is_set",
+    "mark_active",
     "new_control",
     "opening",
     "queue_name",

@@ -67,10 +67,11 @@ class Dispatcher:
     def _turns_to_take(self) -> dict[str, int]:
         """And for how long each may be taken, in ms."""
         sweeps = {f"sweep:{queue}": SWEEP_EVERY_MS for queue in self.queues}
-        return {RECONCILE: RECONCILE_EVERY_MS, WRITE_DOWN: WRITE_DOWN_EVERY_MS, **sweeps}
+        turns = {WRITE_DOWN: WRITE_DOWN_EVERY_MS, **sweeps}
+        return turns if self.ledger.is_local else {RECONCILE: RECONCILE_EVERY_MS, **turns}
 
     def _take_turns(self) -> bool:
-        rebuilt = self.rebuild.reconcile()
+        rebuilt = not self.ledger.is_local and self.rebuild.reconcile()
         swept = [queue for queue in self.queues if self.ledger.sweep(queue)]
         if rebuilt or swept:
             self.feed()

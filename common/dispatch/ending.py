@@ -16,6 +16,7 @@ from common.dispatch.bitmap import cells_in
 from common.dispatch.farm_store import FarmStore
 from common.dispatch.records import (
     Control,
+    mark_active,
     read_batch,
     read_control,
     write_cells,
@@ -165,7 +166,7 @@ class Ending:
                 retried=retried,
             )
             write_control(self.store, batch_id, control)
-            self.store.put(object_names.active(batch_id), b"")
+            mark_active(self.store, batch_id, control)
 
 
 def _once(batch_id: str) -> str:

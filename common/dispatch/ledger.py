@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -46,6 +47,8 @@ KEEP_FINISHED_MS = 24 * 3600 * 1000
 #: that Redis is held up for milliseconds only.
 FEED_STEPS = 1_000
 WITHDRAWN_AT_ONCE = 100
+
+LOCAL = "gridfarm:local"
 
 #: What `open`, `control`, `retry` and `aside` answer where messages are to be taken back.
 WITHDRAW = 2
@@ -109,6 +112,18 @@ class Ledger:
         self.broker = Broker(broker) if isinstance(broker, str) else broker
         self.broker.script = SCRIPT
         self.workers = WorkerRegister(self.broker)
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether this is the broker of a render on somebody's machine: it knows what it was told
+        and is never rebuilt from the store."""
+        with self.broker.errors():
+            return bool(self.redis.exists(LOCAL))
+
+    def become_local(self) -> None:
+        """Before anything is ordered from a broker that was just started."""
+        with self.broker.errors():
+            self.redis.set(LOCAL, 1)
 
     @property
     def redis(self) -> Redis:

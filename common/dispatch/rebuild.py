@@ -14,6 +14,7 @@ from common.dispatch.ledger import LedgerStatus, Opening
 from common.dispatch.queues import queue_of
 from common.dispatch.records import (
     Control,
+    mark_active,
     read_batch,
     read_control,
     read_done,
@@ -165,7 +166,7 @@ class Rebuild:
         self.store.delete(object_names.active(batch_id))
         self.ledger.drop(batch_id)
         if self.store.exists(document):  # ordered again just now; the next reconcile opens it
-            self.store.put(object_names.active(batch_id), b"")
+            mark_active(self.store, batch_id, read_control(self.store, batch_id))
         return True
 
     def reopen(self, batch_id: str) -> None:

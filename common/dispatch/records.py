@@ -40,7 +40,8 @@ class Control:
     """What a person may change of a batch in flight; in the store before it is in Redis.
 
     `retried` is the generation in which failed cells were last asked for again: a ledger of an
-    earlier one has failures that the store has no more. `submitted` is Unix time.
+    earlier one has failures that the store has no more. `submitted` is Unix time. `local`: it is
+    rendered on somebody's own machine, and no farm that works with the store takes it up.
     """
 
     state: State = "rendering"
@@ -48,6 +49,7 @@ class Control:
     priority: int = PRIORITIES["normal"]
     submitted: float = 0.0
     retried: int = 0
+    local: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be; the document may be anybody's."""
@@ -56,6 +58,8 @@ class Control:
             raise ValueError(f"there is no state {self.state!r}"[:100])
         if not all(type(n) is int and 0 <= n < 2**53 for n in numbers):
             raise ValueError("generation, priority and retried are whole numbers")
+        if type(self.local) is not bool:
+            raise ValueError("local is true or false")
         if not (type(self.submitted) in (int, float) and math.isfinite(self.submitted)):
             raise ValueError("submitted is a number")
         if not 0 <= self.submitted < LAST_TIME:
@@ -76,9 +80,9 @@ class Control:
             ) from error
 
 
-def new_control() -> Control:
+def new_control(*, local: bool = False) -> Control:
     """Of a batch that is submitted now."""
-    return Control(submitted=time.time())
+    return Control(submitted=time.time(), local=local)
 
 
 def read_batch(store: Store, batch_id: str) -> Batch:
@@ -103,6 +107,13 @@ def read_control_if_any(store: Store, batch_id: str) -> Control | None:
 
 def write_control(store: Store, batch_id: str, control: Control) -> None:
     store.put(object_names.control(batch_id), control.to_bytes(), content_type="application/json")
+
+
+def mark_active(store: Store, batch_id: str, control: Control) -> None:
+    """Let the farm find a batch that is not finished, should its broker forget it. One that is
+    rendered on somebody's own machine is not for the farm. Raises StoreError."""
+    if not control.local:
+        store.put(object_names.active(batch_id), b"")
 
 
 def read_done(store: Store, batch_id: str, cells: int = MAX_CELLS) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
@@ -91,6 +91,14 @@ class FolderStore:
                 # A folder whose objects were all deleted stays behind, and is none on S3.
                 if any(True for _ in self._walk(folder + name)):
                     yield name.removesuffix("/")
+
+    def own_file(self, name: str) -> Path | None:
+        with self._reading(name) as path:
+            if not S_ISREG(path.stat().st_mode):
+                return None
+            with suppress(PermissionError):  # another user's
+                path.chmod(0o444)
+            return path
 
     def delete(self, name: str) -> None:
         with self._errors("delete", name) as path:

@@ -75,6 +75,10 @@ class Store(Protocol):
         """The folders directly in `folder`, which ends in "/": for `batches/` the ids of the
         batches. In the order in which `list` comes to them; what lies in them is not listed."""
 
+    def own_file(self, name: str) -> Path | None:
+        """Where the object is a file of this machine: that file, which from then on nobody can
+        write to by accident, so that links to it are safe. None for a store on a server."""
+
     def delete(self, name: str) -> None:
         """Remove the object; nothing happens if it is not there."""
 

@@ -1,6 +1,7 @@
 """The batches of a store, and what a person does with them.
 
-lookup     which batch is meant by a word or a file; `@last`
+lookup     which batch is meant by a word or a file
+last       what was ordered last from this machine: `@last`
 priority   high, normal, low
 due        which of its pictures have to be in the store
 stored_state  what a batch does by the store alone
@@ -16,14 +17,12 @@ from __future__ import annotations
 
 from producer.batches.control import Controller
 from producer.batches.due import due_cells, known_due
+from producer.batches.last import remember, remembered
 from producer.batches.listing import ListedBatch, Listing, list_batches
 from producer.batches.lookup import (
     LAST,
     FoundBatch,
-    LastBatch,
     find_batch,
-    remember,
-    store_for,
 )
 from producer.batches.priority import priority_number
 from producer.batches.remove import Removal, RemovalPlan
@@ -34,7 +33,6 @@ __all__ = [
     "LAST",
     "Controller",
     "FoundBatch",
-    "LastBatch",
     "ListedBatch",
     "Listing",
     "Removal",
@@ -49,5 +47,5 @@ __all__ = [
     "list_batches",
     "priority_number",
     "remember",
-    "store_for",
+    "remembered",
 ]

@@ -23,6 +23,7 @@ from common.dispatch import (
     FarmStore,
     Ledger,
     State,
+    mark_active,
     read_batch,
     read_control,
     write_control,
@@ -116,11 +117,16 @@ class Controller:
             priority=control.priority if priority is None else priority,
             generation=generation,
             retried=generation if retry else control.retried,
+            local=control.local and not (state == "rendering" and self._is_for_a_farm),
         )
         write_control(self.store, self.batch_id, control)
         if control.state in UNFINISHED:
-            self.store.put(object_names.active(self.batch_id), b"")
+            mark_active(self.store, self.batch_id, control)
         return control
+
+    @property
+    def _is_for_a_farm(self) -> bool:
+        return self.ledger is not None and not self.ledger.is_local
 
     def _check_still_there(self) -> None:
         """After the writing: a removal deletes the document first and then looks what else there
@@ -137,7 +143,7 @@ class Controller:
         return self.store.exists(object_names.batch(self.batch_id))
 
     def _stands(self, control: Control) -> bool:
-        marked = self.store.exists(object_names.active(self.batch_id))
+        marked = control.local or self.store.exists(object_names.active(self.batch_id))
         written = read_control(self.store, self.batch_id)
         return written == control and (marked or control.state not in UNFINISHED)
 

@@ -7,42 +7,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 from common.batch import BATCH_ID, Batch, Matrix, slug
 from common.config import FarmConfig
 from common.dispatch import read_batch
 from common.errors import NotFound
-from common.store import Store, object_names, open_store
+from common.store import Store, object_names
+from producer.batches.last import remembered
 from producer.catalogue import batch_ids, latest_first
 from producer.language import BatchFile
 from producer.submission import resolve_offline
 
-#: The word for the batch that was rendered or submitted last from this machine.
+#: The word for the batch of a store that was rendered or submitted last from this machine.
 LAST = "@last"
 #: So many batches are named to somebody who means none of them.
 NAMED = 5
-
-
-@dataclass(frozen=True)
-class LastBatch:
-    """What `@last` means on this machine: a batch's id, and the store that it is in."""
-
-    id: str
-    store: str
-
-    @classmethod
-    def read(cls, cache_dir: Path) -> LastBatch | None:
-        """None before anything was submitted, and for a file that cannot be read."""
-        try:
-            batch_id, store = _last_file(cache_dir).read_text().splitlines()
-        except (OSError, ValueError):
-            return None
-        return cls(batch_id, store)
-
-    def write(self, cache_dir: Path) -> None:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        _last_file(cache_dir).write_text(f"{self.id}\n{self.store}\n")
 
 
 @dataclass(frozen=True)
@@ -59,41 +38,22 @@ class FoundBatch:
         return Matrix(self.document)
 
 
-def _last_file(cache_dir: Path) -> Path:
-    return cache_dir / "last-batch"
-
-
-def remember(config: FarmConfig, batch_id: str) -> None:
-    """Make `batch_id` what `@last` means on this machine."""
-    store = config.store if "://" in config.store else str(Path(config.store).absolute())
-    LastBatch(batch_id, store).write(config.cache_dir)
-
-
-def store_for(batch: str | BatchFile, config: FarmConfig) -> str:
-    """Where to look for a batch: in the configured store; in the last batch's own where none is
-    configured, and for @last where that is not in the configured one."""
-    last = LastBatch.read(config.cache_dir)
-    if last is None or (config.store and batch != LAST):
-        return config.store
-    if config.store and open_store(config.store).exists(object_names.batch(last.id)):
-        return config.store
-    return last.store
-
-
 def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
     if isinstance(batch, BatchFile):
-        return _of_file(batch, store)
-    word = _need_last(config) if batch == LAST else batch
-    if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
-        return word, read_batch(store, word)
-    batch_id = _search(word, store)
+        return _of_file(batch, store, config)
+    if batch == LAST:
+        batch_id = _last(store, config)
+        return batch_id, read_batch(store, batch_id)
+    if BATCH_ID.match(batch) and store.exists(object_names.batch(batch)):
+        return batch, read_batch(store, batch)
+    batch_id = _search(batch, store, config)
     return batch_id, read_batch(store, batch_id)
 
 
-def _search(word: str, store: Store) -> str:
+def _search(word: str, store: Store, config: FarmConfig) -> str:
     ids = batch_ids(store)
-    named = [*_whole(store, (id_ for id_ in ids if id_.rpartition("-")[0] == slug(word)))]
+    named = [*_whole(store, (id_ for id_ in ids if _is_named(word, id_)))]
     if named:
         return named[0] if len(named) == 1 else next(iter(latest_first(store, named)))
     begun = [*_whole(store, (id_ for id_ in ids if id_.startswith(word)))]
@@ -105,8 +65,36 @@ def _search(word: str, store: Store) -> str:
         )
     raise NotFound(
         f"the store at {store.url} has no batch {word!r}",
-        hint=_what_is_left(word, ids) or _suggest(word, ids, store),
+        hint=_what_is_left(word, ids)
+        or _elsewhere(store, config, word)
+        or _suggest(word, ids, store),
     )
+
+
+def _is_named(word: str, batch_id: str) -> bool:
+    return batch_id.rpartition("-")[0] == slug(word)
+
+
+def _last(store: Store, config: FarmConfig) -> str:
+    """The batch of this store that was ordered last from this machine; of a store that only
+    renders of this machine use, the last."""
+    ordered = [last.id for last in remembered(config.cache_dir) if last.is_in(store)]
+    ids = ordered if config.store else [*ordered, *latest_first(store)]
+    if there := next(_whole(store, ids), None):
+        return there
+    raise NotFound(
+        f"no batch of the store at {store.url} was ordered from this machine"
+        + (f", but {ordered[0]}, which is not there any more" if ordered else ""),
+        hint=_elsewhere(store, config) or "name one, or gridfarm submit FILE",
+    )
+
+
+def _elsewhere(store: Store, config: FarmConfig, word: str = "") -> str:
+    """Where the batch of that name, or the last one, is, if it was ordered from this machine."""
+    for last in remembered(config.cache_dir):
+        if not last.is_in(store) and (_is_named(word, last.id) or last.id.startswith(word)):
+            return last.where
+    return ""
 
 
 def _whole(store: Store, ids: Iterable[str]) -> Iterator[str]:
@@ -116,7 +104,7 @@ def _whole(store: Store, ids: Iterable[str]) -> Iterator[str]:
 
 def _what_is_left(word: str, ids: Iterable[str]) -> str:
     """Of a batch without its document, whose removal was cut off; "" where it is not meant."""
-    left = [id_ for id_ in ids if id_.startswith(word) or id_.rpartition("-")[0] == slug(word)]
+    left = [id_ for id_ in ids if id_.startswith(word) or _is_named(word, id_)]
     return f"what a removal has left of it goes with: gridfarm rm {left[0]}" if left else ""
 
 
@@ -126,22 +114,14 @@ def _suggest(word: str, ids: list[str], store: Store) -> str:
         return f"did you mean {' or '.join(near)}?"
     if some := [*islice(_whole(store, ids), NAMED + 1)]:
         return f"it has {', '.join(some[:NAMED])}{' …' if len(some) > NAMED else ''}"
-    return "it has no batches yet: gridfarm submit FILE"
+    return "it has no batches yet: gridfarm render FILE, or gridfarm submit FILE to a farm"
 
 
-def _of_file(file: BatchFile, store: Store) -> tuple[str, Batch]:
+def _of_file(file: BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """The batch that the file is today, else the latest of its name: a trial on another model
     or an earlier version of the file."""
     batch = resolve_offline(file, store)
     if not batch.unresolved and store.exists(object_names.batch(batch.id)):
         return batch.id, batch
-    batch_id = _search(batch.name, store)
+    batch_id = _search(batch.name, store, config)
     return batch_id, read_batch(store, batch_id)
-
-
-def _need_last(config: FarmConfig) -> str:
-    if last := LastBatch.read(config.cache_dir):
-        return last.id
-    raise NotFound(
-        "no batch was submitted from this machine yet", hint="name one, or gridfarm submit FILE"
-    )

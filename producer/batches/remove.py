@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from common.batch import Batch
-from common.dispatch import Ledger
+from common.dispatch import UNFINISHED, Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreFull, UsageError
 from common.store import Store, object_names
 from producer.batches.control import Controller
@@ -52,12 +52,14 @@ Documents = Mapping[str, Batch | None]
 @dataclass(frozen=True)
 class RemovalPlan:
     """What becomes of the stored pictures of some batches: the keys of those that `go`, how many
-    `stay` because other batches have them; or `why` all of them stay, and then `stay` is None."""
+    `stay` because other batches have them; or `why` all of them stay, and then `stay` is None.
+    `store` is the URL of the store that it is about."""
 
     batches: tuple[str, ...]
     go: tuple[str, ...] = ()
     stay: int | None = 0
     why: str = ""
+    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,13 @@ class Removal:
             self.say(f"another removal was cut off and could not be completed: {error.message}")
 
     def _active(self) -> list[str]:
-        marked = ((batch_id, object_names.active(batch_id)) for batch_id in self.batches)
-        return [batch_id for batch_id, marker in marked if self.store.exists(marker)]
+        return [batch_id for batch_id in self.batches if self._is_active(batch_id)]
+
+    def _is_active(self, batch_id: str) -> bool:
+        """A render on this machine has no marker in the store: nobody else takes its batch up."""
+        if self.ledger and self.ledger.is_local and (status := self.ledger.status(batch_id)):
+            return status.state in UNFINISHED
+        return self.store.exists(object_names.active(batch_id))
 
     def _cancel(self, batch_id: str) -> None:
         """As far as it can be written down: a full store, a damaged control.json and a batch
@@ -200,15 +207,18 @@ class Removal:
     def _plan(self, *, keep_pictures: bool, besides: Collection[str] = ()) -> RemovalPlan:
         """`besides` are batches that count as removed already."""
         if keep_pictures:
-            return RemovalPlan(tuple(self.batches), stay=None, why="--keep-pictures")
+            return self._plan_that_keeps("--keep-pictures")
         try:
             own = {key for id_, batch in self.batches.items() for key in keys_of(id_, batch)}
             shared = self._shared(own, besides)
         except UnknownKeys as unknown:
-            return RemovalPlan(tuple(self.batches), stay=None, why=str(unknown))
+            return self._plan_that_keeps(str(unknown))
         stored = pictures_there(sorted(own), self.store, self.progress)
         go = tuple(key for key in stored if key not in shared)
-        return RemovalPlan(tuple(self.batches), go, len(stored) - len(go))
+        return RemovalPlan(tuple(self.batches), go, len(stored) - len(go), store=self.store.url)
+
+    def _plan_that_keeps(self, why: str) -> RemovalPlan:
+        return RemovalPlan(tuple(self.batches), stay=None, why=why, store=self.store.url)
 
     def _shared(self, own: Collection[str], besides: Iterable[str]) -> set[str]:
         also = Announcements(self.ledger).submitted()

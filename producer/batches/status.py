@@ -18,7 +18,7 @@ from common.dispatch import (
     queue_of,
     read_failures,
 )
-from common.errors import BrokerError, NotFound, StoreError, StoreForeign
+from common.errors import BrokerEnded, BrokerError, NotFound, StoreError, StoreForeign
 from common.store import Store, object_names
 from producer.batches.priority import priority_name
 from producer.batches.stored_state import stored_state
@@ -39,7 +39,8 @@ MOST_FAILURES = 1_000
 @dataclass(frozen=True)
 class Status:
     """One look at a batch; counts are of jobs. `state` is `submitting` (or that was cut off),
-    `queued` (nobody has begun), `rendering`, `paused`, `cancelled` or `done`. `failures` has at
+    `queued` (nobody has begun), `rendering`, `paused`, `stopped` (a render on somebody's machine,
+    before its end), `cancelled` or `done`. `failures` has at
     most MOST_FAILURES entries `{"i", "labels", "reason"}`. `listening` are the workers that take
     this batch's queue, `priority` is `high`, `normal` or `low`."""
 
@@ -94,7 +95,7 @@ class StatusWatcher:
         try:
             entry = self.ledger.status(self.batch_id) if self.ledger else None
             return self._from_ledger(entry) if entry else self._from_store()
-        except BrokerError:
+        except (BrokerError, BrokerEnded):
             return self._from_store()
 
     def follow(self) -> Iterator[Status]:
@@ -102,7 +103,8 @@ class StatusWatcher:
 
         Rebuilds the ledger if Redis forgot it. Raises StoreError when every worker has been
         paused for five minutes, StoreForeign when the farm has moved to another store, BrokerError
-        when the broker stays away for a minute, NotFound when the batch was removed.
+        when the broker stays away for a minute, BrokerEnded when the render on this machine that
+        was watched has ended before the batch has, NotFound when the batch was removed.
         """
         assert self.ledger
         dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
@@ -117,6 +119,11 @@ class StatusWatcher:
                     next_tick = now + TICK_EVERY_S
                     status = self._look_while_there()
                 away_since = None
+            except BrokerEnded:
+                # A render on this machine, watched by another process, ended with its broker.
+                status = self._from_store()
+                if not status.over:
+                    raise
             except BrokerError:
                 away_since = away_since or now
                 if now - away_since > BROKER_AWAY_S:

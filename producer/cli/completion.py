@@ -15,9 +15,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from common.config import FarmConfig, load_config
-from common.store import open_store
-from producer.batches import LAST, store_for
+from producer.batches import LAST
 from producer.catalogue import batch_ids
 from producer.farm import ENDINGS, Farm
 
@@ -92,8 +90,7 @@ def _yaml_files(incomplete: str) -> list[str]:
 
 
 def _ids(ctx: click.Context) -> list[str]:
-    config = _config(ctx)
-    return batch_ids(open_store(store_for("", config) or config.need_store()))
+    return batch_ids(Farm(store=ctx.params.get("store")).store)
 
 
 def _axes(ctx: click.Context) -> list[str]:
@@ -101,7 +98,3 @@ def _axes(ctx: click.Context) -> list[str]:
     word = [*ctx.args, ctx.params.get("batch") or LAST][0]
     found = Farm(store=ctx.params.get("store")).find(word)
     return [axis.name for axis in found.document.axes]
-
-
-def _config(ctx: click.Context) -> FarmConfig:
-    return load_config({"store": ctx.params.get("store")})

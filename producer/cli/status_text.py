@@ -42,6 +42,8 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
     if status.state == "cancelled":
         parts += [f"{status.running:,} running, to be stopped"] if status.running else []
         parts += [f"{status.waiting:,} not rendered"] if status.waiting else []
+    elif status.state == "stopped":
+        parts += [f"{status.waiting:,} not rendered"] if status.waiting else []
     elif not status.over:
         parts += [f"{status.running:,} running", f"{status.waiting:,} waiting"]
         parts += [counted(status.workers, "worker") if status.workers else "no worker is listening"]
@@ -53,6 +55,8 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
         lines += ["  the workers try again by themselves, for now they render the others"]
     if status.state in ("paused", "cancelled"):
         lines += [f"  it goes on with: gridfarm resume {status.batch}"]
+    if status.state == "stopped":
+        lines += ["  its render on this machine has ended; the same gridfarm render goes on"]
     if status.state == "submitting":
         lines += [f"  {SUBMIT_AGAIN}"]
     again = on_a_farm and status.over and status.failed

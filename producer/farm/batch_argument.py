@@ -79,6 +79,11 @@ class TrialOptions:
     limit: int | None = None
     model: str | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is changed."""
+        return self != TrialOptions()
+
     @classmethod
     def of(cls, set: Set, where: Where, limit: int | None, model: str | None) -> TrialOptions:
         return cls(set_options(set), where_options(where), limit, model)

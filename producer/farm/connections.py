@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,52 +11,88 @@ from pathlib import Path
 from common.batch import BATCH_ID, Batch
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
-from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreForeign
+from common.errors import (
+    BrokerEnded,
+    BrokerError,
+    GridfarmError,
+    NotFound,
+    StoreError,
+    StoreForeign,
+    UsageError,
+)
 from common.store import Store, open_store
-from producer.batches import FoundBatch, find_batch, store_for
+from producer.batches import FoundBatch, find_batch, remembered
 from producer.catalogue import batch_ids
 from producer.farm.batch_argument import BatchArgument, read_argument
-from producer.language import BatchFile
-from producer.progress import Say
+from producer.local import PLACE_NAME, Place, Presence, find_place, from_here, take_in
+from producer.progress import ProgressCallback, Say
 from producer.removal import Announcements, read_intents
 
 
 @dataclass
 class Connections:
-    """`say` is told where something else than what is configured answers."""
+    """`say` is told where something else than what is configured answers, `progress` how far a
+    store of an earlier time is taken in."""
 
     config: FarmConfig
     say: Say
+    progress: ProgressCallback
     _stores: dict[str, Store] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
-        """The configured store. Raises UsageError where none is."""
+        """The configured store, else that of the renders here, which is said. Raises UsageError
+        where there is none."""
+        if self.config.store:
+            return self.store_at(self.config.store)
+        place = find_place(Path.cwd())
+        if place is None:
+            raise _no_store(self.config)
+        return self._store_of(place)
+
+    @property
+    def farm_store(self) -> Store:
+        """The configured store. Raises UsageError where none is: workers of a farm look nowhere
+        else."""
         return self.store_at(self.config.need_store())
+
+    @property
+    def render_store(self) -> Store:
+        """As `store`, but where there is none it is made in this folder."""
+        if self.config.store:
+            return self.store_at(self.config.store)
+        return self._store_of(self.place)
+
+    @property
+    def place(self) -> Place:
+        """Where what is rendered here is shown."""
+        here = Place(Path.cwd() / PLACE_NAME)
+        return here if self.config.store else find_place(Path.cwd()) or here
+
+    def _store_of(self, place: Place) -> Store:
+        url = str(place.store)
+        if url not in self._stores:
+            for earlier in place.earlier_stores():
+                take_in(earlier, place.store, self.say, self.progress)
+            self.say(f"store: {from_here(url)}")
+        return self.store_at(url)
 
     def store_at(self, url: str) -> Store:
         if url not in self._stores:
             self._stores[url] = open_store(url)
         return self._stores[url]
 
-    def store_of(self, batch: str | BatchFile) -> Store:
-        """Where to look for the batch; another store than the configured one is said, once."""
-        url = store_for(batch, self.config)
-        if url != self.config.store and url not in self._stores:
-            self.say(f"looking in {_from_here(url)}, where the last batch is")
-        return self.store_at(url) if url else self.store
-
     def store_of_first(self, batches: Sequence[BatchArgument]) -> Store:
         """Batches that are named together are in one store: the first one's."""
         first = batches[0]
         if isinstance(first, FoundBatch):
             return first.store
-        return self.store_of(first if isinstance(first, str) else "")
+        return self.store
 
     @property
     def reachable_store(self) -> Store | None:
-        """The configured store; None where there is none, and, said aloud, when it is away."""
-        if not self.config.store:
+        """The store; None where there is none, and, said aloud, when it is away."""
+        if not self.config.store and find_place(Path.cwd()) is None:
             return None
         try:
             self.store.exists("active")
@@ -74,20 +110,22 @@ class Connections:
     def ledger_if_any(self) -> Ledger | None:
         return self.ledger if self.config.broker else None
 
-    def answering_ledger(self, store: Store) -> Ledger | None:
-        """The ledger of the configured broker; None, said aloud, when that is away, or is the one
-        of a farm that works with another store than this."""
+    def answering_ledger(self, store: Store, *batch_ids: str) -> Ledger | None:
+        """The ledger that knows how batches of the store stand; None, said aloud, when its broker
+        is away, or is the one of a farm that works with another store than this."""
         then = "this is what the store knows"
         try:
-            return self.ledger_of(store, then)
+            return self.ledger_of(store, then, *batch_ids)
         except BrokerError as error:
             self.say(_with_hint(error, then))
             return None
 
-    def ledger_of(self, store: Store, then: str) -> Ledger | None:
-        """The ledger of the configured broker; None, said aloud with what comes of it (`then`),
-        where that is the one of a farm that works with another store than this. Raises
-        BrokerError."""
+    def ledger_of(self, store: Store, then: str, *batch_ids: str) -> Ledger | None:
+        """That of a render at work on the store on this machine, else the configured broker's;
+        None, said aloud with what comes of it (`then`), where that is the one of a farm that works
+        with another store than this. Raises BrokerError."""
+        if local := self._local_ledger(store, batch_ids):
+            return local
         ledger = self.ledger_if_any
         try:
             if ledger:
@@ -97,25 +135,38 @@ class Connections:
             return None
         return ledger
 
-    def steering_ledger(self, store: Store) -> Ledger:
+    def steering_ledger(self, store: Store, batch_id: str) -> Ledger:
         """The ledger that hears what is ordered for a batch of this store, be it away: the store
         is told first. Raises StoreForeign where another store is the farm's, and UsageError."""
+        if local := self._local_ledger(store, [batch_id]):
+            return local
         with suppress(BrokerError):
             FarmStore(store, self.ledger).check()
         return self.ledger
 
-    def watched_ledger(self, store: Store) -> Ledger:
+    def watched_ledger(self, store: Store, batch_id: str) -> Ledger:
         """One that answers. Raises BrokerError, and StoreForeign and UsageError as above."""
-        self.ledger.broker.ping()
-        return self.steering_ledger(store)
+        ledger = self.steering_ledger(store, batch_id)
+        ledger.broker.ping()
+        return ledger
+
+    def _local_ledger(self, store: Store, batch_ids: Collection[str]) -> Ledger | None:
+        """That of a render at work on the store on this machine: if it knows one of the batches,
+        and without another broker in any case."""
+        other = Presence.of(store.url, self.config.cache_dir).look()
+        if other and not self.config.broker:
+            return other.ledger
+        with suppress(BrokerError, BrokerEnded):
+            if other and any(map(other.ledger.known, batch_ids)):
+                return other.ledger
+        return None
 
     def find(self, batch: BatchArgument) -> FoundBatch:
         """The batch of a store that is meant. Raises NotFound, and what `read_argument` does."""
         meant = read_argument(batch)
         if isinstance(meant, FoundBatch):
             return meant
-        store = self.store_of(meant)
-        return FoundBatch(*find_batch(meant, store, self.config), store)
+        return FoundBatch(*find_batch(meant, self.store, self.config), self.store)
 
     def find_removable(self, batch: BatchArgument, store: Store) -> tuple[str, Batch | None]:
         """(id, document) of a batch in `store`; or, by its whole id, of one whose document cannot
@@ -145,8 +196,10 @@ def _with_hint(error: GridfarmError, then: str) -> str:
     return "\n  ".join(filter(None, [f"{error.message}; {then}", error.hint]))
 
 
-def _from_here(store: str) -> str:
-    """A folder below this one as a person would write it."""
-    with suppress(ValueError):
-        return str(Path(store).relative_to(Path.cwd()))
-    return store
+def _no_store(config: FarmConfig) -> UsageError:
+    last = next(iter(remembered(config.cache_dir)), None)
+    return UsageError(
+        f"no store is named, and there is no {PLACE_NAME} in this folder or above",
+        hint=(f"{last.where}; " if last else "")
+        + "gridfarm render FILE makes one here; a farm's is named with --store or GRIDFARM_STORE",
+    )

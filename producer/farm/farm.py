@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.batch import slug
 from common.config import load_config
 from common.dispatch import FarmStore
 from common.errors import UsageError
+from common.store import Store
 from producer.batches import (
     LAST,
     FoundBatch,
@@ -63,7 +64,7 @@ from producer.pictures import (
     verify_pictures,
 )
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
-from producer.sheet import all_rows, save, sheets_of_batch
+from producer.sheet import Sheet, all_rows, one_image, save, sheets_of_batch
 from producer.submission import Hub, Plan, SubmitReport, plan_batch, resolve, submit
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Farm:
 
     `broker` (redis:// or rediss:// URL), `store` (s3://bucket/prefix, or a folder) and `cache` (a
     folder) are those of the command line: what is not given comes from `GRIDFARM_BROKER`,
-    `GRIDFARM_STORE` and `GRIDFARM_CACHE`, then from `gridfarm.toml` here or in a folder above.
-    They are read once, now; nothing is opened before it is needed.
+    `GRIDFARM_STORE` and `GRIDFARM_CACHE`, then from `gridfarm.toml` here or in a folder above. They
+    are read once, now. A store that is not named is gridfarm-out/store, here or in a folder above.
 
     A Farm prints nothing. `say(text)` is called with each note for a person (`say=print`),
     `progress(what, done, of)` while something takes more than a moment.
@@ -89,8 +90,8 @@ class Farm:
         a path               "batch.yaml", Path("batch.yaml")
         a batch file's text  "prompts: [a wolf]\nseeds: 0..3"
         a mapping            {"prompts": ["a wolf"], "seeds": "0..3"}
-        a word               an id, the beginning of one, a name, or "@last", which is the batch
-                             that was rendered or submitted last from this machine
+        a word               an id, the beginning of one, a name, or "@last": the batch of this
+                             store that was rendered or submitted last from this machine
 
     `plan`, `submit` and `render` take the trial options of the command line as `set`, `where`,
     `limit` and `model`: `set={"steps": 10}` or `"steps=10"`; `where={"prompt": "wolf"}` or
@@ -111,11 +112,10 @@ class Farm:
         say: Say = say_nothing,
         progress: ProgressCallback = show_no_progress,
     ) -> None:
-        flags = {"broker": broker, "store": _text(store), "cache": _text(cache)}
-        self.config = load_config(flags)
+        self.config = load_config({"broker": broker, "store": store, "cache": cache})
         self.say = say
         self.progress = progress
-        self._servers = Connections(self.config, say)
+        self._servers = Connections(self.config, say, progress)
 
     def __repr__(self) -> str:
         ledger = self._servers.ledger_if_any
@@ -156,20 +156,24 @@ class Farm:
         model: str | None = None,
         watch: Watch | None = None,
     ) -> RenderReport:
-        """Render `batch` on this machine, with a broker, workers and a store of its own that are
-        ended with it; the configured ones have no part in it.
+        """Render `batch` on this machine, with a broker and workers that are ended with it; a
+        configured broker has no part in it. The store is the configured one, else
+        gridfarm-out/store here or in a folder above, else made here.
 
-        `out` is the folder for grid, pictures and store, by default gridfarm-out/NAME; `workers`
-        the number of processes, by default one for each GPU. `watch` is given the statuses while
-        they come and returns the last one. Failed cells raise nothing: see `report.status`.
-        Raises what `submit` does, and UsageError in an install without torch.
+        `out` is the folder for grid and pictures, by default gridfarm-out/NAME, for a trial
+        gridfarm-out/NAME/trial; `workers` the number of processes, by default one for each GPU.
+        `watch` is given the statuses while they come and returns the last one. Failed cells raise
+        nothing: see `report.status`. Raises what `submit` does, and UsageError in an install
+        without torch.
         """
         need_worker_packages()
-        file = self._tried(batch, TrialOptions.of(set, where, limit, model))
-        folder = Path(out) if out else Path("gridfarm-out") / slug(file.batch.name)
-        silently = partial(watch_silently, progress=self.progress)
-        told = (self.say, self.progress, watch or silently)
-        return LocalRender(file, folder, self.config.cache_dir, workers, *told).run()
+        options = TrialOptions.of(set, where, limit, model)
+        file = self._tried(batch, options)
+        store, place = self._servers.render_store, self._servers.place
+        folder = Path(out) if out else place.view(file.batch.name, trial=options.any)
+        watch = watch or partial(watch_silently, progress=self.progress)
+        told = (self.say, self.progress, watch)
+        return LocalRender(file, store, folder, self.config.cache_dir, workers, *told).run()
 
     def submit(
         self,
@@ -193,24 +197,23 @@ class Farm:
         if gpu:
             file = replace(file, batch=file.batch.model_copy(update={"gpu": slug(gpu)}))
         number = priority_number(priority)
-        ledger, store = self._servers.ledger, self._servers.store
+        ledger, store = self._servers.ledger, self._servers.farm_store
         ledger.broker.ping()
         resolved = resolve(file, Hub(store, self.say))
         report = submit(resolved, store, ledger, self.progress, priority=number, say=self.say)
-        remember(self.config, report.batch)
+        remember(self.config.cache_dir, report.batch, store)
         return report
 
     def batches(self, most: int | None = None) -> Listing:
         """How the batches of the store stand, the latest first, and `total`, how many there are;
         `most` reads only so many."""
-        store = self._servers.store_of("")
-        return list_batches(store, self._servers.answering_ledger(store), most)
+        return list_batches(self.store, self._servers.answering_ledger(self.store), most)
 
     def status(self, batch: BatchArgument = LAST) -> Status:
         """How `batch` stands: counts, and why cells failed. Without a broker, or when that is
         away, the store answers."""
         found = self.find(batch)
-        ledger = self._servers.answering_ledger(found.store)
+        ledger = self._servers.answering_ledger(found.store, found.id)
         return StatusWatcher(found.id, found.document, found.store, ledger).status()
 
     def follow(self, batch: BatchArgument = LAST) -> Iterator[Status]:
@@ -222,7 +225,7 @@ class Farm:
     def watcher(self, batch: BatchArgument = LAST) -> StatusWatcher:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
-        ledger = self._servers.watched_ledger(found.store)
+        ledger = self._servers.watched_ledger(found.store, found.id)
         return StatusWatcher(found.id, found.document, found.store, ledger)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
@@ -294,15 +297,7 @@ class Farm:
         if rows is None and columns is None:
             rows = all_rows(found.matrix, kept)
         chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        sheets = sheets_of_batch(found.matrix, found.id, found.store, **chosen)
-        if len(sheets) > 1:
-            raise UsageError(
-                f"that makes {len(sheets)} sheets",
-                hint="name more axes in rows and columns, keep one value of the others with "
-                "where, or write them all with save_grid",
-            )
-        image, _ = sheets[0].draw()
-        return image
+        return one_image(_sheets(found, **chosen))
 
     def save_grid(
         self,
@@ -319,7 +314,7 @@ class Farm:
         longest axis, and the variants columns, else the last axis. Raises UsageError."""
         found, kept = self.find(batch), parse_where(where_options(where))
         chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        return save(sheets_of_batch(found.matrix, found.id, found.store, **chosen), Path(path))
+        return save(_sheets(found, **chosen), Path(path))
 
     def pictures(
         self, batch: BatchArgument = LAST, *, where: Where = ()
@@ -345,7 +340,7 @@ class Farm:
         or cannot be read; `quick` only looks whether they are there. `retry` draws them again.
         What is not rendered yet is no flaw. Raises StoreError."""
         found = self.find(batch)
-        ledger = self._servers.answering_ledger(found.store)
+        ledger = self._servers.answering_ledger(found.store, found.id)
         due = due_cells(found.id, found.matrix, found.store, ledger)
         told = (self.say, self.progress)
         return verify_pictures(found.id, due, due.count, found.store, *told, quick=quick)
@@ -361,6 +356,11 @@ class Farm:
             return Recipe.of_cell(found.id, found.document, i, found.store)
         return BatchRecipe.of_batch(found.id, found.document)
 
+    @property
+    def store(self) -> Store:
+        """Where batches are looked for. Raises UsageError where there is none."""
+        return self._servers.store
+
     def find(self, batch: BatchArgument) -> FoundBatch:
         """The batch of the store that `batch` means: its `id`, `document` and `matrix`. Every
         method takes it, too. Raises NotFound."""
@@ -373,7 +373,7 @@ class Farm:
     def adopt_store(self) -> list[str]:
         """Make the configured store the one that the broker's farm works with. The ids of the
         batches that the broker has forgotten, which the other store keeps."""
-        return FarmStore(self._servers.store, self._servers.ledger).adopt(forget_other=True)
+        return FarmStore(self._servers.farm_store, self._servers.ledger).adopt(forget_other=True)
 
     def _tried(self, batch: BatchArgument, options: TrialOptions) -> BatchFile:
         """The batch file that is meant, or that a batch of the store comes from, changed."""
@@ -384,17 +384,17 @@ class Farm:
 
     def _steering(self, batch: BatchArgument) -> Steering:
         found = self.find(batch)
-        ledger = self._servers.steering_ledger(found.store)
+        ledger = self._servers.steering_ledger(found.store, found.id)
         return Steering(found.id, found.document, found.store, ledger, self.say, self.progress)
 
     def _removal(self, batches: Sequence[BatchArgument]) -> Removal:
         if not batches:
             raise UsageError("no batch is named", hint="name what is to be removed")
         store = self._servers.store_of_first(batches)
-        ledger = self._servers.ledger_of(store, "it is removed from this store alone")
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
+        ledger = self._servers.ledger_of(store, "it is removed from this store alone", *documents)
         return Removal(documents, store, ledger, self.say, self.progress)
 
 
-def _text(path: str | PathLike[str] | None) -> str | None:
-    return None if path is None else fspath(path)
+def _sheets(found: FoundBatch, **chosen: Any) -> list[Sheet]:
+    return sheets_of_batch(found.matrix, found.id, found.store, **chosen)

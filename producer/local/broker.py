@@ -118,6 +118,7 @@ def local_broker() -> Iterator[LocalBroker]:
         broker = LocalBroker(log)
         try:
             broker.start()
+            broker.ledger.become_local()
             yield broker
         finally:
             broker.end()

@@ -1,27 +1,30 @@
-"""A batch rendered on this machine: a broker, workers and a folder as the store, for as long as
-it takes.
-"""
+"""A batch rendered on this machine: a broker and workers for as long as it takes."""
 
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from common.batch import Matrix
-from common.dispatch import Ledger
-from common.errors import UsageError
-from common.store import Store, object_names, open_store
-from producer.batches import LastBatch, Status, StatusWatcher, known_due
+from common.dispatch import UNFINISHED, Ledger
+from common.errors import BrokerEnded, BrokerError, UsageError
+from common.store import Store, object_names
+from producer.batches import Status, StatusWatcher, known_due, remember
 from producer.language import BatchFile
-from producer.local.broker import local_broker
+from producer.local.broker import LocalBroker, local_broker
+from producer.local.presence import Held, OtherRender, Presence
+from producer.local.view import View
 from producer.local.workers import LocalWorkers, local_workers
-from producer.pictures import Flaw, fetch_pictures, forget_flaws, take_damaged_away
+from producer.pictures import Flaw, forget_flaws, take_damaged_away
 from producer.progress import ProgressCallback, Say
-from producer.sheet import SheetTooLarge, all_rows, save, sheets_of_batch
 from producer.submission import Hub, Resolved, SubmitReport, resolve, submit
+
+#: Between two looks whether another render has ended.
+LOOK_S = 0.2
 
 #: Shows the statuses while they come, and returns the last one.
 Watch = Callable[[Iterator[Status]], Status]
@@ -30,14 +33,16 @@ Watch = Callable[[Iterator[Status]], Status]
 @dataclass(frozen=True)
 class RenderReport:
     """What a rendering on this machine left in `folder`: pictures under readable names in
-    `images`, the `sheets`, the store, the workers' log. No sheet is there where it would be too
-    large to open. `status` counts `flaws` as failed."""
+    `images`, the `sheets`, the workers' log. No sheet is there where it would be too large to open.
+    `status` counts `flaws` as failed."""
 
     status: Status
     folder: Path
     sheets: tuple[Path, ...]
     #: Pictures that were stored before and are damaged; the same rendering again draws them.
     flaws: tuple[Flaw, ...]
+    #: The files in `images`.
+    files: tuple[Path, ...] = field(repr=False)
     #: The cells that were rendered.
     matrix: Matrix = field(repr=False, compare=False)
 
@@ -53,9 +58,11 @@ class RenderReport:
 
 @dataclass(frozen=True)
 class LocalRender:
-    """One rendering: into `folder`, with `workers` processes, by default one for each GPU."""
+    """One rendering into `store`, shown in `folder`, with `workers` processes, by default one for
+    each GPU."""
 
     file: BatchFile
+    store: Store
     folder: Path
     cache_dir: Path
     workers: int | None
@@ -64,31 +71,64 @@ class LocalRender:
     watch: Watch
 
     def run(self) -> RenderReport:
-        """Order, render, fetch, draw. Raises what `resolve` and `submit` do, and GridfarmError
-        when the broker or the workers end; a KeyboardInterrupt hands running cells back first."""
+        """Order, render, show. Raises what `resolve` and `submit` do, and GridfarmError when the
+        broker or the workers end; a KeyboardInterrupt hands running cells back first."""
         try:
             matrix, status = self._rendered()
         except KeyboardInterrupt:
             self.say("interrupted: running cells were handed back; the same command goes on")
             raise
-        due = known_due(status.batch, matrix, self.store)
-        fetched = fetch_pictures(matrix, self.store, self.folder / "images", self.say, due=due)
-        sheets = self._sheets(matrix, status.batch)
-        status = _as_fetched(status, fetched.flaws)
-        return RenderReport(status, self.folder, sheets, fetched.flaws, matrix)
-
-    @cached_property
-    def store(self) -> Store:
-        return open_store(str((self.folder / "store").absolute()))
+        view = View(self.folder, self.store, self.say, self.progress)
+        shown = view.show(matrix, due=known_due(status.batch, matrix, self.store))
+        sheets = view.draw(matrix, status.batch)
+        status = _as_fetched(status, shown.flaws)
+        files = (*shown.written, *shown.skipped)
+        return RenderReport(status, self.folder, sheets, shown.flaws, files, matrix)
 
     def _rendered(self) -> tuple[Matrix, Status]:
+        """One render at a time works on a store; the others give it their batches, and take over
+        where it has ended."""
+        presence = Presence.of(self.store.url, self.cache_dir)
+        while True:
+            with presence.held() as held:
+                if held:
+                    return self._by_ourselves(held)
+            if (other := presence.look()) and (rendered := self._by_other(other)):
+                return rendered
+            time.sleep(LOOK_S)
+
+    def _by_ourselves(self, held: Held) -> tuple[Matrix, Status]:
         with local_broker() as broker:
-            ledger = broker.ledger
-            resolved = resolve(self.file, Hub(self.store, self.say))
-            report = self._order(resolved, ledger)
-            watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger)
-            status = self._work(watcher, ledger) if report.queued else watcher.status()
-            return watcher.matrix, status
+            held.announce(broker)
+            resolved = self._resolved()
+            report = self._order(resolved, broker.ledger)
+            watcher = self._watcher(resolved, broker.ledger)
+            if not report.queued:
+                return watcher.matrix, watcher.status()
+            return watcher.matrix, self._work(watcher, broker)
+
+    def _by_other(self, other: OtherRender) -> tuple[Matrix, Status] | None:
+        """None when it has ended before the batch was done."""
+        try:
+            ledger = other.ledger
+            ledger.broker.ping()
+            self.say(f"process {other.pid} renders into this store: its workers take this, too")
+            resolved = self._resolved()
+            watcher = self._watcher(resolved, ledger)
+            under_way = _is_under_way(ledger, resolved.batch.id)
+            if not under_way and not self._order(resolved, ledger).queued:
+                return watcher.matrix, watcher.status()
+            with _taken_back_unless(under_way, ledger, resolved.batch.id):
+                return watcher.matrix, self.watch(watcher.follow())
+        except (BrokerError, BrokerEnded):
+            self.say(f"process {other.pid} has ended; this render goes on by itself")
+            return None
+
+    def _resolved(self) -> Resolved:
+        return resolve(self.file, Hub(self.store, self.say))
+
+    def _watcher(self, resolved: Resolved, ledger: Ledger) -> StatusWatcher:
+        return StatusWatcher(resolved.batch.id, resolved.batch, self.store, ledger)
 
     def _order(self, resolved: Resolved, ledger: Ledger) -> SubmitReport:
         batch = resolved.batch
@@ -96,13 +136,13 @@ class LocalRender:
         taken = take_damaged_away(Matrix(batch), batch.id, self.store, self.progress)
         report = submit(resolved, self.store, ledger, self.progress, say=self.say)
         forget_flaws(self.store, batch.id, taken.dealt_with)
-        LastBatch(report.batch, self.store.url).write(self.cache_dir)
+        remember(self.cache_dir, report.batch, self.store)
         self.say(report.summary)
         return report
 
-    def _work(self, watcher: StatusWatcher, ledger: Ledger) -> Status:
+    def _work(self, watcher: StatusWatcher, broker: LocalBroker) -> Status:
         with local_workers(
-            ledger.broker.url,
+            broker.url,
             self.store.url,
             self.folder / "workers.log",
             workers=self.workers,
@@ -110,14 +150,21 @@ class LocalRender:
         ) as workers:
             return self.watch(_while_alive(watcher.follow(), workers))
 
-    def _sheets(self, matrix: Matrix, batch_id: str) -> tuple[Path, ...]:
-        """None if they would be too large: every picture is there, so that is no failure."""
-        try:
-            sheets = sheets_of_batch(matrix, batch_id, self.store, rows=all_rows(matrix))
-            return tuple(save(sheets, self.folder / "grid.png"))
-        except SheetTooLarge as too_large:
-            self.say(f"no grid is drawn: {too_large.message}")
-            return ()
+
+def _is_under_way(ledger: Ledger, batch_id: str) -> bool:
+    status = ledger.status(batch_id)
+    return status is not None and status.state in UNFINISHED
+
+
+@contextmanager
+def _taken_back_unless(under_way: bool, ledger: Ledger, batch_id: str) -> Iterator[None]:
+    """Whoever gave another render a batch and is interrupted takes it back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not under_way:
+            ledger.drop(batch_id)
+        raise
 
 
 def need_worker_packages() -> None:

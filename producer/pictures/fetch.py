@@ -12,7 +12,7 @@ from typing import Literal
 
 from common.batch import ENUMERATE_UP_TO, Cell, Matrix
 from common.errors import UsageError
-from common.store import Store, link, replacing
+from common.store import Store, link, object_names, replacing
 from producer.pictures.examine import Fault, Flaw, flaw_of
 from producer.pictures.file_names import cell_paths
 from producer.pictures.flaws import Inspector
@@ -85,9 +85,11 @@ def fetch_pictures(
     *,
     batch_id: str = "",
     due: Container[int] = (),
+    linked: bool = False,
 ) -> FetchReport:
     """Fetch every stored picture of a batch into `folder`; `batch_id` is what it is stored under,
-    by default its own id, and `due` are the cells whose pictures should be there.
+    by default its own id, and `due` are the cells whose pictures should be there. `linked`: a
+    file is the store's own where that is a folder, and so can only be read (`Store.own_file`).
 
     A file that holds its cell's picture already is left alone, so a broken fetch resumes. Cells
     with equal pictures share one download. What is damaged is not taken, and is noted in the
@@ -100,7 +102,7 @@ def fetch_pictures(
     flawed: dict[Path, Flaw] = {}
 
     def fetch_group(group: _Group) -> _Fetched:
-        return _fetch_group(inspector, folder, group, is_due=group.cell.i in due)
+        return _fetch_group(inspector, folder, group, linked=linked, is_due=group.cell.i in due)
 
     groups = _groups(matrix, folder)
     with ThreadPoolExecutor(READ_THREADS) as pool:
@@ -131,16 +133,23 @@ def _groups(matrix: Matrix, folder: Path) -> Iterator[_Group]:
     return iter(groups.values())
 
 
-def _fetch_group(inspector: Inspector, folder: Path, group: _Group, *, is_due: bool) -> _Fetched:
-    """Bring one picture to all its paths: one download, then links."""
+def _fetch_group(
+    inspector: Inspector, folder: Path, group: _Group, *, linked: bool, is_due: bool
+) -> _Fetched:
+    """Bring one picture to all its paths: one download, or with `linked` perhaps none, then
+    links."""
     files: dict[Path, Done] = {p: "skipped" for p in group.paths if _holds(p, group.cell)}
     wanted = [path for path in group.paths if path not in files]
-    if not files:
+    source = next(iter(files), None)
+    if source is None:
         png = inspector.read(group.cell, due=is_due)
         if isinstance(png, Flaw):
             return _not_taken(group, None if png.fault == "missing" and not is_due else png)
-        files[_written(png, wanted.pop(0), folder)] = "written"
-    source = next(iter(files))
+        name = object_names.picture(group.cell.key)
+        source = inspector.store.own_file(name) if linked else None
+        if source is None:
+            source = _written(png, wanted.pop(0), folder)
+            files[source] = "written"
     for path in wanted:
         with _writing(folder, path):
             link(source, path)

@@ -13,13 +13,14 @@ write        sheets → PNG files
 from __future__ import annotations
 
 from producer.sheet.sheets import Sheet, SheetTooLarge, make_sheets, sheets_of_batch
-from producer.sheet.write import all_rows, save
+from producer.sheet.write import all_rows, one_image, save
 
 __all__ = [
     "Sheet",
     "SheetTooLarge",
     "all_rows",
     "make_sheets",
+    "one_image",
     "save",
     "sheets_of_batch",
 ]

@@ -36,6 +36,18 @@ def save(sheets: Sequence[Sheet], path: Path) -> list[Path]:
     return paths
 
 
+def one_image(sheets: Sequence[Sheet]) -> Image:
+    """The sheet as a picture. Raises UsageError where it is not one alone."""
+    if len(sheets) > 1:
+        raise UsageError(
+            f"that makes {len(sheets)} sheets",
+            hint="name more axes in rows and columns, keep one value of the others with "
+            "where, or write them all with save_grid",
+        )
+    image, _ = sheets[0].draw()
+    return image
+
+
 def all_rows(matrix: Matrix, where: Where | None = None) -> str | None:
     """The axes of the rows of one sheet that holds all cells: every axis but the last. None
     leaves a batch too large for that to the defaults, which make several sheets."""

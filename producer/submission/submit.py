@@ -20,6 +20,7 @@ from common.dispatch import (
     LedgerStatus,
     State,
     is_set,
+    mark_active,
     new_control,
     opening,
     queue_of,
@@ -124,7 +125,10 @@ class _Order:
     store: Store
     ledger: Ledger
     priority: int | None
-    fresh: Control = field(default_factory=new_control)
+    fresh: Control = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fresh = new_control(local=self.ledger.is_local)
 
     @property
     def batch_id(self) -> str:
@@ -161,12 +165,12 @@ class _Order:
     def _under_way(self, before: Control, status: LedgerStatus | None) -> bool:
         """Without its marker the ledger was filled from another store, or from one that was
         emptied since."""
+        if before.state not in UNFINISHED or before.local != self.ledger.is_local:
+            return False
+        if before.local:
+            return status is not None and status.state in UNFINISHED
         known = status is None or status.state in UNFINISHED
-        return (
-            known
-            and before.state in UNFINISHED
-            and self.store.exists(object_names.active(self.batch_id))
-        )
+        return known and self.store.exists(object_names.active(self.batch_id))
 
     def _begin(self, before: Control | None, done: bytes, *, finished: bool) -> Control:
         control = self._next(before, state="done" if finished else "rendering")
@@ -177,7 +181,7 @@ class _Order:
         if before and before.submitted < control.submitted:
             forget_latest(self.store, self.batch_id, before.submitted)
         if not finished:
-            self.store.put(object_names.active(self.batch_id), b"")
+            mark_active(self.store, self.batch_id, control)
         self.ledger.drop(self.batch_id)
         return control
 

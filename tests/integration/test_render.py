@@ -47,9 +47,12 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(file: str, *arguments: str, command: str = "render") -> subprocess.Popen[str]:
+    """In the folder of the batch file."""
+    folder = Path(file).parent
     return subprocess.Popen(
-        [sys.executable, "-m", STUB, "render", *arguments],
+        [sys.executable, "-m", STUB, command, file, *arguments], cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=heed_ctrl_c,
     )  # fmt: skip
@@ -75,25 +78,25 @@ def wait_for(folder: Path, count: int) -> None:
 
 def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     """And the same command again, with a seed more, renders only what is new."""
-    file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
-    said, _ = ended(start(file, "--out", str(out), "--json", "--workers", "2"), 0)
-    answer = json.loads(said.splitlines()[-1])
+    file, out = write(tmp_path / "local.yaml"), tmp_path / "gridfarm-out"
+    said, _ = ended(start(file, "--json", "--workers", "2"), 0)
+    answer, view = json.loads(said.splitlines()[-1]), out / "local"
     assert (answer["state"], answer["jobs"], answer["done"], answer["failed"]) == ("done", 8, 8, 0)
-    assert (answer["out"], answer["grid"]) == (str(out), str(out / "grid.png"))
-    names = {str(path.relative_to(out / "images")) for path in (out / "images").rglob("*.png")}
+    assert (answer["out"], answer["grid"]) == (str(view), str(view / "grid.png"))
+    names = {str(path.relative_to(view / "images")) for path in (view / "images").rglob("*.png")}
     assert names == {
         f"{prompt}/s{seed}/{variant}.png"
         for prompt in ("wolf", "cat") for seed in (1, 2) for variant in ("base", "wrong")
     }  # fmt: skip
-    with Image.open(out / "grid.png") as grid:
+    with Image.open(view / "grid.png") as grid:
         assert grid.height > grid.width > 128
 
     before = {path: path.stat().st_mtime_ns for path in pictures(out)}
-    again, said = ended(start(file, "--out", str(out)), 0)
+    again, said = ended(start(file), 0)
     assert "nothing to render, 8 of 8 stored" in said
     assert "Try next" in again
     more = write(tmp_path / "local.yaml", seeds="1..3")
-    _, said = ended(start(more, "--out", str(out), "--workers", "2"), 0)
+    _, said = ended(start(more, "--workers", "2"), 0)
     assert "4 pictures to render, 8 stored already" in said
     assert len(pictures(out)) == 12
     assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
@@ -101,55 +104,55 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
 
 def test_a_damaged_picture_is_named_and_drawn_again_by_the_same_command(tmp_path: Path) -> None:
     """Given a bit of a stored picture that was flipped, and the copy in images/ gone."""
-    file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
-    ended(start(file, "--out", str(out), "--workers", "2"), 0)
-    shutil.rmtree(out / "images")
+    file, out = write(tmp_path / "local.yaml"), tmp_path / "gridfarm-out"
+    ended(start(file, "--workers", "2"), 0)
+    shutil.rmtree(out / "local" / "images")
     damaged = pictures(out)[0]
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
-    said, _ = ended(start(file, "--out", str(out)), 4)
+    said, _ = ended(start(file), 4)
     assert "7 of 8 pictures stored, 1 failed" in said
     assert "1 stored picture not taken; the same command draws what is lost" in said
     assert said.count("the stored picture is damaged") == 1
     assert "gridfarm retry" not in said
-    _, said = ended(start(file, "--out", str(out)), 0)
+    _, said = ended(start(file), 0)
     assert "1 picture to render, 7 stored already" in said
-    assert len(list((out / "images").rglob("*.png"))) == 8
+    assert len(list((out / "local" / "images").rglob("*.png"))) == 8
 
 
 def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:
     """It has its pictures. What is said instead of a grid is a command that draws a part."""
-    file, out = tmp_path / "large.yaml", tmp_path / "out"
+    file, out = tmp_path / "large.yaml", tmp_path / "gridfarm-out"
     file.write_text("name: large\nmodel: tiny\nprompts: [a wolf]\nseeds: 1..320\n")
     batch = resolve_offline(load_batch_file(file, base_dir=tmp_path), None)
     put_whole(open_store(str(out / "store")), batch, range(320))
-    answer, said = ended(start(str(file), "--out", str(out), "--json"), 0)
+    answer, said = ended(start(str(file), "--json"), 0)
     answer = json.loads(answer.splitlines()[-1])
     assert (answer["done"], answer["grid"]) == (320, None)
     assert "no grid is drawn: the sheet would be" in said
-    shown, _ = ended(start(str(file), "--out", str(out)), 0)
+    shown, _ = ended(start(str(file)), 0)
     assert "The grid" not in shown
     assert "grid @last --where seed=1\n" in shown
 
 
 def test_ctrl_c_hands_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "out"
-    process = start(file, "--out", str(out), "--workers", "2")
+    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "gridfarm-out"
+    process = start(file, "--workers", "2")
     wait_for(out, 1)
     process.send_signal(signal.SIGINT)
     _, said = ended(process, 130)
     assert "the same command goes on" in said
     stored = len(pictures(out))
     assert 1 <= stored < 8
-    _, said = ended(start(file, "--out", str(out), "--workers", "2"), 0)
+    _, said = ended(start(file, "--workers", "2"), 0)
     assert f"{8 - stored} pictures to render, {stored} stored already" in said
     assert len(pictures(out)) == 8
 
 
 def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
     """SIGKILL of the command: workers and broker end by themselves."""
-    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "out"
-    process = start(file, "--out", str(out), "--workers", "2")
+    file, out = write(tmp_path / "local.yaml", steps=SLOW_STEPS), tmp_path / "gridfarm-out"
+    process = start(file, "--workers", "2")
     wait_for(out, 1)
     family = descendants(process.pid)
     assert len(family) >= 4, "broker, launcher, two workers"

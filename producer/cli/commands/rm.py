@@ -14,6 +14,7 @@ from producer.cli import completion
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.farm import Farm
+from producer.local import from_here
 from producer.wording import counted
 
 NOT_REMOVED = 1
@@ -63,7 +64,7 @@ def rm(
     def agreed(plan: RemovalPlan) -> bool:
         out.end_progress()
         click.echo(escaped(_what_goes(plan)), err=True)
-        return click.confirm("Remove?", err=True)
+        return click.confirm(f"Remove from {escaped(from_here(plan.store))}?", err=True)
 
     removed = farm.remove(
         *words,
@@ -82,6 +83,7 @@ def _json(plan: RemovalPlan) -> dict[str, Any]:
     """`stayed` is null when nobody counted."""
     return {
         "batches": list(plan.batches),
+        "store": plan.store,
         "pictures": len(plan.go),
         "stayed": plan.stay,
         "why": plan.why,

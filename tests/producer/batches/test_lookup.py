@@ -1,4 +1,5 @@
-"""`@last`, and commands without a configured store: the last batch is found in its own store."""
+"""`@last` is a batch of the store that is looked in; where another store has what is meant, the
+error says so, and nothing is done there."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from typing import Any
 import pytest
 
 from common.batch import Batch
-from common.config import load_config
 from common.job import BUILTIN_MODELS
-from common.store import object_names, open_store
-from producer.batches import remember, store_for
+from common.store import Store, object_names, open_store
+from producer.batches import remember
 from producer.cli.main import run
+from producer.farm import Farm
 from producer.language.settings import DEFAULTS
-from tests.support.orders import frozen, put_batch
+from tests.support.orders import frozen, left_in, put_batch
 
 BATCH = Batch(
     name="wolves",
@@ -26,11 +27,11 @@ BATCH = Batch(
 
 
 @pytest.fixture
-def rendered(tmp_path: Path) -> str:
-    """The store of a batch that was the last one, which is configured nowhere."""
-    store = str(tmp_path / "out" / "store")
-    open_store(store).put(object_names.batch(BATCH.id), BATCH.to_bytes())
-    remember(load_config({"store": store}), BATCH.id)
+def elsewhere(tmp_path: Path) -> Store:
+    """The store of the batch that was ordered last, which is named nowhere."""
+    store = open_store(str(tmp_path / "elsewhere"))
+    store.put(object_names.batch(BATCH.id), BATCH.to_bytes())
+    remember(Farm().config.cache_dir, BATCH.id, store)
     return store
 
 
@@ -40,38 +41,48 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, 
     return code, json.loads(out), err
 
 
-@pytest.mark.parametrize("word", ["@last", "wolves", BATCH.id])
-def test_without_a_store_the_last_batchs_own_is_looked_in(
-    capsys: pytest.CaptureFixture[str], rendered: str, word: str
+@pytest.mark.parametrize("word", ["@last", "wolves", BATCH.id, "wol"])
+@pytest.mark.parametrize("command", ["status", "rm"])
+def test_a_batch_of_another_store_is_a_hint_and_no_more(
+    capsys: pytest.CaptureFixture[str], elsewhere: Store, tmp_path: Path, word: str, command: str
 ) -> None:
-    code, answer, said = ask(capsys, "status", word)
-    assert (code, answer["batch"]) == (0, BATCH.id)
-    assert f"looking in {rendered}" in said
-
-
-def test_list_likewise(capsys: pytest.CaptureFixture[str], rendered: str) -> None:
-    code, answer, _ = ask(capsys, "list")
-    assert code == 0
-    assert [row["batch"] for row in answer["batches"]] == [BATCH.id]
-    assert rendered
-
-
-def test_last_is_found_though_another_store_is_configured(
-    capsys: pytest.CaptureFixture[str], rendered: str, tmp_path: Path
-) -> None:
-    """A local render between two submits; a name still means the configured store."""
-    elsewhere = str(tmp_path / "farm")
-    assert ask(capsys, "status", "@last", "--store", elsewhere)[1]["batch"] == BATCH.id
-    code, answer, _ = ask(capsys, "status", "wolves", "--store", elsewhere)
+    """`rm @last --store X` once removed 108 pictures from another store than X."""
+    named = open_store(str(tmp_path / "named"))
+    put_batch(named, frozen("night"))
+    yes = ["--yes"] if command == "rm" else []
+    code, answer, _ = ask(capsys, command, word, "--store", named.url, *yes)
     assert (code, answer["error"]) == (2, "NotFound")
-    assert rendered
+    assert answer["hint"] == f"{BATCH.id} is in another store: --store {elsewhere.url}"
+    assert left_in(elsewhere) == [object_names.batch(BATCH.id)]
 
 
-def test_a_configured_store_that_has_it_is_used(rendered: str, tmp_path: Path) -> None:
-    both = str(tmp_path / "both")
-    open_store(both).put(object_names.batch(BATCH.id), BATCH.to_bytes())
-    assert store_for("@last", load_config({"store": both})) == both
-    assert store_for("@last", load_config({})) == rendered
+def test_last_is_the_last_of_each_store(
+    capsys: pytest.CaptureFixture[str], elsewhere: Store, tmp_path: Path
+) -> None:
+    """One that was removed since is followed by the one before it."""
+    named = open_store(str(tmp_path / "named"))
+    for name in ("first", "second"):
+        remember(Farm().config.cache_dir, put_batch(named, frozen(name)), named)
+    assert ask(capsys, "status", "--store", elsewhere.url)[1]["batch"] == BATCH.id
+    assert ask(capsys, "status", "--store", named.url)[1]["batch"] == frozen("second").id
+    link = tmp_path / "link"
+    link.symlink_to(named.url)
+    assert ask(capsys, "status", "--store", str(link))[1]["batch"] == frozen("second").id
+    named.delete(object_names.batch(frozen("second").id))
+    assert ask(capsys, "status", "--store", named.url)[1]["batch"] == frozen("first").id
+
+
+def test_last_where_only_renders_store(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was moved, or an empty cache: the latest batch is meant all the same."""
+    monkeypatch.chdir(tmp_path)
+    store = open_store(str(tmp_path / "gridfarm-out" / "store"))
+    put_batch(store, frozen("late"), submitted=2.0)
+    put_batch(store, frozen("early"), submitted=1.0)
+    assert ask(capsys, "status")[1]["batch"] == frozen("late").id
+    code, answer, _ = ask(capsys, "status", "--store", store.url)
+    assert (code, answer["error"]) == (2, "NotFound")  # somebody else's, perhaps
 
 
 @pytest.mark.parametrize("word", [BATCH.id, BATCH.id[:-4], "wolves"])
@@ -99,11 +110,3 @@ def test_what_a_removal_has_left_is_not_suggested(
     other = put_batch(store, frozen("wolfs"))
     hint = ask(capsys, "status", f"x{other}", "--store", store.url)[1]["hint"]
     assert hint == f"did you mean {other}?"
-
-
-@pytest.mark.parametrize("content", [None, "", "wolves-00000000", "a\nb\nc\n"])
-def test_nothing_remembered_is_no_store(content: str | None, tmp_path: Path) -> None:
-    config = load_config({"cache": str(tmp_path)})
-    if content is not None:
-        (tmp_path / "last-batch").write_text(content)
-    assert store_for("@last", config) == ""

@@ -236,7 +236,7 @@ class TestFind:
         batch = frozen("Night Wolves")
         put_batch(shelf, batch)
         put_batch(shelf, frozen("day"))
-        remember(self.settings, batch.id)
+        remember(self.settings.cache_dir, batch.id, shelf)
         text = "name: Night Wolves\nmodel: tiny\nprompts: [a wolf]\nseeds: 0..3\n"
         (here / "a.yaml").write_text(text)
         for word in (batch.id, batch.id[:-3], "nigh", "Night Wolves", "a.yaml", "@last"):
@@ -259,7 +259,7 @@ class TestFind:
         self, gridfarm: Any, shelf: Store, here: Path
     ) -> None:
         batch = put_batch(shelf, frozen())
-        remember(FarmConfig(cache=str(here.parent / "cache")), batch)
+        remember(here.parent / "cache", batch, shelf)
         gridfarm("rm", "@last", "--yes")
         answer, _ = gridfarm("status", code=2)
         assert batch in answer["message"]

@@ -138,7 +138,7 @@ class TestWhatABatchIs:
 
     def test_a_batch_of_the_store(self, written: dict[str, Any], shelf: Store) -> None:
         batch_id = put_batch(shelf, frozen())
-        remember(load_config({}), batch_id)
+        remember(load_config({}).cache_dir, batch_id, shelf)
         del written["a text of one line"]
         words = {word: word for word in (batch_id, batch_id[:-3], "Night", "@last")}
         for form, batch in (written | words | {"found": Farm().find(batch_id)}).items():
@@ -187,17 +187,15 @@ class TestWhatABatchIs:
             Farm().status()
         assert "gridfarm submit" in caught.value.hint
 
-    def test_the_last_batch_is_found_in_its_own_store(self, here: Path) -> None:
-        """Also by a Farm that has another store; that is said, once, and the next call is free."""
-        elsewhere = open_store(str(here / "elsewhere"))
-        batch_id = put_batch(elsewhere, frozen())
-        remember(load_config({"store": "elsewhere"}), batch_id)
+    def test_the_store_of_the_renders_here_is_said_once(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("GRIDFARM_STORE")
+        batch_id = put_batch(open_store(str(here / "gridfarm-out" / "store")), frozen())
         said: list[str] = []
         farm = Farm(say=said.append)
         assert [farm.status().batch, farm.status("@last").batch] == [batch_id] * 2
-        assert said == ["looking in elsewhere, where the last batch is"]
-        with pytest.raises(NotFound):
-            farm.status("night")
+        assert said == ["store: gridfarm-out/store"]
 
 
 class TestPlan:

@@ -84,7 +84,8 @@ def test_the_same_batch_however_it_is_written(
 
 def test_what_was_stored_before_is_the_same_batch(shelf: Store) -> None:
     """A document of 2026-11-24, as it lies in tests/integration/written_before."""
-    [path] = Path("tests/integration/written_before/store/batches").glob("*/batch.json")
+    tests = Path(__file__).parents[2]
+    [path] = (tests / "integration/written_before/store/batches").glob("*/batch.json")
     stored = Batch.from_bytes(path.read_bytes(), source=path.name)
     shelf.put(object_names.batch(stored.id), path.read_bytes())
     said: list[str] = []

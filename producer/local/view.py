@@ -1,0 +1,102 @@
+"""A folder that shows one batch as it is: `images/` with its pictures under readable names, and
+its sheets. What another batch has left there goes; every picture stays in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.batch import Matrix
+from common.errors import GridfarmError, UsageError
+from common.picture import decode_meta, is_stored
+from common.store import Store, prepared
+from producer.pictures import FetchReport, fetch_pictures
+from producer.progress import ProgressCallback, Say
+from producer.sheet import SheetTooLarge, all_rows, save, sheets_of_batch
+from producer.wording import counted
+
+SHEET = "grid.png"
+#: Where a picture goes that the view does not show any more and the store has not: nobody else
+#: may have it.
+KEPT = "not-in-the-store"
+
+
+@dataclass(frozen=True)
+class View:
+    """The folder of one batch."""
+
+    folder: Path
+    store: Store
+    say: Say
+    progress: ProgressCallback
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    def show(self, matrix: Matrix, *, due: Container[int]) -> FetchReport:
+        """Bring in the pictures that are stored, and take out what is not of this batch. `due`
+        are the cells whose pictures should be there. Raises StoreError and UsageError."""
+        report = fetch_pictures(
+            matrix, self.store, self.images, self.say, self.progress, due=due, linked=True
+        )
+        try:
+            self._take_out_others({*report.written, *report.skipped})
+        except OSError as error:
+            raise UsageError(
+                f"cannot write in {self.images}: {error.strerror or error}",
+                hint="choose another folder",
+            ) from error
+        return report
+
+    def draw(self, matrix: Matrix, batch_id: str) -> tuple[Path, ...]:
+        """The sheets; none if they would be too large: every picture is there, so that is no
+        failure."""
+        drawn: list[Path] = []
+        try:
+            sheets = sheets_of_batch(matrix, batch_id, self.store, rows=all_rows(matrix))
+            drawn = save(sheets, self.folder / SHEET)
+        except SheetTooLarge as too_large:
+            self.say(f"no grid is drawn: {too_large.message}")
+        stem = SHEET.removesuffix(".png")
+        for earlier in [self.folder / SHEET, *self.folder.glob(f"{stem}-*.png")]:
+            if earlier not in drawn:
+                earlier.unlink(missing_ok=True)
+        return tuple(drawn)
+
+    def _take_out_others(self, shown: set[Path]) -> None:
+        kept = 0
+        for path in sorted(self.images.rglob("*.png")):
+            if path in shown or (key := _key_of(path)) is None:
+                continue
+            if is_stored(self.store, key):
+                path.unlink()
+            else:
+                _move(path, self.folder / KEPT / path.relative_to(self.images))
+                kept += 1
+        for folder in sorted(_folders(self.images), reverse=True):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        if kept:
+            what = counted(kept, "earlier picture")
+            self.say(f"{what} that the store has no more: now in {self.folder / KEPT}")
+
+
+def _folders(below: Path) -> Iterator[Path]:
+    return (path for path in below.rglob("*") if path.is_dir() and not path.is_symlink())
+
+
+def _key_of(path: Path) -> str | None:
+    """The key of a picture that gridfarm has made; None for anybody else's file."""
+    try:
+        return decode_meta(path.read_bytes()).job.key
+    except (OSError, GridfarmError):
+        return None
+
+
+def _move(path: Path, target: Path) -> None:
+    """Over what is there: it has the same name, and is as old."""
+    with prepared(target) as partial:
+        path.rename(partial)

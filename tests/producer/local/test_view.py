@@ -1,0 +1,97 @@
+"""A view shows one batch as it is: no picture of another, none of an earlier version, and nothing
+of a person's own is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.batch import Batch, Matrix
+from common.store import Store, object_names, open_store
+from producer.local.view import KEPT, View
+from producer.progress import show_no_progress
+from tests.support.orders import frozen, put_batch
+from tests.support.whole_pictures import put_whole
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+def rendered(store: Store, *, seeds: str = "0..3", more: str = "") -> Batch:
+    batch = frozen(seeds=seeds, more=more)
+    put_batch(store, batch)
+    put_whole(store, batch, range(len(Matrix(batch))))
+    return batch
+
+
+def show(batch: Batch, store: Store, folder: Path, said: list[str] | None = None) -> set[str]:
+    """The files of the view then."""
+    said = [] if said is None else said
+    view = View(folder, store, said.append, show_no_progress)
+    view.show(Matrix(batch), due=range(len(Matrix(batch))))
+    view.draw(Matrix(batch), batch.id)
+    return {str(p.relative_to(view.images)) for p in view.images.rglob("*") if p.is_file()}
+
+
+def test_its_files_are_the_stores_own(store: Store, tmp_path: Path) -> None:
+    """No copies; and nobody writes over a stored picture through one of them by accident."""
+    batch = rendered(store)
+    assert len(show(batch, store, tmp_path / "view")) == 4
+    cell = Matrix(batch)[0]
+    assert cell
+    stored = tmp_path / "store" / object_names.picture(cell.key)
+    shown = next((tmp_path / "view" / "images").rglob("s0/*.png"))
+    assert shown.samefile(stored)
+    assert not stored.stat().st_mode & 0o222
+
+
+def test_another_version_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    before = show(rendered(store, seeds="0..5"), store, tmp_path / "view")
+    after = show(rendered(store, seeds="4..7"), store, tmp_path / "view")
+    assert len(before) == 6 and len(after) == 4
+    assert after - before and before - after
+    folders = [p for p in (tmp_path / "view" / "images").rglob("*") if p.is_dir()]
+    assert all(any(folder.iterdir()) for folder in folders)
+
+
+def test_a_cell_without_a_picture_has_no_earlier_one_under_its_name(
+    store: Store, tmp_path: Path
+) -> None:
+    show(rendered(store, seeds="0..3"), store, tmp_path / "view")
+    longer = frozen(seeds="0..3", more="settings: {steps: 7}")
+    put_batch(store, longer, state="rendering")
+    assert show(longer, store, tmp_path / "view") == set()
+
+
+def test_what_a_person_put_there_stays(store: Store, tmp_path: Path) -> None:
+    own = tmp_path / "view" / "images" / "mine"
+    own.mkdir(parents=True)
+    (own / "note.txt").write_text("mine")
+    (own / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nnone of gridfarm's")
+    (tmp_path / "view" / "turned.png").write_bytes(b"a sheet of a person's own")
+    shown = show(rendered(store), store, tmp_path / "view")
+    assert {"mine/note.txt", "mine/photo.png"} < shown
+    assert (tmp_path / "view" / "turned.png").exists()
+
+
+def test_a_picture_that_only_the_view_has_is_kept_apart(store: Store, tmp_path: Path) -> None:
+    """Its batch was removed since: the view must not show it, and nobody else has it."""
+    first = rendered(store, seeds="0..1")
+    show(first, store, tmp_path / "view")
+    for cell in Matrix(first):
+        store.delete(object_names.picture(cell.key))
+    said: list[str] = []
+    assert len(show(rendered(store, seeds="4..7"), store, tmp_path / "view", said)) == 4
+    assert len(list((tmp_path / "view" / KEPT).rglob("*.png"))) == 2
+    assert f"2 earlier pictures that the store has no more: now in {tmp_path}" in said[-1]
+
+
+def test_sheets_of_another_version_go(store: Store, tmp_path: Path) -> None:
+    view = tmp_path / "view"
+    view.mkdir()
+    (view / "grid-wolf.png").write_bytes(b"of a time when there were two sheets")
+    show(rendered(store), store, view)
+    assert [p.name for p in view.glob("*.png")] == ["grid.png"]
