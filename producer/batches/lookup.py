@@ -83,7 +83,7 @@ def store_for(batch: str | BatchFile, config: FarmConfig) -> str:
 def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
     if isinstance(batch, BatchFile):
-        return _of_file(batch, store)
+        return _of_file(batch, store, config.cache_dir)
     word = _need_last(config) if batch == LAST else batch
     if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
@@ -129,10 +129,10 @@ def _suggest(word: str, ids: list[str], store: Store) -> str:
     return "it has no batches yet: gridfarm submit FILE"
 
 
-def _of_file(file: BatchFile, store: Store) -> tuple[str, Batch]:
+def _of_file(file: BatchFile, store: Store, cache_dir: Path) -> tuple[str, Batch]:
     """The batch that the file is today, else the latest of its name: a trial on another model
     or an earlier version of the file."""
-    batch = resolve_offline(file, store)
+    batch = resolve_offline(file, store, cache_dir)
     if not batch.unresolved and store.exists(object_names.batch(batch.id)):
         return batch.id, batch
     batch_id = _search(batch.name, store)
