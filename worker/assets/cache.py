@@ -166,7 +166,10 @@ class Assets:
                 f"not have what it was ({sha256[:12]})",
                 hint="give the same command again: it takes the file as it is then",
             )
-        return BadInput(f"asset {sha256} is not in the store; submit the batch again")
+        return BadInput(
+            f"asset {sha256} is not in the store; submit the batch again",
+            hint="`render` reads local files where they lie, so they have to stay until it is over",
+        )
 
     def _tree(self, ref: ModelRef) -> Path:
         folder = self.cache_dir / "trees" / ref.sha256

@@ -21,7 +21,7 @@ from common.store import link, prepared
 
 
 class FileChanged(CellError):
-    """A file was written while a picture was made with it."""
+    """A file was changed while a picture was made with it."""
 
 
 class InPlace:
@@ -29,7 +29,7 @@ class InPlace:
 
     def __init__(self, cache_dir: Path) -> None:
         self._cache_dir = cache_dir
-        self._in_use: dict[tuple[Path, Stamp], None] = {}
+        self._in_use: dict[tuple[Path, Stamp], str] = {}
         self._lost: dict[str, Path] = {}
 
     def find(self, sha256: str) -> Path | None:
@@ -40,7 +40,7 @@ class InPlace:
                 found = hashes.look(path)
                 hashes.save()
                 if found.sha256 == sha256:
-                    self._in_use[path, found.stamp] = None
+                    self._in_use[path, found.stamp] = sha256
                     return path
             self._lost[sha256] = path
         return None
@@ -51,10 +51,13 @@ class InPlace:
 
     def changed(self) -> list[Path]:
         """The files that are not what they were when they were found; they are not in use then."""
-        changed = [(path, stamp) for path, stamp in list(self._in_use) if not stamp.is_of(path)]
-        for key in changed:
-            self._in_use.pop(key, None)
-        return [path for path, _ in changed]
+        changed = []
+        for (path, stamp), sha256 in list(self._in_use.items()):
+            if not stamp.is_of(path):
+                self._in_use.pop((path, stamp), None)
+                self._lost[sha256] = path
+                changed.append(path)
+        return changed
 
     def folder(self, files: Mapping[str, Path]) -> Path:
         """One that has each of `files`, some of them a person's, under its relative path.
@@ -67,7 +70,7 @@ class InPlace:
         if not folder.exists():
             with prepared(folder) as partial:
                 for name, path in files.items():
-                    ours = path.is_relative_to(self._cache_dir)
+                    ours = path.is_relative_to(self._cache_dir / "assets")
                     (link if ours else _lead)(path, partial / name)
         return folder
 

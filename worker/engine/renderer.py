@@ -117,7 +117,7 @@ class Renderer:
 
     def _check_unchanged(self, error: CellError | None = None) -> None:
         if changed := self._forget_changed():
-            raise FileChanged(f"{changed[0]} was written while it was read") from error
+            raise FileChanged(f"{changed[0]} was changed while it was read") from error
 
     def _forget_changed(self) -> list[Path]:
         """Drop what was made of files that are others now; which."""

@@ -23,6 +23,21 @@ class TestList:
         assert list(store.list("")) == ["images/a.png"]
 
 
+class TestFiles:
+    def test_a_persons_file_that_is_written_over_leaves_the_object_alone(
+        self, tmp_path: Path
+    ) -> None:
+        """In place, as a training script does: the object is no second name of the file."""
+        store = open_store(str(tmp_path / "store"))
+        (tmp_path / "lora").write_bytes(b"old weights")
+
+        store.put_file("assets/x", tmp_path / "lora")
+        with (tmp_path / "lora").open("r+b") as file:
+            file.write(b"new")
+
+        assert store.get("assets/x") == b"old weights"
+
+
 class TestFolderTrouble:
     def test_the_first_put_makes_the_folder(self, tmp_path: Path) -> None:
         store = open_store(str(tmp_path / "not" / "yet"))

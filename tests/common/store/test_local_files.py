@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from common.store import link, prepared
+from common.store.local_files import FICLONE, share
 from tests.support.files import names_in, raising
 
 
@@ -80,3 +84,39 @@ def test_a_file_gets_a_second_name(
     assert (tmp_path / "second").read_text() == "content"
     assert (tmp_path / "second").samefile(tmp_path / "file") == links
     assert sorted(names_in(tmp_path)) == ["file", "second"]
+
+
+def ioctl(copy: BinaryIO, request: int, source: int) -> None:
+    """A file system that clones, as Btrfs and XFS do."""
+    assert request == FICLONE
+    os.copy_file_range(source, copy.fileno(), os.fstat(source).st_size)
+
+
+@pytest.mark.parametrize("clones", [True, False], ids=["clones", "links alone"])
+def test_a_file_is_shared_without_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
+) -> None:
+    """A clone where there are such: it stays what it is when the other file is written to."""
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "other").write_text("old")
+    monkeypatch.setattr(fcntl, "ioctl", ioctl if clones else raising(errno.EOPNOTSUPP))
+
+    assert share(tmp_path / "file", tmp_path / "other")
+
+    assert (tmp_path / "other").read_text() == "content"
+    assert (tmp_path / "other").samefile(tmp_path / "file") != clones
+    assert sorted(names_in(tmp_path)) == ["file", "other"]
+
+
+def test_what_cannot_be_shared_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "other").write_text("old")
+    for call in ("fcntl.ioctl", "os.link"):
+        monkeypatch.setattr(call, raising(errno.EXDEV))
+
+    assert not share(tmp_path / "file", tmp_path / "other")
+
+    assert (tmp_path / "other").read_text() == "old"
+    assert sorted(names_in(tmp_path)) == ["file", "other"]
