@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,12 @@ from common.store import prepared
 FILE, LOCK = "file-hashes.json", "file-hashes.lock"
 #: The coarsest clock of a file system, that of FAT, has ticks of two seconds.
 SETTLED_NS = 2_000_000_000
+#: Bytes; hashing a file of so many takes more than a moment.
+LARGE, MB = 100_000_000, 1_000_000
 LOCK_TRIES, LOCK_PAUSE_S = 50, 0.1
+
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,18 @@ class FileHashes:
     """What `cache_dir` remembers, as it is now; nothing, and for this run alone, with None.
 
     Many processes may share the folder. A memory that is damaged is an empty one, and with
-    `anew` nothing in it is believed. Not safe for several threads.
+    `anew` nothing in it is believed. `progress` is told how far the hashing of a large file is,
+    in MB. Not safe for several threads.
     """
 
-    def __init__(self, cache_dir: Path | None, *, anew: bool = False) -> None:
+    def __init__(
+        self,
+        cache_dir: Path | None,
+        *,
+        anew: bool = False,
+        progress: Progress = lambda _what, _done, _of: None,
+    ) -> None:
+        self._progress = progress
         self._cache_dir = cache_dir
         self._files = {} if anew or cache_dir is None else _read(cache_dir / FILE)
         self._new: dict[str, HashedFile] = {}
@@ -90,7 +103,7 @@ class FileHashes:
         name = str(path.absolute())
         known = self._files.get(name)
         if known is None or not known.is_settled or not known.stamp.is_of(path):
-            known = self._files[name] = self._new[name] = _hashed(path)
+            known = self._files[name] = self._new[name] = self._hashed(path)
         return known
 
     def paths_of(self, sha256: str) -> list[Path]:
@@ -118,19 +131,30 @@ class FileHashes:
                 )
         self._new = {}
 
+    def _hashed(self, path: Path) -> HashedFile:
+        now = time.time_ns()
+        try:
+            before = Stamp.of(path)
+            sha256 = sha256_file(path, self._counting(path, before.size))
+            after = Stamp.of(path)
+        except OSError as error:
+            raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+        if before != after:
+            raise InputFileError(
+                f"{path} was written while it was read",
+                hint="wait until it is whole, then give the command again",
+            )
+        return HashedFile(sha256, before, now)
 
-def _hashed(path: Path) -> HashedFile:
-    now = time.time_ns()
-    try:
-        before, sha256, after = Stamp.of(path), sha256_file(path), Stamp.of(path)
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-    if before != after:
-        raise InputFileError(
-            f"{path} was written while it was read",
-            hint="wait until it is whole, then give the command again",
-        )
-    return HashedFile(sha256, before, now)
+    def _counting(self, path: Path, size: int) -> Callable[[int], None] | None:
+        done = 0
+
+        def on_bytes(count: int) -> None:
+            nonlocal done
+            done += count
+            self._progress(f"hashing {path.parent.name}/{path.name}, MB", done // MB, size // MB)
+
+        return on_bytes if size >= LARGE else None
 
 
 def _read(file: Path) -> dict[str, HashedFile]:

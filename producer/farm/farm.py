@@ -195,7 +195,7 @@ class Farm:
         number = priority_number(priority)
         ledger, store = self._servers.ledger, self._servers.store
         ledger.broker.ping()
-        resolved = resolve(file, Hub(store, self.say), self.config.cache_dir)
+        resolved = resolve(file, Hub(store, self.say), self.config.cache_dir, self.progress)
         report = submit(resolved, store, ledger, self.progress, priority=number, say=self.say)
         remember(self.config, report.batch)
         return report

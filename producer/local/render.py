@@ -84,7 +84,8 @@ class LocalRender:
     def _rendered(self) -> tuple[Matrix, Status]:
         with local_broker() as broker:
             ledger = broker.ledger
-            resolved = resolve(self.file, Hub(self.store, self.say), self.cache_dir)
+            hub = Hub(self.store, self.say)
+            resolved = resolve(self.file, hub, self.cache_dir, self.progress)
             report = self._order(resolved.without_files_in(self.cache_dir), ledger)
             watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger)
             status = self._work(watcher, ledger) if report.queued else watcher.status()

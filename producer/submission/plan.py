@@ -77,7 +77,7 @@ def plan_batch(
     cell's key is made, and every local file is hashed, whatever `cache_dir` remembers.
     Raises InputFileError for a bad local file, and StoreError.
     """
-    batch = resolve_offline(file, store, cache_dir, anew=exact)
+    batch = resolve_offline(file, store, cache_dir, progress, anew=exact)
     matrix = Matrix(batch)
     known = None if batch.unresolved else store
     counts = _counted_exactly if exact else _counted

@@ -17,6 +17,7 @@ from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
 from producer.language import BatchFile
+from producer.progress import ProgressCallback, show_no_progress
 from producer.submission.hub import Hub, recorded_commit
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
@@ -41,10 +42,15 @@ class Resolved:
         return replace(self, assets=left)
 
 
-def resolve(file: BatchFile, hub: Hub, cache_dir: Path | None = None) -> Resolved:
+def resolve(
+    file: BatchFile,
+    hub: Hub,
+    cache_dir: Path | None = None,
+    progress: ProgressCallback = show_no_progress,
+) -> Resolved:
     """Pin everything; asks the hub. Files whose hash `cache_dir` remembers are not read. Raises
     InputFileError and HubError."""
-    hashes = FileHashes(cache_dir)
+    hashes = FileHashes(cache_dir, progress=progress)
     resolver = _Resolver(
         file.base_dir, lambda name: hub.commit(name), lambda name: hub.lora(name, hashes), hashes
     )
@@ -52,7 +58,12 @@ def resolve(file: BatchFile, hub: Hub, cache_dir: Path | None = None) -> Resolve
 
 
 def resolve_offline(
-    file: BatchFile, store: Store | None, cache_dir: Path | None = None, *, anew: bool = False
+    file: BatchFile,
+    store: Store | None,
+    cache_dir: Path | None = None,
+    progress: ProgressCallback = show_no_progress,
+    *,
+    anew: bool = False,
 ) -> Batch:
     """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest. With
     `anew` every file is hashed, whatever `cache_dir` remembers. Raises InputFileError."""
@@ -63,7 +74,7 @@ def resolve_offline(
     def lora(name: HubName) -> tuple[str | None, None]:
         return (recorded_commit(store, name, "sha256") if store else None), None
 
-    hashes = FileHashes(cache_dir, anew=anew)
+    hashes = FileHashes(cache_dir, anew=anew, progress=progress)
     return _Resolver(file.base_dir, commit, lora, hashes).resolve(file).batch
 
 

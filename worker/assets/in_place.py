@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -39,7 +40,8 @@ class InPlace:
             with suppress(InputFileError):
                 found = hashes.look(path)
                 hashes.save()
-                if found.sha256 == sha256:
+                # Who shares the cache may have hashed a file that this user may not read.
+                if found.sha256 == sha256 and os.access(path, os.R_OK):
                     self._in_use[path, found.stamp] = sha256
                     return path
             self._lost[sha256] = path

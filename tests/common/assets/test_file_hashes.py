@@ -37,7 +37,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read, in order."""
     paths: list[Path] = []
     read = file_hashes.sha256_file
-    monkeypatch.setattr(file_hashes, "sha256_file", lambda p: (paths.append(p), read(p))[1])
+    monkeypatch.setattr(file_hashes, "sha256_file", lambda p, _=None: (paths.append(p), read(p))[1])
     return paths
 
 
@@ -60,6 +60,21 @@ def test_a_file_is_read_once(cache: Path, file: Path, reads: list[Path]) -> None
     assert [hashed(cache, file) for _ in range(3)] == [SHA256] * 3
     assert len(reads) == 1
     assert FileHashes(cache).paths_of(SHA256) == [file]
+
+
+def test_of_a_large_file_it_is_told_how_far_it_is(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hashes, "LARGE", 5_000_000)
+    large = tmp_path / "unet" / "weights"
+    large.parent.mkdir()
+    large.write_bytes(bytes(5_000_000))
+    told: list[tuple[str, int, int]] = []
+    hashes = FileHashes(None, progress=lambda *what: told.append(what))
+    hashes.sha256(file)
+    hashes.sha256(large)
+    assert {what for what, _, _ in told} == {"hashing unet/weights, MB"}
+    assert [(done, of) for _, done, of in told] == [(done, 5) for done in (1, 2, 3, 4, 5)]
 
 
 @pytest.mark.usefixtures("settled")
@@ -107,7 +122,7 @@ def test_a_file_that_was_just_written_is_not_believed(
 def test_a_file_that_is_written_while_it_is_read_is_refused(
     cache: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(path: Path) -> str:
+    def slow(path: Path, _: object) -> str:
         with path.open("ab") as growing:
             growing.write(b"more")
         return SHA256

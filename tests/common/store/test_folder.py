@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import StoreError, StoreFull, StoreRefused, StoreUnreachable
 from common.store import local_files, open_store
-from tests.support.files import names_in, raising
+from tests.support.files import cloning, names_in, raising
 
 
 class TestList:
@@ -36,6 +36,18 @@ class TestFiles:
             file.write(b"new")
 
         assert store.get("assets/x") == b"old weights"
+
+    def test_where_the_disk_clones_a_persons_file_is_not_copied(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(str(tmp_path / "store"))
+        (tmp_path / "lora").write_bytes(b"weights")
+        monkeypatch.setattr("fcntl.ioctl", cloning)
+        monkeypatch.setattr("shutil.copyfileobj", raising(errno.EIO))
+
+        store.put_file("assets/x", tmp_path / "lora")
+
+        assert store.get("assets/x") == b"weights"
 
 
 class TestFolderTrouble:

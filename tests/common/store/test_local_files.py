@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from common.store import link, prepared
-from common.store.local_files import FICLONE, share
-from tests.support.files import names_in, raising
+from common.store.local_files import share
+from tests.support.files import cloning, names_in, raising
 
 
 def test_a_prepared_file_replaces_the_old_one(tmp_path: Path) -> None:
@@ -86,12 +84,6 @@ def test_a_file_gets_a_second_name(
     assert sorted(names_in(tmp_path)) == ["file", "second"]
 
 
-def ioctl(copy: BinaryIO, request: int, source: int) -> None:
-    """A file system that clones, as Btrfs and XFS do."""
-    assert request == FICLONE
-    os.copy_file_range(source, copy.fileno(), os.fstat(source).st_size)
-
-
 @pytest.mark.parametrize("clones", [True, False], ids=["clones", "links alone"])
 def test_a_file_is_shared_without_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
@@ -99,7 +91,7 @@ def test_a_file_is_shared_without_a_copy(
     """A clone where there are such: it stays what it is when the other file is written to."""
     (tmp_path / "file").write_text("content")
     (tmp_path / "other").write_text("old")
-    monkeypatch.setattr(fcntl, "ioctl", ioctl if clones else raising(errno.EOPNOTSUPP))
+    monkeypatch.setattr(fcntl, "ioctl", cloning if clones else raising(errno.EOPNOTSUPP))
 
     assert share(tmp_path / "file", tmp_path / "other")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,15 @@ def test_what_was_changed_comes_from_the_store_that_has_it(
     lora.write_bytes(DATA[::-1])
     assert assets.lora(SHA256).read_bytes() == DATA
     assert copies(cache) == [f"{SHA256}.safetensors"]
+
+
+def test_another_users_file_that_may_not_be_read_is_left_alone(
+    assets: Assets, store: Store, lora: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, DATA)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != lora and may(path, mode))
+    assert assets.lora(SHA256) == cache / "assets" / f"{SHA256}.safetensors"
 
 
 def test_a_file_that_was_only_touched_is_hashed_again_and_taken(assets: Assets, lora: Path) -> None:
