@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from common.errors import InputFileError
 
 #: Bytes; the limit of the safetensors library itself.
 MAX_HEADER = 100_000_000
+READ_BYTES = 1 << 20
 
 #: Bytes of an element → the names of its types.
 DTYPES = {
@@ -53,10 +54,16 @@ class TensorEntry:
     end: int
 
 
-def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file of any size, in hex. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """The SHA-256 of a file of any size, in hex; `on_bytes(count)` is called with each piece that
+    was read. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+            if on_bytes:
+                on_bytes(len(piece))
+    return digest.hexdigest()
 
 
 def read_header(path: Path, *, name: str = "") -> list[TensorEntry]:

@@ -11,7 +11,7 @@ from stat import S_ISREG
 
 from common.errors import ObjectMissing
 from common.store import protocol
-from common.store.local_files import disk_errors, open_input, replacing
+from common.store.local_files import clone, disk_errors, open_input, replacing, share
 
 COPY_BYTES = 1 << 20
 
@@ -34,7 +34,9 @@ class FolderStore:
             open_input(path) as source,
             replacing(target) as copy,
         ):
-            shutil.copyfileobj(source, copy, COPY_BYTES)
+            # Never a link: who writes over their file would write over the object.
+            if not clone(source, copy):
+                shutil.copyfileobj(source, copy, COPY_BYTES)
 
     def get(self, name: str, *, most: int = protocol.GET_BYTES) -> bytes:
         with self._reading(name) as path, path.open("rb") as file:
@@ -42,15 +44,14 @@ class FolderStore:
             return file.read()
 
     def get_file(self, name: str, path: Path, on_bytes: protocol.OnBytes | None = None) -> None:
-        with (
-            self._reading(name) as source,
-            source.open("rb") as data,
-            disk_errors(f"cannot write {path}"),
-            replacing(path) as copy,
-        ):
-            while piece := data.read(COPY_BYTES):
-                copy.write(piece)
-                if on_bytes:
+        on_bytes = on_bytes or (lambda _: None)
+        with self._reading(name) as source, source.open("rb") as data:
+            if share(source, path):
+                on_bytes(path.stat().st_size)
+                return
+            with disk_errors(f"cannot write {path}"), replacing(path) as copy:
+                while piece := data.read(COPY_BYTES):
+                    copy.write(piece)
                     on_bytes(len(piece))
 
     def get_start(self, name: str, count: int) -> bytes:

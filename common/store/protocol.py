@@ -54,7 +54,8 @@ class Store(Protocol):
         """Raises ObjectMissing, and TooLarge for more than `most` bytes."""
 
     def get_file(self, name: str, path: Path, on_bytes: OnBytes | None = None) -> None:
-        """Fetch an object of any size; `path` appears only once it is whole.
+        """Fetch an object of any size; `path` appears only once it is whole. It is for reading
+        alone, as it may be the object itself: a folder on the same disk links it.
 
         `on_bytes(count)` is called with each piece that comes; what it raises ends the
         fetching. Raises ObjectMissing."""

@@ -28,7 +28,7 @@ from common.dispatch import (
     read_control,
     write_control,
 )
-from common.errors import BrokerError, NotFound
+from common.errors import BrokerError, NotFound, UsageError
 from common.store import Store, object_names
 from producer.pictures import forget_flaws
 
@@ -39,7 +39,8 @@ DELETERS = 16
 @dataclass(frozen=True)
 class Controller:
     """Steers one batch. Raises StoreError before anything has changed, BrokerError when the
-    store has it and the ledger has not, NotFound when the batch is removed in these moments;
+    store has it and the ledger has not, NotFound when the batch is removed in these moments,
+    UsageError for a batch of a render on somebody's machine that a farm is to go on with;
     `ledger` is None where no broker is configured."""
 
     batch_id: str
@@ -110,6 +111,7 @@ class Controller:
     def _write(
         self, control: Control, state: State | None, priority: int | None, *, retry: bool
     ) -> Control:
+        self._check_whose(control, state)
         generation = control.generation + 1
         control = replace(
             control,
@@ -117,16 +119,23 @@ class Controller:
             priority=control.priority if priority is None else priority,
             generation=generation,
             retried=generation if retry else control.retried,
-            local=control.local and not (state == "rendering" and self._is_for_a_farm),
         )
         write_control(self.store, self.batch_id, control)
         if control.state in UNFINISHED:
             mark_active(self.store, self.batch_id, control)
         return control
 
-    @property
-    def _is_for_a_farm(self) -> bool:
-        return self.ledger is not None and not self.ledger.is_local
+    def _check_whose(self, control: Control, state: State | None) -> None:
+        """A farm does not go on with a batch of a render: models that were read where they lie
+        are not in the store."""
+        if not control.local or self.ledger is None or state == "cancelled":
+            return
+        if not self.ledger.is_local:
+            raise UsageError(
+                f"{self.batch_id} is rendered on somebody's own machine, not by the farm",
+                hint="the same gridfarm render goes on there; gridfarm submit orders it from the "
+                "farm",
+            )
 
     def _check_still_there(self) -> None:
         """After the writing: a removal deletes the document first and then looks what else there

@@ -120,7 +120,7 @@ def _suggest(word: str, ids: list[str], store: Store) -> str:
 def _of_file(file: BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
     """The batch that the file is today, else the latest of its name: a trial on another model
     or an earlier version of the file."""
-    batch = resolve_offline(file, store)
+    batch = resolve_offline(file, store, config.cache_dir)
     if not batch.unresolved and store.exists(object_names.batch(batch.id)):
         return batch.id, batch
     batch_id = _search(batch.name, store, config)

@@ -134,11 +134,11 @@ class Farm:
         exact: bool = False,
     ) -> Plan:
         """What `batch` would render: counts, bytes, notes. Works offline; with a store it also
-        knows how many pictures are there already. `exact` counts equal cells and stored
-        pictures above 10,000 cells too. Raises BatchFileError, InputFileError, UsageError."""
+        knows which pictures are there. `exact` counts equal cells and stored pictures above 10,000
+        cells too, and hashes files anew. Raises BatchFileError, InputFileError, UsageError."""
         file = self._tried(batch, TrialOptions.of(set, where, limit, model))
         store = self._servers.reachable_store
-        plan = plan_batch(file, store, exact=exact, progress=self.progress)
+        plan = plan_batch(file, store, self.config.cache_dir, exact=exact, progress=self.progress)
         doubles = tuple(equal_cells(plan.matrix))
         for note in doubles:
             self.say(f"note: {note}")
@@ -199,7 +199,7 @@ class Farm:
         number = priority_number(priority)
         ledger, store = self._servers.ledger, self._servers.farm_store
         ledger.broker.ping()
-        resolved = resolve(file, Hub(store, self.say))
+        resolved = resolve(file, Hub(store, self.say), self.config.cache_dir, self.progress)
         report = submit(resolved, store, ledger, self.progress, priority=number, say=self.say)
         remember(self.config.cache_dir, report.batch, store)
         return report

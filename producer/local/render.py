@@ -125,7 +125,10 @@ class LocalRender:
             return None
 
     def _resolved(self) -> Resolved:
-        return resolve(self.file, Hub(self.store, self.say))
+        """With files of this machine read where they lie."""
+        hub = Hub(self.store, self.say)
+        resolved = resolve(self.file, hub, self.cache_dir, self.progress)
+        return resolved.without_files_in(self.cache_dir)
 
     def _watcher(self, resolved: Resolved, ledger: Ledger) -> StatusWatcher:
         return StatusWatcher(resolved.batch.id, resolved.batch, self.store, ledger)

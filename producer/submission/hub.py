@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from common.assets import hub_errors, sha256_file
+from common.assets import FileHashes, hub_errors
 from common.errors import HubError, ObjectMissing, TooLarge
 from common.job import HubName
 from common.store import Store, object_names
@@ -40,7 +40,7 @@ class Hub:
         self._record(name, {"revision": commit})
         return commit
 
-    def lora(self, name: HubName) -> tuple[str, Path | None]:
+    def lora(self, name: HubName, hashes: FileHashes) -> tuple[str, Path | None]:
         """A LoRA's SHA-256 and its downloaded file; the file is None when only the store
         remembers it (then it is an asset already). Raises HubError."""
         try:
@@ -48,7 +48,7 @@ class Hub:
             path = self._download(name, info)
         except HubError as error:
             return self._recorded(name, error, "sha256"), None
-        sha256 = sha256_file(path)
+        sha256 = hashes.sha256(path)
         self._record(name, {"revision": info.sha, "sha256": sha256})
         return sha256, path
 

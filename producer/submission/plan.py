@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from common.batch import Matrix
@@ -65,6 +66,7 @@ class Plan:
 def plan_batch(
     file: BatchFile,
     store: Store | None,
+    cache_dir: Path | None = None,
     *,
     exact: bool = False,
     progress: ProgressCallback = show_no_progress,
@@ -72,9 +74,10 @@ def plan_batch(
     """Count what `file` would render. Asks no hub and uploads nothing; `store` may be None.
 
     With `exact` equal cells and stored pictures are counted of any number of cells: every
-    cell's key is made. Raises InputFileError for a bad local file, and StoreError.
+    cell's key is made, and every local file is hashed, whatever `cache_dir` remembers.
+    Raises InputFileError for a bad local file, and StoreError.
     """
-    batch = resolve_offline(file, store)
+    batch = resolve_offline(file, store, cache_dir, progress, anew=exact)
     matrix = Matrix(batch)
     known = None if batch.unresolved else store
     counts = _counted_exactly if exact else _counted

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
-from common.assets import check_lora_file, sha256_file
+from common.assets import FileHashes, check_lora_file
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
 from producer.language import BatchFile
+from producer.progress import ProgressCallback, show_no_progress
 from producer.submission.hub import Hub, recorded_commit
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
@@ -30,15 +31,42 @@ class Resolved:
     batch: Batch
     assets: dict[str, Path | bytes] = field(default_factory=dict)
 
+    def without_files_in(self, cache_dir: Path) -> Resolved:
+        """Without the files that workers with this cache folder find where they lie."""
+        hashes = FileHashes(cache_dir)
+        left = {
+            sha256: content
+            for sha256, content in self.assets.items()
+            if isinstance(content, bytes) or not hashes.has(sha256)
+        }
+        return replace(self, assets=left)
 
-def resolve(file: BatchFile, hub: Hub) -> Resolved:
-    """Pin everything; asks the hub. Raises InputFileError and HubError."""
-    resolver = _Resolver(file.base_dir, lambda name: hub.commit(name), hub.lora)
+
+def resolve(
+    file: BatchFile,
+    hub: Hub,
+    cache_dir: Path | None = None,
+    progress: ProgressCallback = show_no_progress,
+) -> Resolved:
+    """Pin everything; asks the hub. Files whose hash `cache_dir` remembers are not read. Raises
+    InputFileError and HubError."""
+    hashes = FileHashes(cache_dir, progress=progress)
+    resolver = _Resolver(
+        file.base_dir, lambda name: hub.commit(name), lambda name: hub.lora(name, hashes), hashes
+    )
     return resolver.resolve(file)
 
 
-def resolve_offline(file: BatchFile, store: Store | None) -> Batch:
-    """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest."""
+def resolve_offline(
+    file: BatchFile,
+    store: Store | None,
+    cache_dir: Path | None = None,
+    progress: ProgressCallback = show_no_progress,
+    *,
+    anew: bool = False,
+) -> Batch:
+    """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest. With
+    `anew` every file is hashed, whatever `cache_dir` remembers. Raises InputFileError."""
 
     def commit(name: HubName) -> str | None:
         return recorded_commit(store, name, "revision") if store else None
@@ -46,7 +74,8 @@ def resolve_offline(file: BatchFile, store: Store | None) -> Batch:
     def lora(name: HubName) -> tuple[str | None, None]:
         return (recorded_commit(store, name, "sha256") if store else None), None
 
-    return _Resolver(file.base_dir, commit, lora).resolve(file).batch
+    hashes = FileHashes(cache_dir, anew=anew, progress=progress)
+    return _Resolver(file.base_dir, commit, lora, hashes).resolve(file).batch
 
 
 @dataclass
@@ -54,9 +83,16 @@ class _Resolver:
     base_dir: Path
     commit: Callable[[HubName], str | None]
     hub_lora: Callable[[HubName], tuple[str | None, Path | None]]
+    hashes: FileHashes
     assets: dict[str, Path | bytes] = field(default_factory=dict)
 
     def resolve(self, file: BatchFile) -> Resolved:
+        try:
+            return self._resolved(file)
+        finally:  # what was hashed for long is kept, whatever ends it
+            self.hashes.save()
+
+    def _resolved(self, file: BatchFile) -> Resolved:
         mistakes: list[tuple[str, InputFileError]] = []
         models, loras = dict(file.batch.models), dict(file.batch.loras)
         for name in [name for name, ref in models.items() if not ref]:
@@ -112,7 +148,7 @@ class _Resolver:
         return self._file(path)
 
     def _file(self, path: Path) -> str:
-        sha256 = sha256_file(path)
+        sha256 = self.hashes.sha256(path)
         self.assets[sha256] = path
         return sha256
 

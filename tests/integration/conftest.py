@@ -28,8 +28,10 @@ def running_farm(
 
 
 @pytest.fixture
-def farm(running_farm: TinyFarm, monkeypatch: pytest.MonkeyPatch) -> TinyFarm:
-    """On a folder and on an S3 server; its settings are in this process' environment too."""
+def farm(running_farm: TinyFarm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TinyFarm:
+    """On a folder and on an S3 server; its settings are in this process' environment too, but for
+    the cache: the workers are as if on another machine, and have local files from the store."""
     for name, value in running_farm.settings.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GRIDFARM_CACHE", str(tmp_path / "cache"))
     return running_farm

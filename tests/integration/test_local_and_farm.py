@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from common.dispatch import Dispatcher, Ledger, queue_name, read_control
+from common.errors import UsageError
 from common.store import Store, object_names
 from producer.batches import Controller, StatusWatcher, list_batches
 from producer.local import local_broker
@@ -39,22 +40,25 @@ def test_neither_takes_up_the_others_batches(store: Store, ledger: Ledger) -> No
     assert states == {local.id: "stopped", farms.id: "queued"}
 
 
-def test_a_farm_takes_over_what_is_ordered_from_it(store: Store, ledger: Ledger) -> None:
-    """A batch whose render was stopped, by a submit or by `resume`."""
-    for order in ("submit", "resume"):
-        local = frozen(order)
-        with local_broker() as broker:
-            submit(Resolved(local), store, broker.ledger)
-        assert not store.exists(object_names.active(local.id))
-        if order == "submit":
-            assert submit(Resolved(local), store, ledger).queued == 4
-        else:
-            Controller(local.id, store, ledger).resume()
-        assert not read_control(store, local.id).local
-        assert store.exists(object_names.active(local.id))
-        assert local.id in ledger.active()
-        watcher = StatusWatcher(local.id, local, store, ledger)
-        assert watcher.status().state == "queued"
+def test_a_farm_takes_over_what_is_submitted_to_it_and_nothing_else(
+    store: Store, ledger: Ledger
+) -> None:
+    """A batch whose render was stopped: its models may be on that machine alone."""
+    local = frozen("local")
+    with local_broker() as broker:
+        submit(Resolved(local), store, broker.ledger)
+    steered = Controller(local.id, store, ledger)
+    for order in (steered.resume, steered.pause, steered.retry, lambda: steered.prioritise(2)):
+        with pytest.raises(UsageError, match="own machine") as caught:
+            order()
+        assert "gridfarm submit" in (caught.value.hint or "")
+    assert not store.exists(object_names.active(local.id))
+    assert submit(Resolved(local), store, ledger).queued == 4
+    assert not read_control(store, local.id).local
+    assert store.exists(object_names.active(local.id))
+    assert ledger.active() == [local.id]
+    steered.pause()
+    assert StatusWatcher(local.id, local, store, ledger).status().state == "paused"
 
 
 def test_what_one_has_stored_the_other_does_not_render(store: Store, ledger: Ledger) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.dispatch import Ledger
+from common.job import TINY_FOLDER, TINY_LORAS
 from common.store import open_store
+from producer import Farm
 from producer.language import load_batch_file
-from producer.submission import resolve_offline
+from producer.submission import Hub, resolve, resolve_offline
 from tests.support.servers import free_port, valkey
 from tests.support.stub_farm import NAME as STUB
 from tests.support.whole_pictures import put_whole
@@ -118,6 +121,54 @@ def test_a_damaged_picture_is_named_and_drawn_again_by_the_same_command(tmp_path
     _, said = ended(start(file), 0)
     assert "1 picture to render, 7 stored already" in said
     assert len(list((out / "local" / "images").rglob("*.png"))) == 8
+
+
+LOCAL_FILES = """
+name: mine
+model: ./model
+settings: {steps: 3, size: 64x64, dtype: fp32, vae: ./model/vae}
+prompts: [a wolf]
+seeds: 1..2
+lora_files: {wrong: ./wrong.safetensors}
+variants: {base: {}, wrong: {loras: {wrong: 1}}}
+"""
+
+
+@pytest.fixture
+def local_files(tmp_path: Path) -> Path:
+    """A batch file with a model folder, a VAE and a LoRA beside it."""
+    shutil.copytree(TINY_FOLDER / "base", tmp_path / "model")
+    shutil.copy(TINY_LORAS["tiny-wrong"], tmp_path)
+    (tmp_path / "mine.yaml").write_text(LOCAL_FILES)
+    return tmp_path / "mine.yaml"
+
+
+def test_local_files_are_copied_nowhere_and_a_farm_gets_them_all(
+    local_files: Path, tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store of a local render has the lists of folders' files alone. A submit, to a farm or to
+    that same store, brings the files; so does a render where nothing can be remembered."""
+    monkeypatch.setenv("GRIDFARM_CACHE", str(tmp_path / "cache"))
+    file = load_batch_file(local_files, base_dir=tmp_path)
+    resolved = resolve(file, Hub(open_store(str(tmp_path / "no-store")), print))
+    lists = {sha256 for sha256, content in resolved.assets.items() if isinstance(content, bytes)}
+    assert (len(lists), len(resolved.assets)) == (2, 17)
+
+    ended(start(str(local_files)), 0)
+    assert in_store(tmp_path / "gridfarm-out" / "store") == lists
+    for store in (tmp_path / "farm", tmp_path / "gridfarm-out" / "store"):
+        Farm(broker=broker, store=store).submit(str(local_files))
+        assert in_store(store) == resolved.assets.keys()
+        assert not any(path.stat().st_nlink > 1 for path in (tmp_path / "model").rglob("*.json"))
+        Ledger(broker).redis.flushall()
+
+    (tmp_path / "no-folder").touch()
+    assert resolved.without_files_in(tmp_path / "no-folder").assets == resolved.assets
+
+
+def in_store(folder: Path) -> set[str]:
+    """The assets that a folder store has."""
+    return {path.name for path in (folder / "assets").iterdir()}
 
 
 def test_a_batch_too_large_for_a_sheet_ends_well(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
-"""What lies in a folder, and a disk that refuses."""
+"""What lies in a folder, a disk that refuses, and one that clones."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
+
+from common.store.local_files import FICLONE
 
 
 def names_in(folder: Path) -> list[str]:
@@ -18,3 +21,9 @@ def raising(number: int) -> Callable[..., None]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def cloning(copy: BinaryIO, request: int, source: int) -> None:
+    """`fcntl.ioctl` on a file system that clones, as Btrfs and XFS do."""
+    assert request == FICLONE
+    os.copy_file_range(source, copy.fileno(), os.fstat(source).st_size)

@@ -4,6 +4,7 @@ downloads.py    Downloads: what is downloading and how far; ends it when the pro
 hub.py          models of the Hugging Face hub, in its own cache
 checkpoints.py  models in one file: what they need besides, and which are refused
 tiny_model.py   the tiny SDXL that comes with gridfarm
+in_place.py     files that lie on this machine anyway, read there
 cache.py        Assets: all of them by their references and hashes
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from worker.assets.cache import Assets, AssetUnreadable
 from worker.assets.downloads import Downloads, DownloadStopped
 from worker.assets.hub import Part
+from worker.assets.in_place import FileChanged
 from worker.assets.tiny_model import build
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Assets",
     "DownloadStopped",
     "Downloads",
+    "FileChanged",
     "Part",
     "build",
 ]

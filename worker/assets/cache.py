@@ -3,9 +3,11 @@
     <cache>/assets/<sha256>[.safetensors]   LoRAs, checkpoints, files of model folders
     <cache>/trees/<sha256>/                 model folders, by the hash of their manifest
     <cache>/tiny@3/                         the tiny SDXL
+    <cache>/linked/<sha256>/                model folders whose files are read where they lie
 
-Models of the hub lie in the hub's own cache (worker.assets.hub). Everything appears whole or not at
-all, and is verified before: threads and processes that share a cache never see half a file.
+What this machine has anyway is not brought (worker.assets.in_place). Models of the hub lie
+in the hub's own cache (worker.assets.hub). Everything appears whole or not at all, and is verified
+before: threads and processes that share a cache never see half a file.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
 from worker.assets.downloads import Downloads
 from worker.assets.hub import Part, download, download_configs
+from worker.assets.in_place import InPlace
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -56,12 +59,14 @@ class Assets:
         self.cache_dir = cache_dir
         self._downloads = downloads or Downloads()
         self._build_tiny = build_tiny
+        self._in_place = InPlace(cache_dir)
         self._models: dict[Hashable, Path] = {}
         self._locks: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     def lora(self, sha256: str) -> Path:
         """The LoRA's file. Raises BadInput if the store lacks it, and StoreError."""
-        return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
+        what = f"LoRA {sha256[:12]}"
+        return self._once(("LoRA", sha256), lambda: self._file(sha256, ".safetensors", what))
 
     def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
         """The folder of a pipeline or the file of a checkpoint, with what a load as `part` in
@@ -75,6 +80,14 @@ class Assets:
     def configs(self, part: Part) -> Path:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""
         return self._once(part, lambda: download_configs(configs_of(part), self._downloads))
+
+    def forget_changed(self) -> list[Path]:
+        """Files of this machine that were given out, and are not any more what was asked for:
+        what was made of them is to be thrown away, and they are not given out again."""
+        changed = self._in_place.changed()
+        if changed:
+            self._models.clear()
+        return changed
 
     def _once(self, key: Hashable, bring: Callable[[], Path]) -> Path:
         """What was brought before is not looked up again, as each cell asks for it."""
@@ -111,11 +124,17 @@ class Assets:
         return path
 
     def _file(self, sha256: str, suffix: str, what: str) -> Path:
-        path = self.cache_dir / "assets" / f"{sha256}{suffix}"
-        if not path.exists():
-            with disk_errors(f"cannot write {path}"), prepared(path) as partial:
-                self._download(sha256, partial, what)
+        path = self._cached(sha256, suffix)
+        if path.exists():
+            return path
+        if there := self._in_place.find(sha256):
+            return there
+        with disk_errors(f"cannot write {path}"), prepared(path) as partial:
+            self._download(sha256, partial, what)
         return path
+
+    def _cached(self, sha256: str, suffix: str) -> Path:
+        return self.cache_dir / "assets" / f"{sha256}{suffix}"
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
         name = object_names.asset(sha256)
@@ -136,19 +155,36 @@ class Assets:
             self.store.get_start(name, 1)
             return self.store.size(name)
         except ObjectMissing as error:
-            raise BadInput(f"asset {sha256} is not in the store; submit the batch again") from error
+            raise self._missing(sha256) from error
         except StoreError as error:
             raise AssetUnreadable(error.message, hint=error.hint) from error
 
+    def _missing(self, sha256: str) -> BadInput:
+        if path := self._in_place.lost(sha256):
+            return BadInput(
+                f"{path} was changed or is gone since the batch was ordered, and the store does "
+                f"not have what it was ({sha256[:12]})",
+                hint="give the same command again: it takes the file as it is then",
+            )
+        return BadInput(
+            f"asset {sha256} is not in the store; submit the batch again",
+            hint="`render` reads local files where they lie, so they have to stay until it is over",
+        )
+
     def _tree(self, ref: ModelRef) -> Path:
         folder = self.cache_dir / "trees" / ref.sha256
-        if not folder.exists():
-            what = ref.short_name
-            manifest = self._file(ref.sha256, "", what)
-            files = _manifest(_read(manifest, ref.sha256), ref.sha256)
-            with disk_errors(f"cannot write {folder}"), prepared(folder) as partial:
-                for path, file_sha256 in files.items():
-                    link(self._file(file_sha256, "", f"{what}: {path}"), partial / path)
+        if folder.exists():
+            return folder
+        what = ref.short_name
+        manifest = self._file(ref.sha256, "", what)
+        hashes = _manifest(_read(manifest, ref.sha256), ref.sha256)
+        files = {path: self._file(sha, "", f"{what}: {path}") for path, sha in hashes.items()}
+        if any(file != self._cached(hashes[path], "") for path, file in files.items()):
+            with disk_errors(f"cannot write {self.cache_dir}"):
+                return self._in_place.folder(files)
+        with disk_errors(f"cannot write {folder}"), prepared(folder) as partial:
+            for path, file in files.items():
+                link(file, partial / path)
         return folder
 
 

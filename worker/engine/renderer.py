@@ -7,16 +7,19 @@ an equal fingerprint the picture is theirs, bit for bit (tests/worker/engine/tes
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from pydantic import JsonValue
 
-from common.errors import BadInput
+from common.errors import BadInput, CellError
 from common.job import Job
-from worker.assets import Assets
+from worker.assets import Assets, FileChanged
 from worker.engine.fingerprint import device_name, fingerprint, on_cuda
 from worker.engine.pipelines import Base, Pipelines, Refiner, quieten
 from worker.engine.pixels import to_image
@@ -75,7 +78,7 @@ class Renderer:
 
     def prepare(self, job: Job) -> None:
         """Load what the job needs onto the device. Raises BadInput, HubError, StoreError."""
-        with self._lock:
+        with self._lock, self._unchanged_files():
             self._load(job)
 
     def render(self, job: Job, on_step: OnStep | None = None) -> Rendered:
@@ -83,9 +86,10 @@ class Renderer:
 
         `on_step(done, total)` is called after each denoising step; what it raises ends the
         render and leaves the renderer as good as new. Raises BadInput for what can never be
-        rendered, SuspectPicture for NaN and black, and what `prepare` raises.
+        rendered, SuspectPicture for NaN and black, FileChanged for a file of this machine that was
+        written meanwhile, and what `prepare` raises.
         """
-        with self._lock:
+        with self._lock, self._unchanged_files():
             # A new thread would compute with as many threads as there are cores.
             torch.set_num_threads(self._cpu_threads)
             stopwatch = Stopwatch()
@@ -98,6 +102,30 @@ class Renderer:
     def fingerprint(self, job: Job) -> dict[str, JsonValue]:
         """What besides the job decides the picture's bits: device, versions, numerics."""
         return fingerprint(job, self.device, self._cpu_threads)
+
+    @contextmanager
+    def _unchanged_files(self) -> Iterator[None]:
+        """Whatever a file that is written meanwhile leads to, an error or a picture, is not that
+        of the job. Raises FileChanged."""
+        self._forget_changed()
+        try:
+            yield
+        except CellError as error:
+            self._check_unchanged(error)
+            raise
+        self._check_unchanged()
+
+    def _check_unchanged(self, error: CellError | None = None) -> None:
+        if changed := self._forget_changed():
+            raise FileChanged(f"{changed[0]} was changed while it was read") from error
+
+    def _forget_changed(self) -> list[Path]:
+        """Drop what was made of files that are others now; which."""
+        changed = self._assets.forget_changed()
+        if changed:
+            self._pipelines = Pipelines(self._assets, self.device)
+            self._prompts = PromptEncoder()
+        return changed
 
     def _load(self, job: Job) -> tuple[Base, Refiner | None]:
         if job.noise == "cuda" and not on_cuda(self.device):

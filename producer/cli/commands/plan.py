@@ -31,7 +31,9 @@ SHOWN_WIDTH = 96
 @click.command()
 @batch_options
 @click.option(
-    "--exact", is_flag=True, help="Count equal cells and stored pictures of any number of cells."
+    "--exact",
+    is_flag=True,
+    help="Count equal cells and stored pictures of any number of cells, and hash local files anew.",
 )
 @farm_command
 def plan(farm: Farm, out: Output, options: BatchOptions, exact: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import StoreError, StoreFull, StoreRefused, StoreUnreachable
 from common.store import local_files, open_store
-from tests.support.files import names_in, raising
+from tests.support.files import cloning, names_in, raising
 
 
 class TestList:
@@ -21,6 +21,33 @@ class TestList:
         (tmp_path / ".DS_Store").write_bytes(b"")
 
         assert list(store.list("")) == ["images/a.png"]
+
+
+class TestFiles:
+    def test_a_persons_file_that_is_written_over_leaves_the_object_alone(
+        self, tmp_path: Path
+    ) -> None:
+        """In place, as a training script does: the object is no second name of the file."""
+        store = open_store(str(tmp_path / "store"))
+        (tmp_path / "lora").write_bytes(b"old weights")
+
+        store.put_file("assets/x", tmp_path / "lora")
+        with (tmp_path / "lora").open("r+b") as file:
+            file.write(b"new")
+
+        assert store.get("assets/x") == b"old weights"
+
+    def test_where_the_disk_clones_a_persons_file_is_not_copied(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(str(tmp_path / "store"))
+        (tmp_path / "lora").write_bytes(b"weights")
+        monkeypatch.setattr("fcntl.ioctl", cloning)
+        monkeypatch.setattr("shutil.copyfileobj", raising(errno.EIO))
+
+        store.put_file("assets/x", tmp_path / "lora")
+
+        assert store.get("assets/x") == b"weights"
 
 
 class TestFolderTrouble:

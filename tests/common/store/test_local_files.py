@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from common.store import link, prepared
-from tests.support.files import names_in, raising
+from common.store.local_files import share
+from tests.support.files import cloning, names_in, raising
 
 
 def test_a_prepared_file_replaces_the_old_one(tmp_path: Path) -> None:
@@ -80,3 +82,33 @@ def test_a_file_gets_a_second_name(
     assert (tmp_path / "second").read_text() == "content"
     assert (tmp_path / "second").samefile(tmp_path / "file") == links
     assert sorted(names_in(tmp_path)) == ["file", "second"]
+
+
+@pytest.mark.parametrize("clones", [True, False], ids=["clones", "links alone"])
+def test_a_file_is_shared_without_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
+) -> None:
+    """A clone where there are such: it stays what it is when the other file is written to."""
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "other").write_text("old")
+    monkeypatch.setattr(fcntl, "ioctl", cloning if clones else raising(errno.EOPNOTSUPP))
+
+    assert share(tmp_path / "file", tmp_path / "other")
+
+    assert (tmp_path / "other").read_text() == "content"
+    assert (tmp_path / "other").samefile(tmp_path / "file") != clones
+    assert sorted(names_in(tmp_path)) == ["file", "other"]
+
+
+def test_what_cannot_be_shared_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "other").write_text("old")
+    for call in ("fcntl.ioctl", "os.link"):
+        monkeypatch.setattr(call, raising(errno.EXDEV))
+
+    assert not share(tmp_path / "file", tmp_path / "other")
+
+    assert (tmp_path / "other").read_text() == "old"
+    assert sorted(names_in(tmp_path)) == ["file", "other"]

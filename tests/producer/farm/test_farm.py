@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import producer
+from common.assets import file_hashes
 from common.batch import Batch, Matrix
 from common.config import load_config
 from common.dispatch import Control, WorkerReport, write_control
@@ -249,6 +250,25 @@ class TestPlan:
         monkeypatch.delenv("GRIDFARM_STORE")
         plan = Farm().plan(MAPPING)
         assert (plan.batch, plan.stored, plan.new) == (None, None, None)
+
+    def test_local_files_are_hashed_once_and_anew_when_that_is_asked_for(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, shelf: Store
+    ) -> None:
+        """Whatever command is given."""
+        (here / "mine.safetensors").write_bytes(b"weights")
+        (here / "night.yaml").write_text(TEXT.replace("tiny", "./mine.safetensors"))
+        read, sha256_file = [], file_hashes.sha256_file
+        monkeypatch.setattr(file_hashes, "SETTLED_NS", -3600 * 10**9)
+        monkeypatch.setattr(
+            file_hashes, "sha256_file", lambda path, _: (read.append(path), sha256_file(path))[1]
+        )
+        planned = Farm().plan("night.yaml")
+        put_batch(shelf, planned.matrix.batch)
+        assert Farm().plan("night.yaml").batch == planned.batch
+        assert Farm().find("night.yaml").id == planned.batch
+        assert len(read) == 1
+        Farm().plan("night.yaml", exact=True)
+        assert len(read) == 2
 
     def test_progress_is_told(self) -> None:
         told: list[tuple[str, int, int]] = []
