@@ -69,12 +69,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def link(source: Path, path: Path) -> None:
-    """Give a file a second name, over what was there; a copy where the file system has no
-    links. Raises OSError."""
-    with prepared(path) as partial:
-        try:
-            os.link(source, partial)
-        except OSError:
+    """As `share`, or a copy where the file system has neither clones nor links. Raises OSError."""
+    if not share(source, path):
+        with prepared(path) as partial:
             shutil.copyfile(source, partial)
 
 
