@@ -51,7 +51,7 @@ from producer import Farm
 from producer.local import workers
 workers.WORKER = ({STUB!r}, "worker")
 try:
-    Farm().render("batch.yaml", out="out", workers=2)
+    Farm(store="out/store").render("batch.yaml", out="out", workers=2)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
     sys.stdin.read()
@@ -89,7 +89,7 @@ class Place:
         )  # fmt: skip
 
     def render(self, terminal: int | None = None) -> subprocess.Popen[str]:
-        given = ("render", "batch.yaml", "--out", "out", "--workers", "2")
+        given = ("render", "batch.yaml", "--out=out", "--store=out/store", "--workers=2")
         return self.start("-m", STUB, *given, terminal=terminal)
 
     def runs(self, words: tuple[str, ...]) -> None:

@@ -67,7 +67,8 @@ def test_a_batch_goes_with_its_pictures_and_assets_stay(rm: Any, store: Store) -
     store.put(object_names.failure(batch, 1), b"{}")
     store.put(object_names.asset("aa"), b"a LoRA")
     answer = rm("night", "--yes")
-    assert answer == {"batches": [batch], "pictures": 4, "stayed": 0, "why": ""}
+    gone = {"batches": [batch], "pictures": 4, "stayed": 0, "why": ""}
+    assert answer == gone | {"store": store.url}
     assert list(store.list("")) == [object_names.asset("aa")]
 
 
