@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from worker.assets.cache import Assets, AssetUnreadable
 from worker.assets.downloads import Downloads, DownloadStopped
-from worker.assets.hub import Part
 from worker.assets.tiny_model import build
 
 __all__ = [
@@ -19,6 +18,5 @@ __all__ = [
     "Assets",
     "DownloadStopped",
     "Downloads",
-    "Part",
     "build",
 ]

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from common.assets import sha256_file
+from common.assets import Part, sha256_file
 from common.errors import BadInput, CellError, ObjectMissing, StoreError
 from common.job import TINY_BASE, TINY_REFINER, ModelRef
 from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
 from worker.assets.downloads import Downloads
-from worker.assets.hub import Part, download, download_configs
+from worker.assets.hub import download, download_configs
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
