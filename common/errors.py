@@ -126,6 +126,8 @@ class BrokerEnded(GridfarmError):
 
 class HubError(GridfarmError):
     exit_code = 3
+    #: The hub did not answer; it may have what is wanted.
+    away = False
 
 
 class CellError(GridfarmError):

@@ -15,6 +15,7 @@ from common.assets.lora_file import check_lora_file
 from common.assets.model_files import (
     CONFIG,
     INDEX,
+    SDXL_PARTS,
     SETTINGS,
     Index,
     Part,
@@ -29,6 +30,7 @@ from common.assets.safetensors import TensorEntry, read_header, sha256_file
 __all__ = [
     "CONFIG",
     "INDEX",
+    "SDXL_PARTS",
     "SETTINGS",
     "Index",
     "Part",

@@ -23,13 +23,25 @@ Index = Mapping[str, Any]
 INDEX, CONFIG = "model_index.json", "config.json"
 SETTINGS = (".json", ".txt", ".model")
 
-#: What a pipeline of SDXL cannot do without. What a refiner shares with its base is not loaded.
+#: What a refiner has from its base instead of loading it.
 SHARED_WITH_BASE = ("text_encoder_2", "vae")
-NEEDED_PARTS: dict[Part, tuple[str, ...]] = {
-    "base": ("unet", "text_encoder", "text_encoder_2", "vae", "tokenizer", "tokenizer_2",
-             "scheduler"),
-    "refiner": ("unet", "tokenizer_2", "scheduler"),
-}  # fmt: skip
+#: What a pipeline of SDXL cannot do without, with the usual classes.
+_TEXT, _TOKENS = ("transformers", "CLIPTextModel"), ("transformers", "CLIPTokenizer")
+_UNET, _VAE = ("diffusers", "UNet2DConditionModel"), ("diffusers", "AutoencoderKL")
+_SCHEDULER = ("diffusers", "EulerDiscreteScheduler")
+SDXL_PARTS: dict[Part, dict[str, list[str]]] = {
+    "base": {
+        "unet": [*_UNET],
+        "text_encoder": [*_TEXT],
+        "text_encoder_2": [*_TEXT],
+        "vae": [*_VAE],
+        "tokenizer": [*_TOKENS],
+        "tokenizer_2": [*_TOKENS],
+        "scheduler": [*_SCHEDULER],
+    },
+    "refiner": {"unet": [*_UNET], "tokenizer_2": [*_TOKENS], "scheduler": [*_SCHEDULER]},
+    "vae": {},
+}
 LIBRARIES = ("diffusers", "transformers")
 
 #: The names that diffusers and transformers look for; a shard has its number behind the variant.
@@ -85,7 +97,7 @@ def lacking(part: Part, files: Iterable[str], index: Index, dtype: str) -> str:
     if part == "vae":
         [folder] = folders_of(part, files, index)
         return _lacking_model(files, folder, variant_of(files, [folder], dtype))
-    if gone := [name for name in NEEDED_PARTS[part] if name not in _parts(index)]:
+    if gone := [name for name in SDXL_PARTS[part] if name not in _parts(index)]:
         return f"its {INDEX} names no {gone[0]}"
     folders = folders_of(part, files, index)
     variant = variant_of(files, folders, dtype)

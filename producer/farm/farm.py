@@ -139,10 +139,10 @@ class Farm:
         file = self._tried(batch, TrialOptions.of(set, where, limit, model))
         store = self._servers.reachable_store
         plan = plan_batch(file, store, exact=exact, progress=self.progress)
-        doubles = tuple(equal_cells(plan.matrix))
-        for note in doubles:
+        notes = (*equal_cells(plan.matrix), *plan.notes)
+        for note in notes:
             self.say(f"note: {note}")
-        return replace(plan, notes=(*file.notes, *doubles))
+        return replace(plan, notes=(*file.notes, *notes))
 
     def render(
         self,

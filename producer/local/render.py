@@ -84,7 +84,7 @@ class LocalRender:
     def _rendered(self) -> tuple[Matrix, Status]:
         with local_broker() as broker:
             ledger = broker.ledger
-            resolved = resolve(self.file, Hub(self.store, self.say))
+            resolved = resolve(self.file, Hub(self.store, self.say, renders_here=True))
             report = self._order(resolved, ledger)
             watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger)
             status = self._work(watcher, ledger) if report.queued else watcher.status()

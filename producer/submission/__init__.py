@@ -1,6 +1,7 @@
 """From a batch file to a batch that is ordered: counted, pinned, brought into the store, queued.
 
 hub          models and LoRAs on the Hugging Face hub, resolved to a commit
+needs        the models that its cells need, looked at before the first is rendered
 resolve      a batch file → a batch with every model and LoRA pinned
 stored       which of its pictures the store has already
 plan         what it would render (`Plan`)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,14 @@ from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
 from producer.language import BatchFile
 from producer.submission.hub import Hub, recorded_commit
+from producer.submission.needs import (
+    Need,
+    check_local,
+    check_on_hub,
+    needs_of,
+    notes_on_this_machine,
+    pinned,
+)
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]
@@ -33,12 +41,19 @@ class Resolved:
 
 def resolve(file: BatchFile, hub: Hub) -> Resolved:
     """Pin everything; asks the hub. Raises InputFileError and HubError."""
-    resolver = _Resolver(file.base_dir, lambda name: hub.commit(name), hub.lora)
-    return resolver.resolve(file)
+    needs = needs_of(file.batch)
+    if hub.renders_here:
+        for note in notes_on_this_machine(needs):
+            hub.say(f"note: {note}")
+    resolver = _Resolver(file.base_dir, lambda name: hub.commit(name), hub.lora, needs)
+    resolved = resolver.resolve(file)
+    check_on_hub(pinned(needs, resolved.batch), resolved.batch, hub)
+    return resolved
 
 
-def resolve_offline(file: BatchFile, store: Store | None) -> Batch:
-    """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest."""
+def resolve_offline(file: BatchFile, store: Store | None, needs: Sequence[Need] = ()) -> Batch:
+    """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest. With
+    its `needs` local models are refused that cannot be loaded. Raises InputFileError."""
 
     def commit(name: HubName) -> str | None:
         return recorded_commit(store, name, "revision") if store else None
@@ -46,7 +61,7 @@ def resolve_offline(file: BatchFile, store: Store | None) -> Batch:
     def lora(name: HubName) -> tuple[str | None, None]:
         return (recorded_commit(store, name, "sha256") if store else None), None
 
-    return _Resolver(file.base_dir, commit, lora).resolve(file).batch
+    return _Resolver(file.base_dir, commit, lora, needs).resolve(file).batch
 
 
 @dataclass
@@ -54,13 +69,14 @@ class _Resolver:
     base_dir: Path
     commit: Callable[[HubName], str | None]
     hub_lora: Callable[[HubName], tuple[str | None, Path | None]]
+    needs: Sequence[Need] = ()
     assets: dict[str, Path | bytes] = field(default_factory=dict)
 
     def resolve(self, file: BatchFile) -> Resolved:
         mistakes: list[tuple[str, InputFileError]] = []
         models, loras = dict(file.batch.models), dict(file.batch.loras)
         for name in [name for name, ref in models.items() if not ref]:
-            with _noting(mistakes, f"model {name}"):
+            with _noting(mistakes, f"{self._field(name)} {name}"):
                 models[name] = self._model(name)
         for name in [name for name, sha256 in loras.items() if not sha256]:
             with _noting(mistakes, f"lora_files.{name}"):
@@ -73,10 +89,11 @@ class _Resolver:
 
     def _model(self, written: str) -> ModelRef | None:
         path = self.base_dir / Path(written).expanduser()
+        needs = [need for need in self.needs if need.written == written]
         if path.is_dir():
-            return ModelRef(f"tree:{self._folder(path)}")
+            return ModelRef(f"tree:{self._folder(path, needs)}")
         if path.is_file():
-            return ModelRef(f"file:{self._checkpoint(path)}")
+            return ModelRef(f"file:{self._checkpoint(path, needs)}")
         name = HubName.parse(written)
         if not name or name.file:
             raise InputFileError(
@@ -87,13 +104,18 @@ class _Resolver:
         commit = self.commit(name)
         return name.at(commit) if commit else None
 
-    def _folder(self, path: Path) -> str:
+    def _field(self, written: str) -> str:
+        fields = (need.field for need in self.needs if need.written == written)
+        return ", ".join(dict.fromkeys(fields)) or "model"
+
+    def _folder(self, path: Path, needs: Sequence[Need]) -> str:
         """The SHA-256 of the folder's manifest `{"files": {relative path: sha256}}`."""
         if not any((path / index).is_file() for index in ("model_index.json", "config.json")):
             raise InputFileError(
                 f"{path} is no model folder: it has neither model_index.json nor config.json",
                 hint="name the folder that `save_pretrained` wrote",
             )
+        check_local(path, needs)
         files = {}
         for file in sorted(path.rglob("*")):
             if file.suffix in MODEL_FILES and file.is_file():
@@ -103,12 +125,13 @@ class _Resolver:
         self.assets[sha256] = manifest
         return sha256
 
-    def _checkpoint(self, path: Path) -> str:
+    def _checkpoint(self, path: Path, needs: Sequence[Need]) -> str:
         if path.suffix != ".safetensors":
             raise InputFileError(
                 f"the model {path} is not a .safetensors file",
                 hint="gridfarm loads no pickles (.ckpt, .bin, .pt); convert it once",
             )
+        check_local(path, needs)
         return self._file(path)
 
     def _file(self, path: Path) -> str:

@@ -14,7 +14,6 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from huggingface_hub import constants
 
-from common.assets import needed_files
 from common.errors import BadInput, HubError
 from common.job import ModelRef, RefinerUse
 from common.store import Store
@@ -192,35 +191,6 @@ def test_a_repository_without_a_model_is_the_cells_fault(
         download(ModelRef(MODEL), "base", "fp32", Downloads())
     assert reason in failure.value.message
     assert "download the .safetensors and name the local file" in failure.value.hint
-
-
-FILES = [
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors.index.json",
-    "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
-    "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
-    "unet/diffusion_pytorch_model.fp16.safetensors",
-    "text_encoder/model.safetensors",
-    "text_encoder/model.fp16-00001-of-00001.safetensors",
-    "text_encoder/pytorch_model.bin",
-    "text_encoder/flax_model.msgpack",
-    "tokenizer/merges.txt",
-    "other/model.safetensors",
-]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "chosen"),
-    [
-        ("fp16", {4, 6}),
-        ("fp32", {2, 3, 5}),
-        ("bf16", {2, 3, 5}),
-    ],
-)
-def test_the_weights_of_one_variant_are_needed(dtype: str, chosen: set[int]) -> None:
-    """Whole or in shards; settings are needed in any case."""
-    needed = needed_files(FILES, ["unet", "text_encoder", "tokenizer"], dtype)
-    assert set(needed) == {FILES[at] for at in chosen | {0, 1, 9}}
 
 
 @pytest.mark.parametrize(
