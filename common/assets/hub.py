@@ -8,6 +8,7 @@ So whoever needs the hub looks into the cache first, and then asks once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from common.text import without_login
 #: Makes the error for a person out of huggingface_hub's and of what that says.
 Explain = Callable[[Exception, str], HubError]
 
+_REQUEST_ID = re.compile(r"\s*\(Request ID: [^)]*\)")
+
 #: For a connection, and for each piece of an answer.
 ASK_TIMEOUT_S = 10
 
@@ -37,13 +40,15 @@ ASK_TIMEOUT_S = 10
 @contextmanager
 def hub_errors(explain: Explain) -> Iterator[None]:
     """Raise what `explain` makes of anything that huggingface_hub raises inside. The text it is
-    given has no login in its URLs, and is the error's class where that says nothing."""
+    given has no login in its URLs and no number that differs each time, and is the error's class
+    where that says nothing."""
     from huggingface_hub import errors
 
     try:
         yield
     except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:  # type: ignore[attr-defined]
-        raise explain(error, without_login(str(error)) or type(error).__name__) from error
+        text = _REQUEST_ID.sub("", without_login(str(error)))
+        raise explain(error, text or type(error).__name__) from error
 
 
 def ask_hub(hub_id: str, revision: str = "", *, timeout_s: float = ASK_TIMEOUT_S) -> Any:

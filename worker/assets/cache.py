@@ -26,6 +26,7 @@ from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
 from worker.assets.downloads import Downloads
 from worker.assets.hub import download, download_configs
+from worker.assets.needs import lora_need, model_need, needing
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -61,7 +62,8 @@ class Assets:
 
     def lora(self, sha256: str) -> Path:
         """The LoRA's file. Raises BadInput if the store lacks it, and StoreError."""
-        return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
+        with needing(lora_need(sha256)):
+            return self._file(sha256, ".safetensors", f"LoRA {sha256[:12]}")
 
     def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
         """The folder of a pipeline or the file of a checkpoint, with what a load as `part` in
@@ -70,7 +72,8 @@ class Assets:
 
         Raises BadInput if the store lacks a part of it or it is unusable, and HubError.
         """
-        return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
+        with needing(model_need(ref, part, dtype)):
+            return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
 
     def configs(self, part: Part) -> Path:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""

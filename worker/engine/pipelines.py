@@ -27,8 +27,8 @@ from diffusers import (
 from common.assets import INDEX, Part, folders_of, variant_of
 from common.errors import BadInput
 from common.job import Job
-from worker.assets import Assets
-from worker.engine.errors import MACHINE_TROUBLE
+from worker.assets import Assets, model_need, needing
+from worker.engine.errors import MACHINE_TROUBLE, is_machine_trouble
 from worker.engine.loras import Loras
 from worker.engine.prompts import TextEncoder
 
@@ -85,7 +85,8 @@ class Pipelines:
         """
         if self._base is None or (self._base.ref, self._base.dtype) != (job.model, job.dtype):
             self._drop_base()
-            self._base = self._load_base(job.model, job.dtype)
+            with needing(model_need(job.model, "base", job.dtype)):
+                self._base = self._load_base(job.model, job.dtype)
         base = self._base
         base.pipe.vae = self._vae(job.vae, job.dtype) if job.vae else base.own_vae
         # A decode that failed half-way leaves a VAE in the precision it was raised to.
@@ -99,7 +100,8 @@ class Pipelines:
         if self._refiner is None or (self._refiner.ref, self._refiner.dtype) != key:
             self._refiner = None
             self._free()
-            self._refiner = self._load_refiner(*key, base)
+            with needing(model_need(key[0], "refiner", job.dtype, base.ref)):
+                self._refiner = self._load_refiner(*key, base)
         for shared in ("tokenizer_2", "text_encoder_2", "vae"):
             setattr(self._refiner.pipe, shared, getattr(base.pipe, shared))
         return self._refiner
@@ -146,7 +148,8 @@ class Pipelines:
     def _vae(self, ref: str, dtype: str) -> Any:
         key = (ref, dtype)
         if key not in self._vaes:
-            self._vaes[key] = self._load_vae(ref, dtype)
+            with needing(model_need(ref, "vae", dtype)):
+                self._vaes[key] = self._load_vae(ref, dtype)
         self._vaes.move_to_end(key)
         while len(self._vaes) > VAES_KEPT:
             self._vaes.popitem(last=False)
@@ -221,6 +224,8 @@ def _load_errors(ref: str) -> Iterator[None]:
     except (*MACHINE_TROUBLE, BadInput):
         raise
     except Exception as error:
+        if is_machine_trouble(error):
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if "meta tensor" in reason:
             # diffusers leaves what a checkpoint lacks without data, and torch cannot move that.

@@ -82,7 +82,9 @@ class CellTask:
         on_gpu, downloading = self.gpu.phase, str(self.in_hand.downloads)
         if on_gpu[0]:
             return on_gpu
-        return ("downloading", downloading) if downloading else ("", "")
+        if downloading:
+            return "downloading", downloading
+        return ("loading", self.policy.troubled) if self.policy.troubled else ("", "")
 
     def _work_on(self, batch_id: str, i: int, generation: int) -> None:
         try:
@@ -146,6 +148,7 @@ class CellTask:
         if verdict.reason:
             self.in_hand.fail(lease, verdict.reason)
         else:
+            self.policy.hold(lease, verdict)
             self.in_hand.hand_back(lease, pause_ms=verdict.retry_ms)
         if verdict.machine_suspected:
             self.policy.suspect_machine(lease, error)
@@ -165,4 +168,6 @@ class CellTask:
         for name, sha256 in self.matrices.of(batch_id).batch.loras.items():
             if sha256:
                 texts = [text.replace(f"LoRA {sha256[:12]}", f"LoRA {name!r}") for text in texts]
-        return BadInput(texts[0], hint=texts[1])
+        named = BadInput(texts[0], hint=texts[1])
+        named.needs = error.needs
+        return named
