@@ -7,7 +7,7 @@ import pytest
 from common.errors import BadInput
 from common.job import TINY_BASE, TINY_FOLDER, TINY_REFINER, RefinerUse
 from common.store import Store
-from tests.support.engine import job, put, put_tree, use
+from tests.support.engine import REFINED, job, put, put_tree, use
 from worker.assets import Assets, needing, needs_of
 from worker.engine import Renderer
 
@@ -15,7 +15,7 @@ NOWHERE = f"tree:{'0' * 64}"
 
 
 def test_all_that_a_job_is_made_with() -> None:
-    cell = job(loras=(use("a" * 64),), vae=NOWHERE, refiner=RefinerUse(model=TINY_REFINER))
+    cell = job(loras=(use("a" * 64),), vae=NOWHERE, **REFINED)
     assert needs_of(cell) == [
         f"base {TINY_BASE} fp32",
         f"lora {'a' * 64}",
@@ -35,7 +35,7 @@ def test_what_the_store_lacks_is_one_of_the_jobs_needs(assets: Assets) -> None:
     for cell in (
         job(model=NOWHERE),
         job(vae=NOWHERE),
-        job(refiner=RefinerUse(model=NOWHERE)),
+        job(**REFINED | {"refiner": RefinerUse(model=NOWHERE)}),
         job(loras=(use("0" * 64),)),
     ):
         with pytest.raises(BadInput) as failed:
@@ -55,7 +55,7 @@ def test_and_so_is_what_cannot_be_loaded(renderer: Renderer, engine_store: Store
         with pytest.raises(BadInput) as failed:
             renderer.render(cell)
         assert failed.value.needs in needs_of(cell)
-    cell = job(refiner=RefinerUse(model=TINY_BASE))
+    cell = job(**REFINED | {"refiner": RefinerUse(model=TINY_BASE)})
     with pytest.raises(BadInput) as failed:
         renderer.render(cell)
     assert failed.value.needs in needs_of(cell)
