@@ -12,18 +12,21 @@ submit       the batch in the store, its ledger open, its queue fed (`SubmitRepo
 
 from __future__ import annotations
 
-from producer.submission.hub import Hub
+from producer.submission.hub import Hub, probe_hub
+from producer.submission.needs import ON_CPU
 from producer.submission.plan import Plan, plan_batch
 from producer.submission.resolve import Resolved, resolve, resolve_offline
 from producer.submission.stored import stored_jobs
 from producer.submission.submit import SubmitReport, submit
 
 __all__ = [
+    "ON_CPU",
     "Hub",
     "Plan",
     "Resolved",
     "SubmitReport",
     "plan_batch",
+    "probe_hub",
     "resolve",
     "resolve_offline",
     "stored_jobs",

@@ -147,7 +147,7 @@ class Hub:
         )
 
 
-def probe(name: HubName) -> str:
+def probe_hub(name: HubName) -> str:
     """Why the hub cannot give it, "" where it can. Asks once and waits for seconds at most."""
     try:
         with _asking(name):

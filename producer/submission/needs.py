@@ -23,16 +23,13 @@ from common.batch import Batch, Cell, Matrix
 from common.errors import GridfarmError, HubError
 from common.gpus import visible_gpus
 from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER, HubName, ModelRef
-from producer.submission.hub import Hub, probe
+from producer.submission.hub import Hub, probe_hub
 from producer.submission.stored import stored_jobs
 
 #: So many cells, at random, and the first ones, say what all of a larger batch need.
 LOOKED_AT, FIRST = 2_000, 100
 
-ON_CPU = (
-    "this machine has no NVIDIA GPU, and on its CPU SDXL takes minutes a picture"
-    " (--model tiny: about a second)"
-)
+ON_CPU = "on this machine's CPU SDXL takes minutes a picture (--model tiny: about a second)"
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def check_on_hub(needs: Iterable[Need], batch: Batch, hub: Hub) -> None:
 def notes_on_this_machine(needs: Iterable[Need]) -> Iterator[str]:
     """What makes SDXL slow where this machine renders, each a line."""
     if any(need.ref is None or need.ref.kind != "builtin" for need in needs) and not visible_gpus():
-        yield ON_CPU
+        yield f"no NVIDIA GPU is here, and {ON_CPU}"
 
 
 def notes_on_the_hub(
@@ -120,7 +117,7 @@ def notes_on_the_hub(
     wanted = ", ".join(dict.fromkeys(name.id for name in names))
     if hub_is_off():
         yield f"HF_HUB_OFFLINE is set, and this machine's cache of the hub lacks {wanted}"
-    elif trouble := probe(names[0]):
+    elif trouble := probe_hub(names[0]):
         yield f"{trouble}; this machine would need from it {wanted}"
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from huggingface_hub import constants, snapshot_download
 
+from common.config import load_config
 from common.errors import GridfarmError, HubError, InputFileError
 from common.job import BUILTIN_MODELS, TINY_FOLDER
 from common.store import open_store
 from producer.cli.main import run
+from producer.doctor import Check, examine
 from producer.language import load_batch_file
 from producer.submission import Hub, resolve
 from producer.submission.needs import needs_of
@@ -208,3 +210,30 @@ def test_plan_says_what_would_have_to_come_from_a_hub_that_is_away(
         assert run(["plan", str(file)]) == 0
         err = capsys.readouterr().err
         assert ("the hub cannot be reached for someone/model" in err) == said
+
+
+def doctor(name: str) -> Check:
+    return next(check for check in examine(load_config({})) if check.name == name)
+
+
+def test_doctor_warns_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpus, warns in (("", True), ("0", False)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+        check = doctor("gpu")
+        assert check.ok and check.warn == warns
+        assert ("SDXL takes minutes a picture" in check.message) == warns
+
+
+def test_doctor_asks_the_hub(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once; an answer, no answer, and HF_HUB_OFFLINE, which is obeyed."""
+    hub.repositories[BUILTIN_MODELS["sdxl"]] = files_of(TINY_FOLDER / "base")
+    assert doctor("hub") == Check("hub", True, "answers; sdxl is not in its cache")
+    assert hub.requests == 1
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    check = doctor("hub")
+    assert check.ok and check.warn and "HF_HUB_OFFLINE is set" in check.message
+    assert hub.requests == 1
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    check = doctor("hub")
+    assert check.ok and check.warn and "the hub cannot be reached" in check.message
