@@ -7,9 +7,9 @@ same for every cell; nobody should hear of them from each.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 from common.assets import (
@@ -19,15 +19,16 @@ from common.assets import (
     check_model_folder,
     hub_is_off,
 )
-from common.batch import Batch, Cell, Matrix
+from common.batch import TRAITS, Batch, Cell, Matrix
 from common.errors import GridfarmError, HubError
 from common.gpus import visible_gpus
 from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER, HubName, ModelRef
 from producer.submission.hub import Hub, probe_hub
 from producer.submission.stored import stored_jobs
 
-#: So many cells, at random, and the first ones, say what all of a larger batch need.
-LOOKED_AT, FIRST = 2_000, 100
+#: Of a batch with more cells so many are looked at, at random, the first ones, and some with each
+#: value of an axis that changes models.
+LOOKED_AT, FIRST, OF_EACH_VALUE = 300, 100, 3
 
 ON_CPU = "on this machine's CPU SDXL takes minutes a picture (--model tiny: about a second)"
 
@@ -123,17 +124,24 @@ def notes_on_the_hub(
 
 def _some_cells(batch: Batch) -> Iterator[Cell]:
     matrix = Matrix(batch)
-    numbers: Sequence[int] = range(len(matrix))
-    if len(matrix) > LOOKED_AT:
-        chosen = random.Random(0).sample(numbers, LOOKED_AT)
-        numbers = [*islice(matrix.numbers(), FIRST), *chosen]
-    for i in numbers:
+    for i in range(len(matrix)) if len(matrix) <= LOOKED_AT else _some_numbers(matrix):
         try:
             cell = matrix[i]
         except GridfarmError:  # it fails with its own reason
             continue
         if cell is not None:
             yield cell
+
+
+def _some_numbers(matrix: Matrix) -> Iterator[int]:
+    chance, numbers = random.Random(0), range(len(matrix))
+    yield from islice(matrix.numbers(), FIRST)
+    yield from chance.sample(numbers, LOOKED_AT)
+    for axis, length, stride in zip(matrix.axes, matrix.lengths, matrix.strides, strict=True):
+        if any(name in TRAITS and TRAITS[name].reloads == "model" for name in axis.setting_names()):
+            for at in islice(cycle(range(length)), OF_EACH_VALUE * length):
+                i = chance.choice(numbers)
+                yield i + (at - i // stride % length) * stride
 
 
 def _of_cell(cell: Cell, batch: Batch) -> Iterator[Need]:

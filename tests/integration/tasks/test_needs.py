@@ -167,3 +167,29 @@ def test_retry_tries_it_anew(worker: Any, ledger: Ledger, batch: Batch) -> None:
     fetching(task, None)
     work(task, batch, generation=1)
     assert counts(ledger, batch) == (2 * CELLS, 0)
+
+
+def test_what_the_ledger_knows_of_a_need(ledger: Ledger, batch: Batch) -> None:
+    """Trouble counts once in a while for each machine, and no more once anybody has it; it goes
+    with a retry, and with the end of the batch."""
+
+    def unmet(machine: str, every_ms: int = 60_000) -> tuple[int, int] | None:
+        return ledger.report_unmet_need(batch.id, "base x", machine, every_ms=every_ms)
+
+    assert not ledger.has_unmet_need(batch.id, "base x")
+    assert [unmet("m1"), unmet("m1"), unmet("m2"), unmet("m1", 0)] == [
+        (1, 1), (1, 1), (2, 2), (3, 2)
+    ]  # fmt: skip
+    assert ledger.has_unmet_need(batch.id, "base x")
+    assert not ledger.has_unmet_need(batch.id, "base y")
+    ledger.retry(batch.id, generation=1, priority=1)
+    assert not ledger.has_unmet_need(batch.id, "base x")
+    unmet("m1")
+    ledger.report_met_needs(batch.id, ["base x", "base y"])
+    assert unmet("m1") is None
+    assert not ledger.has_unmet_need(batch.id, "base x")
+    ledger.drop(batch.id)
+    assert not ledger.redis.keys(f"gridfarm:batch:{batch.id}:needs")
+    ledger.report_met_needs(batch.id, ["base x"])
+    assert unmet("m1") == (1, 1)
+    assert not ledger.redis.keys(f"gridfarm:batch:{batch.id}:needs")

@@ -23,6 +23,7 @@ from producer.submission.needs import needs_of
 from tests.support import hub_server
 from tests.support.hub_server import connected, files_of
 from tests.support.servers import free_port
+from tests.support.whole_pictures import put_whole
 
 COMMIT = "c" * 40
 PINNED = f"someone/model@{COMMIT}"
@@ -74,6 +75,27 @@ settings: {vae: own}
         "sdxl-refiner",
         "tiny-refiner",
     }
+
+
+def test_of_a_large_batch_each_model_is_found(tmp_path: Path) -> None:
+    """Whatever number its cells have."""
+    names = [f"someone/model-{n}" for n in range(150)]
+    text = f"prompts: [a wolf]\nseeds: 0..99999\naxes: {{model: [{', '.join(names)}]}}\n"
+    file = load_batch_file(tmp_path / "batch.yaml", text=text, base_dir=tmp_path)
+    assert {need.written for need in needs_of(file.batch) if need.part == "base"} == set(names)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_what_is_stored_needs_no_model(tmp_path: Path) -> None:
+    """The same render again, when nothing is left to do, asks for nothing that must answer."""
+    text = MODEL.format(PINNED) + "settings: {size: 64x64, vae: own}\n"
+    file = load_batch_file(tmp_path / "batch.yaml", text=text, base_dir=tmp_path)
+    store = open_store(str(tmp_path / "store"))
+    put_whole(store, file.batch, range(17))
+    with pytest.raises(HubError):
+        ordered(tmp_path, text)
+    put_whole(store, file.batch, [17])
+    ordered(tmp_path, text)
 
 
 @pytest.mark.usefixtures("nobody")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import weakref
@@ -123,6 +124,34 @@ BROKEN_BASES: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "no vocabulary": ({"tokenizer/tokenizer.json": None}, "without a vocabulary"),
 }
+
+
+@pytest.mark.parametrize(
+    ("error", "is_the_models"),
+    [
+        (OSError(errno.EIO, "Input/output error"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ImportError("no module named sentencepiece"), False),
+        (MemoryError(), False),
+        (OSError("Error no file named diffusion_pytorch_model.bin"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file", "config.json"), True),
+        (ValueError("expected shape"), True),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_machines_trouble_is_no_models(
+    fresh_renderer: Callable[[], Renderer], monkeypatch: pytest.MonkeyPatch, error: Exception,
+    is_the_models: bool,
+) -> None:  # fmt: skip
+    """A disk that cannot be read, a library that is missing: another machine may load it."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(StableDiffusionXLPipeline, "from_pretrained", fails)
+    with pytest.raises(BadInput if is_the_models else type(error)) as failed:
+        fresh_renderer().prepare(job())
+    assert isinstance(failed.value, BadInput) == is_the_models
 
 
 @pytest.mark.parametrize("fault", BROKEN_BASES)
