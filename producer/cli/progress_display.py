@@ -32,7 +32,7 @@ BAR_WIDTH = 32
 #: Characters at the end of a text that are not cut: `3.2 of 6.9 GB`.
 TELLING_END = 18
 #: What a worker does before it renders, the one that takes longest first.
-PHASES = ("downloading", "loading", "starting")
+PHASES = ("retrying", "downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
 
 NOBODY = "no worker is listening: start one with gridfarm-worker"

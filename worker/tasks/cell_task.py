@@ -87,7 +87,7 @@ class CellTask:
             return on_gpu
         if downloading:
             return "downloading", downloading
-        return ("loading", self.policy.troubled) if self.policy.troubled else ("", "")
+        return ("retrying", self.policy.troubled) if self.policy.troubled else ("", "")
 
     def _work_on(self, batch_id: str, i: int, generation: int) -> None:
         try:

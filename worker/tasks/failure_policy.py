@@ -17,6 +17,7 @@ loaded it, it is the machine that is at fault.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +36,8 @@ from common.store import FULL
 from worker.tasks.leases import Identity, Lease
 
 log = logging.getLogger(__name__)
+
+_COMMIT = re.compile(r"@[0-9a-f]{40}")
 
 ATTEMPTS = 3
 #: Different jobs in a row that fail for no fault of their input say that the machine is bad.
@@ -87,6 +90,7 @@ class FailurePolicy:
         self.quarantined = ""
         self.troubled = ""
         self._met: set[tuple[str, str]] = set()
+        self._said: dict[tuple[str, str], int] = {}
         self._hopeless: dict[tuple[str, str], GridfarmError] = {}
         self._drawn_suspect: set[str] = set()
         self._failing_keys: dict[str, None] = {}
@@ -139,10 +143,15 @@ class FailurePolicy:
         most = 1 if isinstance(error, BadInput) else ATTEMPTS
         if self.exhausted(batch_id, *counts, most=most):
             return Verdict(reason=reason_of(self._hopeless.setdefault((batch_id, need), error)))
-        log.error("%s: %s; it is tried again", lease, reason_of(error))
         self._hopeless.pop((batch_id, need), None)
-        self.troubled = f"again what failed: {error.message[:200]}"
+        self._say_tried_again(lease, error, counts[0])
         return Verdict(retry_ms=RETRY_AFTER_MS, held_s=HELD_S)
+
+    def _say_tried_again(self, lease: Lease, error: GridfarmError, attempts: int) -> None:
+        self.troubled = f"what failed: {_COMMIT.sub('', error.message)[:200]}"
+        if self._said.get((lease.batch_id, error.needs)) != attempts:
+            self._said[lease.batch_id, error.needs] = attempts
+            log.error("%s: %s; it is tried again", lease, reason_of(error))
 
     def hold(self, lease: Lease, verdict: Verdict) -> None:
         """Keep a cell that is to be held, as long as it is wanted here."""

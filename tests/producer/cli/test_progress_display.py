@@ -34,6 +34,8 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
         ([worker("loading", "sdxl onto H200"), worker("downloading", DOWNLOADED)],
          f"2 workers · downloading {DOWNLOADED}"),
         ([worker("loading", f"downloading {DOWNLOADED}")], f"1 worker · downloading {DOWNLOADED}"),
+        ([worker("retrying", "what failed: no hub"), worker("loading", "sdxl")],
+         "2 workers · retrying what failed: no hub"),
         ([worker("paused", "503"), worker("loading", "sdxl"), worker("starting")],
          "3 workers · loading sdxl"),
         ([worker("rendering"), worker("loading", "sdxl"), worker("downloading", "sdxl")],
@@ -45,8 +47,8 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
          "1 worker · leaving: AWS will terminate this machine"),
         ([worker("listening")], "1 worker"),
     ],
-    ids=["nobody", "starting", "downloading", "said twice", "loading", "some load", "some paused",
-         "paused", "some leave", "leaving", "listening"],
+    ids=["nobody", "starting", "downloading", "said twice", "retrying", "loading", "some load",
+         "some paused", "paused", "some leave", "leaving", "listening"],
 )  # fmt: skip
 def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
     assert describe(seen(*workers), NOBODY) == words

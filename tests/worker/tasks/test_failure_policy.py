@@ -186,7 +186,7 @@ def test_a_cell_is_held_while_it_is_wanted_and_that_is_told() -> None:
     judge, held = policy(StubLedger()), lease()
     verdict = judge.verdict(held, AWAY)
     assert verdict == AGAIN
-    assert judge.troubled == "again what failed: away"
+    assert judge.troubled == "what failed: away"
     held.stop.set()
     judge.hold(held, verdict)
     assert judge.troubled == ""
