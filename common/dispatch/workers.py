@@ -14,8 +14,8 @@ class WorkerReport:
 
     `state` is `starting`, `downloading`, `loading`, `retrying`, `listening`, `rendering`, `paused`
     or `leaving`; `message` says what is downloading and how far, what is loading onto which device,
-    what failed and is tried again, why the worker is paused or leaves; and `lasts_s` says for how many seconds that has been so:
-    a span, as the machines' clocks disagree.
+    what failed and is tried again, why the worker is paused or leaves; and `lasts_s` says for how
+    many seconds that has been so: a span, as the machines' clocks disagree.
     """
 
     name: str
