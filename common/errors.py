@@ -34,6 +34,8 @@ class GridfarmError(Exception):
     """An expected error. `exit_code` is what the command line ends with."""
 
     exit_code = 1
+    #: In a worker: the model or LoRA that cannot be had or loaded, which is no cell's own trouble.
+    needs = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -126,6 +128,8 @@ class BrokerEnded(GridfarmError):
 
 class HubError(GridfarmError):
     exit_code = 3
+    #: The hub did not answer; it may have what is wanted.
+    away = False
 
 
 class CellError(GridfarmError):

@@ -9,23 +9,28 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from common.assets import cached_snapshot, hub_is_off
 from common.broker import Broker
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
+from common.job import BUILTIN_MODELS, SDXL, HubName
 from common.store import open_store
+from producer.submission import ON_CPU, probe_hub
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; when it is not `ok`, `message` says what to do."""
+    """One thing looked at; when it is not `ok`, `message` says what to do. `warn`: it works, but
+    not as a person may expect."""
 
     name: str
     ok: bool
     message: str
+    warn: bool = False
 
 
 def examine(config: FarmConfig) -> list[Check]:
@@ -35,6 +40,7 @@ def examine(config: FarmConfig) -> list[Check]:
         _store(config),
         *_workers(config),
         _gpu(),
+        _hub(),
         _packages(),
     ]
 
@@ -104,8 +110,20 @@ def _nobody(alive: list[WorkerReport]) -> str:
 
 def _gpu() -> Check:
     gpus = visible_gpus()
-    text = f"{len(gpus)} NVIDIA" if gpus else "none here: this machine renders on its CPU"
-    return Check("gpu", True, text)
+    text = f"{len(gpus)} NVIDIA" if gpus else f"none here: {ON_CPU}"
+    return Check("gpu", True, text, warn=not gpus)
+
+
+def _hub() -> Check:
+    """Asked once, for seconds at most; not at all where HF_HUB_OFFLINE says so."""
+    sdxl = BUILTIN_MODELS[SDXL]
+    snapshot = cached_snapshot(sdxl.hub_id, sdxl.revision)
+    here = f"sdxl is {'' if snapshot and snapshot.has('base', 'fp16') else 'not '}in its cache"
+    if hub_is_off():
+        return Check("hub", True, f"not asked, as HF_HUB_OFFLINE is set; {here}", warn=True)
+    if trouble := probe_hub(HubName(sdxl.hub_id, sdxl.revision)):
+        return Check("hub", True, f"{trouble}; {here}", warn=True)
+    return Check("hub", True, f"answers; {here}")
 
 
 def _packages() -> Check:

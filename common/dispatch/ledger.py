@@ -219,6 +219,25 @@ class Ledger:
         `suspect`."""
         return self._word("suspect", batch_id, i, process) == "agreed"
 
+    def report_unmet_need(
+        self, batch_id: str, need: str, machine: str, *, every_ms: int
+    ) -> tuple[int, int] | None:
+        """A model or LoRA that cells need cannot be had or loaded on `machine`, which counts once
+        in `every_ms`: (times so far, on how many machines). None: some machine has it. The step
+        `unmet`."""
+        counts = self.broker.step("unmet", batch_id, need, machine, every_ms)
+        return (counts[0], counts[1]) if counts else None
+
+    def report_met_needs(self, batch_id: str, needs: Sequence[str]) -> None:
+        """A machine has these and has loaded them. The step `met`."""
+        self.broker.step("met", batch_id, *needs)
+
+    def has_unmet_need(self, batch_id: str, need: str) -> bool:
+        """Whether trouble with it was reported, and nobody has it."""
+        with self.broker.errors():
+            noted = self.redis.hget(_part(batch_id, "needs"), need)
+        return noted not in (None, b"met")
+
     def lost(self, batch_id: str, cells: Sequence[int], *, most: int, reason: str) -> list[int]:
         """These cells are not done after all: their pictures are not in the store. Each is sent
         again, and fails with `reason` when that happened `most` times; which ones did."""

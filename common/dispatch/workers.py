@@ -12,10 +12,10 @@ from common.broker import Broker
 class WorkerReport:
     """What a worker says of itself with each heartbeat.
 
-    `state` is `starting`, `downloading`, `loading`, `listening`, `rendering`, `paused` or
-    `leaving`; `message` says what is downloading and how far, what is loading onto which device,
-    why the worker is paused or leaves; and `lasts_s` says for how many seconds that has been so:
-    a span, as the machines' clocks disagree.
+    `state` is `starting`, `downloading`, `loading`, `retrying`, `listening`, `rendering`, `paused`
+    or `leaving`; `message` says what is downloading and how far, what is loading onto which device,
+    what failed and is tried again, why the worker is paused or leaves; and `lasts_s` says for how
+    many seconds that has been so: a span, as the machines' clocks disagree.
     """
 
     name: str

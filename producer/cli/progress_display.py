@@ -15,7 +15,7 @@ from common.dispatch import WorkerReport
 from common.text import escaped
 from producer.batches import Status, StatusWatcher
 from producer.cli.output import Output
-from producer.cli.status_text import SUBMIT_AGAIN, status_json, status_text
+from producer.cli.status_text import SUBMIT_AGAIN, FailureNews, status_json, status_text
 from producer.wording import counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ BAR_WIDTH = 32
 #: Characters at the end of a text that are not cut: `3.2 of 6.9 GB`.
 TELLING_END = 18
 #: What a worker does before it renders, the one that takes longest first.
-PHASES = ("downloading", "loading", "starting")
+PHASES = ("retrying", "downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
 
 NOBODY = "no worker is listening: start one with gridfarm-worker"
@@ -135,7 +135,10 @@ def _print_json(statuses: Iterable[Status]) -> Status:
 def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
     """One line when the words change and every ten seconds when only the counts do."""
     rate, words, printed_at = Rate(), "", -LINE_EVERY_S
+    failures = FailureNews()
     for status in statuses:
+        for line in failures.of(status):
+            click.echo(escaped(line), err=True)
         now = time.monotonic()
         rate.add(status.done, now=now)
         news = describe(status, nobody) != words and now - printed_at > NEWS_EVERY_S
@@ -167,11 +170,14 @@ def _remaining(status: Status) -> int:
 def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
-    rate = Rate()
+    rate, failures = Rate(), FailureNews()
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False) as live:
         for status in statuses:
+            for line in failures.of(status):
+                console.print(Text(escaped(line)))
             rate.add(status.done, now=time.monotonic())
             live.update(bar_of(status, rate, nobody, console.width), refresh=True)
     return status

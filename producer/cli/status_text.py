@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from producer.batches import Status
@@ -10,7 +11,8 @@ from producer.cli.flaw_text import them
 from producer.cli.output import Output
 from producer.wording import counted
 
-SHOWN_FAILURES = 20
+#: So many different reasons are shown, and of each so many cells.
+SHOWN_FAILURES, SHOWN_CELLS = 20, 3
 #: Of a batch whose state is `submitting`.
 SUBMIT_AGAIN = "its submit is under way, or was cut off: then give it again"
 
@@ -65,16 +67,45 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
 
 
 def _failure_lines(status: Status) -> list[str]:
-    lines = []
-    for failure in status.failures[:SHOWN_FAILURES]:
-        labels: Any = failure["labels"]
-        place = " · ".join(
-            textwrap.shorten(label, 40, placeholder=" …") for label in labels.values()
-        )
-        lines += ["", f"  failed #{failure['i']} {place}"]
-        lines += textwrap.wrap(
-            str(failure["reason"]), 90, initial_indent="    ", subsequent_indent="    "
-        )
-    if status.failed > SHOWN_FAILURES:
-        lines += ["", f"  … {status.failed - SHOWN_FAILURES:,} more failed; --json has them"]
+    """Each reason once, with the first of its cells."""
+    lines, shown = [], 0
+    for reason, cells in [*_by_reason(status).items()][:SHOWN_FAILURES]:
+        shown += len(cells)
+        some = ", ".join(map(_place, cells[:SHOWN_CELLS]))
+        if len(cells) == 1:
+            head = f"  failed {some}"
+        else:
+            such_as = ", such as" if len(cells) > SHOWN_CELLS else ":"
+            head = f"  failed {len(cells):,} cells{such_as} {some}"
+        lines += ["", head]
+        lines += textwrap.wrap(reason, 90, initial_indent="    ", subsequent_indent="    ")
+    if status.failed > shown:
+        lines += ["", f"  … {status.failed - shown:,} more failed; --json has them"]
     return lines
+
+
+def _by_reason(status: Status) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = {}
+    for failure in status.failures:
+        found.setdefault(str(failure["reason"]), []).append(failure)
+    return found
+
+
+def _place(failure: dict[str, object]) -> str:
+    labels: Any = failure["labels"]
+    shown = (textwrap.shorten(label, 40, placeholder=" …") for label in labels.values())
+    return f"#{failure['i']} {' · '.join(shown)}".rstrip()
+
+
+class FailureNews:
+    """Reasons why cells failed, each told once, while a batch is watched."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def of(self, status: Status) -> Iterator[str]:
+        """A line for each reason that is new, up to SHOWN_FAILURES of them."""
+        for reason, cells in _by_reason(status).items():
+            if reason not in self._told and len(self._told) < SHOWN_FAILURES:
+                self._told.add(reason)
+                yield f"failed {_place(cells[0])}: {reason}"

@@ -138,11 +138,11 @@ class Farm:
         cells too, and hashes files anew. Raises BatchFileError, InputFileError, UsageError."""
         file = self._tried(batch, TrialOptions.of(set, where, limit, model))
         store = self._servers.reachable_store
-        plan = plan_batch(file, store, self.config.cache_dir, exact=exact, progress=self.progress)
-        doubles = tuple(equal_cells(plan.matrix))
-        for note in doubles:
+        plan = plan_batch(file, store, self.config, exact=exact, progress=self.progress)
+        notes = (*equal_cells(plan.matrix), *plan.notes)
+        for note in notes:
             self.say(f"note: {note}")
-        return replace(plan, notes=(*file.notes, *doubles))
+        return replace(plan, notes=(*file.notes, *notes))
 
     def render(
         self,

@@ -126,7 +126,7 @@ class LocalRender:
 
     def _resolved(self) -> Resolved:
         """With files of this machine read where they lie."""
-        hub = Hub(self.store, self.say)
+        hub = Hub(self.store, self.say, renders_here=True)
         resolved = resolve(self.file, hub, self.cache_dir, self.progress)
         return resolved.without_files_in(self.cache_dir)
 

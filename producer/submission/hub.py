@@ -1,7 +1,8 @@
 """Models and LoRAs on the Hugging Face hub, resolved to a commit once, at submit.
 
 What was resolved is written down in the store (`object_names.hub_record`), so that a hub that
-is down later does not stop a batch; the person is told which commit is used then.
+is down later does not stop a batch, and neither does one that this machine's cache remembers; the
+person is told which commit is used then.
 """
 
 from __future__ import annotations
@@ -13,30 +14,48 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from common.assets import FileHashes, hub_errors
+from common.assets import (
+    INDEX,
+    SDXL_PARTS,
+    FileHashes,
+    Part,
+    Snapshot,
+    ask_hub,
+    cached_snapshot,
+    hub_errors,
+    hub_is_off,
+    lacking,
+)
 from common.errors import HubError, ObjectMissing, TooLarge
 from common.job import HubName
 from common.store import Store, object_names
 
-TIMEOUT_S = 15
+#: For what only warns.
+PROBE_TIMEOUT_S = 5.0
 RECORD = {"revision": re.compile(r"[0-9a-f]{40}\Z"), "sha256": re.compile(r"[0-9a-f]{64}\Z")}
 RECORD_BYTES = 1 << 16
+_AS: dict[Part, str] = {"base": "a model", "refiner": "a refiner", "vae": "a VAE"}
 Say = Callable[[str], None]
 
 
 class Hub:
-    """The hub, with what `store` remembers of it as the second choice."""
+    """The hub, with what `store` and this machine's cache remember of it as the second choice.
+    `renders_here` says that this machine needs the models themselves."""
 
-    def __init__(self, store: Store, say: Say) -> None:
+    def __init__(self, store: Store, say: Say, *, renders_here: bool = False) -> None:
         self.store = store
         self.say = say
+        self.renders_here = renders_here
+        self._answers: dict[tuple[str, str], Any] = {}
 
     def commit(self, name: HubName) -> str:
         """The commit that `name` means today, else the one recorded last. Raises HubError."""
         try:
             commit = str(self._info(name).sha)
         except HubError as error:
-            commit = self._recorded(name, error, "revision")
+            commit = (
+                self._recorded(name, error, "revision") or self._cached(name, error).folder.name
+            )
         self._record(name, {"revision": commit})
         return commit
 
@@ -47,18 +66,43 @@ class Hub:
             info = self._info(name)
             path = self._download(name, info)
         except HubError as error:
-            return self._recorded(name, error, "sha256"), None
+            if recorded := self._recorded(name, error, "sha256"):
+                return recorded, None
+            path, commit = self._cached_lora(name, error)
+        else:
+            commit = str(info.sha)
         sha256 = hashes.sha256(path)
-        self._record(name, {"revision": info.sha, "sha256": sha256})
+        self._record(name, {"revision": commit, "sha256": sha256})
         return sha256, path
 
-    def _info(self, name: HubName) -> Any:
-        from huggingface_hub import HfApi
+    def look_at(self, name: HubName, part: Part | None, dtype: str) -> None:
+        """Is there, by the names of its files, what a load as `part` in `dtype` reads? With None
+        only whether the repository is there. Raises HubError."""
+        files = [sibling.rfilename for sibling in self._info(name).siblings or []]
+        if part is None:
+            return
+        flaw = lacking(part, files, SDXL_PARTS[part], dtype)
+        if part != "vae" and INDEX not in files:
+            flaw = f"it has no {INDEX}"
+        if flaw:
+            raise HubError(
+                f"{name.id} on the hub cannot be loaded as {_AS[part]}: {flaw}",
+                hint="it takes a complete SDXL in diffusers' folder layout; of a repository with "
+                "a checkpoint alone, download the .safetensors and name the local file",
+            )
 
+    def _info(self, name: HubName) -> Any:
+        """What the hub says of it, asked once. Raises HubError."""
+        asked = (name.id, name.revision)
+        if asked in self._answers:
+            return self._answers[asked]
+        if not hub_is_off():
+            self.say(f"asking the hub about {name.id}")
         with _asking(name):
-            info = HfApi().model_info(name.id, revision=name.revision or None, timeout=TIMEOUT_S)
+            info = ask_hub(name.id, name.revision)
         if not RECORD["revision"].match(f"{info.sha}"):
             raise HubError(f"the hub says no commit of {name}", hint="name a local copy")
+        self._answers[asked] = self._answers[name.id, info.sha] = info
         return info
 
     def _download(self, name: HubName, info: Any) -> Path:
@@ -71,17 +115,46 @@ class Hub:
             return Path(hf_hub_download(name.id, file, revision=info.sha))
 
     def _recorded(self, name: HubName, error: HubError, what: str) -> str:
+        """What the store remembers, "" for nothing."""
         record = _read_record(self.store, name)
         if what not in record:
-            raise error from None
+            return ""
         revision = record.get("revision", "unknown")
         self.say(f"{error.message}; using the commit recorded last, {revision[:12]}")
         return record[what]
+
+    def _cached(self, name: HubName, error: HubError) -> Snapshot:
+        """What this machine has of it, where nobody could say more. Raises `error`."""
+        snapshot = cached_snapshot(name.id, name.revision or "main") if error.away else None
+        if snapshot is None:
+            raise error from None
+        commit = snapshot.folder.name
+        self.say(f"{error.message}; using the commit in this machine's cache, {commit[:12]}")
+        return snapshot
+
+    def _cached_lora(self, name: HubName, error: HubError) -> tuple[Path, str]:
+        """(file, commit). Raises `error`."""
+        snapshot = self._cached(name, error)
+        there = [file for file in snapshot.files if (snapshot.folder / file).exists()]
+        file = name.file or _lora_file(name, there)
+        if file not in there:
+            raise error from None
+        return snapshot.folder / file, snapshot.folder.name
 
     def _record(self, name: HubName, record: dict[str, str]) -> None:
         self.store.put(
             record_name(name), json.dumps(record).encode(), content_type="application/json"
         )
+
+
+def probe_hub(name: HubName) -> str:
+    """Why the hub cannot give it, "" where it can. Asks once and waits for seconds at most."""
+    try:
+        with _asking(name):
+            ask_hub(name.id, name.revision, timeout_s=PROBE_TIMEOUT_S)
+    except HubError as error:
+        return error.message
+    return ""
 
 
 def record_name(name: HubName) -> str:
@@ -149,7 +222,10 @@ def _explained(name: HubName, error: Exception, text: str) -> HubError:
             hint="check the spelling; a private one needs "
             "HF_TOKEN; a local file or folder needs an existing path",
         )
-    return HubError(
+    away = HubError(
         f"the hub cannot be reached for {name.id}: {text.splitlines()[0]}",
-        hint="try again, or name a local copy",
+        hint="connect this machine to the network, or use what needs no hub: a cache that has it "
+        "(HF_HOME), a local folder or file, --model tiny",
     )
+    away.away = True
+    return away

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from common.batch import Matrix
+from common.batch import Batch, Matrix
+from common.config import FarmConfig
 from common.store import Store
 from producer.language import BatchFile
 from producer.progress import ProgressCallback, show_no_progress
+from producer.submission.needs import (
+    Need,
+    needs_of,
+    notes_on_the_hub,
+    notes_on_this_machine,
+    pinned,
+)
 from producer.submission.resolve import resolve_offline
 from producer.submission.stored import stored_jobs, stored_keys
 
@@ -66,18 +74,22 @@ class Plan:
 def plan_batch(
     file: BatchFile,
     store: Store | None,
-    cache_dir: Path | None = None,
+    config: FarmConfig | None = None,
     *,
     exact: bool = False,
     progress: ProgressCallback = show_no_progress,
 ) -> Plan:
-    """Count what `file` would render. Asks no hub and uploads nothing; `store` may be None.
+    """Count what `file` would render; uploads nothing. Where `config` names no store it is this
+    machine that would, and notes say what may go wrong here. The hub is asked once, for seconds,
+    where something would have to come from it.
 
     With `exact` equal cells and stored pictures are counted of any number of cells: every
-    cell's key is made, and every local file is hashed, whatever `cache_dir` remembers.
+    cell's key is made, and every local file is hashed, whatever the cache remembers.
     Raises InputFileError for a bad local file, and StoreError.
     """
-    batch = resolve_offline(file, store, cache_dir, progress, anew=exact)
+    needs = needs_of(file.batch)
+    cache_dir = config.cache_dir if config else None
+    batch = resolve_offline(file, store, cache_dir, progress, anew=exact, needs=needs)
     matrix = Matrix(batch)
     known = None if batch.unresolved else store
     counts = _counted_exactly if exact else _counted
@@ -91,9 +103,19 @@ def plan_batch(
         axes={axis.name: axis.count for axis in batch.axes},
         unresolved=[file.lora_sources.get(name, name) for name in batch.unresolved],
         bytes=jobs * _bytes_a_picture(matrix),
+        notes=tuple(_notes(file, batch, needs, renders_here=not (config and config.store))),
         store=store.url if store else "",
         matrix=matrix,
     )
+
+
+def _notes(
+    file: BatchFile, batch: Batch, needs: list[Need], *, renders_here: bool
+) -> Iterator[str]:
+    if renders_here:
+        yield from notes_on_this_machine(needs)
+    loras = [file.lora_sources[name] for name, sha256 in batch.loras.items() if not sha256]
+    yield from notes_on_the_hub(pinned(needs, batch), loras, renders_here=renders_here)
 
 
 def _counted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,14 @@ from common.store import Store
 from producer.language import BatchFile
 from producer.progress import ProgressCallback, show_no_progress
 from producer.submission.hub import Hub, recorded_commit
+from producer.submission.needs import (
+    Need,
+    check_local,
+    check_on_hub,
+    needs_of,
+    notes_on_this_machine,
+    pinned,
+)
 
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 Say = Callable[[str], None]
@@ -50,11 +58,21 @@ def resolve(
 ) -> Resolved:
     """Pin everything; asks the hub. Files whose hash `cache_dir` remembers are not read. Raises
     InputFileError and HubError."""
+    needs = needs_of(file.batch)
+    if hub.renders_here:
+        for note in notes_on_this_machine(needs):
+            hub.say(f"note: {note}")
     hashes = FileHashes(cache_dir, progress=progress)
     resolver = _Resolver(
-        file.base_dir, lambda name: hub.commit(name), lambda name: hub.lora(name, hashes), hashes
+        file.base_dir,
+        lambda name: hub.commit(name),
+        lambda name: hub.lora(name, hashes),
+        hashes,
+        needs,
     )
-    return resolver.resolve(file)
+    resolved = resolver.resolve(file)
+    check_on_hub(pinned(needs, resolved.batch), resolved.batch, hub)
+    return resolved
 
 
 def resolve_offline(
@@ -64,9 +82,11 @@ def resolve_offline(
     progress: ProgressCallback = show_no_progress,
     *,
     anew: bool = False,
+    needs: Sequence[Need] = (),
 ) -> Batch:
     """Pin what local files and the store's memory can pin; `batch.unresolved` is the rest. With
-    `anew` every file is hashed, whatever `cache_dir` remembers. Raises InputFileError."""
+    `anew` every file is hashed, whatever `cache_dir` remembers; with its `needs` local models are
+    refused that cannot be loaded. Raises InputFileError."""
 
     def commit(name: HubName) -> str | None:
         return recorded_commit(store, name, "revision") if store else None
@@ -75,7 +95,7 @@ def resolve_offline(
         return (recorded_commit(store, name, "sha256") if store else None), None
 
     hashes = FileHashes(cache_dir, anew=anew, progress=progress)
-    return _Resolver(file.base_dir, commit, lora, hashes).resolve(file).batch
+    return _Resolver(file.base_dir, commit, lora, hashes, needs).resolve(file).batch
 
 
 @dataclass
@@ -84,6 +104,7 @@ class _Resolver:
     commit: Callable[[HubName], str | None]
     hub_lora: Callable[[HubName], tuple[str | None, Path | None]]
     hashes: FileHashes
+    needs: Sequence[Need] = ()
     assets: dict[str, Path | bytes] = field(default_factory=dict)
 
     def resolve(self, file: BatchFile) -> Resolved:
@@ -96,7 +117,7 @@ class _Resolver:
         mistakes: list[tuple[str, InputFileError]] = []
         models, loras = dict(file.batch.models), dict(file.batch.loras)
         for name in [name for name, ref in models.items() if not ref]:
-            with _noting(mistakes, f"model {name}"):
+            with _noting(mistakes, f"{self._field(name)} {name}"):
                 models[name] = self._model(name)
         for name in [name for name, sha256 in loras.items() if not sha256]:
             with _noting(mistakes, f"lora_files.{name}"):
@@ -109,10 +130,11 @@ class _Resolver:
 
     def _model(self, written: str) -> ModelRef | None:
         path = self.base_dir / Path(written).expanduser()
+        needs = [need for need in self.needs if need.written == written]
         if path.is_dir():
-            return ModelRef(f"tree:{self._folder(path)}")
+            return ModelRef(f"tree:{self._folder(path, needs)}")
         if path.is_file():
-            return ModelRef(f"file:{self._checkpoint(path)}")
+            return ModelRef(f"file:{self._checkpoint(path, needs)}")
         name = HubName.parse(written)
         if not name or name.file:
             raise InputFileError(
@@ -123,13 +145,18 @@ class _Resolver:
         commit = self.commit(name)
         return name.at(commit) if commit else None
 
-    def _folder(self, path: Path) -> str:
+    def _field(self, written: str) -> str:
+        fields = (need.field for need in self.needs if need.written == written)
+        return ", ".join(dict.fromkeys(fields)) or "model"
+
+    def _folder(self, path: Path, needs: Sequence[Need]) -> str:
         """The SHA-256 of the folder's manifest `{"files": {relative path: sha256}}`."""
         if not any((path / index).is_file() for index in ("model_index.json", "config.json")):
             raise InputFileError(
                 f"{path} is no model folder: it has neither model_index.json nor config.json",
                 hint="name the folder that `save_pretrained` wrote",
             )
+        check_local(path, needs)
         files = {}
         for file in sorted(path.rglob("*")):
             if file.suffix in MODEL_FILES and file.is_file():
@@ -139,12 +166,13 @@ class _Resolver:
         self.assets[sha256] = manifest
         return sha256
 
-    def _checkpoint(self, path: Path) -> str:
+    def _checkpoint(self, path: Path, needs: Sequence[Need]) -> str:
         if path.suffix != ".safetensors":
             raise InputFileError(
                 f"the model {path} is not a .safetensors file",
                 hint="gridfarm loads no pickles (.ckpt, .bin, .pt); convert it once",
             )
+        check_local(path, needs)
         return self._file(path)
 
     def _file(self, path: Path) -> str:

@@ -3,6 +3,8 @@ server with authentication, and two separate worker processes that draw with the
 
 from __future__ import annotations
 
+import json
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 
 from common.batch import Matrix
 from common.dispatch import read_batch
+from common.job import TINY_FOLDER
 from common.store import object_names
 from tests.support.tiny_farm import WORKERS, TinyFarm, eventually
 
@@ -110,6 +113,34 @@ def test_a_lora_that_only_the_worker_finds_bad(farm: TinyFarm) -> None:
     assert all(f["reason"].startswith("LoRA 'misfit': ") for f in failures)
     assert farm.gridfarm("submit", file)["queued"] == 0
     assert farm.gridfarm("grid", batch, "-o", str(farm.folder / "misfit.png"))["files"]
+
+
+def test_a_model_that_only_the_workers_find_bad(farm: TinyFarm) -> None:
+    """All cells that need it fail with one reason, which calls it as the batch file does; the
+    others finish. Asked for again it is tried again."""
+    save_misfit_model(farm.folder / "misfit-model")
+    models = {"bad": "./misfit-model", "good": "tiny"}
+    settings = SMALL | {"dtype": "fp32", "vae": "own"}
+    file = farm.write("bad-model", settings=settings, prompts=["a wolf"], seeds="0..7",
+                      axes={"model": models})  # fmt: skip
+    batch = farm.gridfarm("submit", file)["batch"]
+    end = farm.gridfarm("watch", batch, code=4)
+    assert (end["done"], end["failed"]) == (8, 8)
+    [reason] = {failure["reason"] for failure in end["failures"]}
+    assert reason.startswith("the model ./misfit-model cannot be loaded: ")
+    assert {failure["labels"]["model"] for failure in end["failures"]} == {"bad"}
+    farm.gridfarm("retry", batch)
+    end = farm.gridfarm("watch", batch, code=4)
+    assert (end["done"], end["failed"]) == (8, 8)
+
+
+def save_misfit_model(folder: Path) -> None:
+    """The tiny SDXL with weights of other shapes than its settings say."""
+    shutil.copytree(TINY_FOLDER / "base", folder)
+    file = folder / "unet" / "config.json"
+    config = json.loads(file.read_bytes())
+    first, *others = config["block_out_channels"]
+    file.write_text(json.dumps(config | {"block_out_channels": [2 * first, *others]}))
 
 
 def save_misfit_lora(path: Path) -> None:

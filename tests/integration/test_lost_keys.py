@@ -26,7 +26,7 @@ HOUR_MS = 3_600_000
 #: A batch's own: its hash, and the parts of it.
 PARTS = (
     "", ":done", ":failed", ":holes", ":sent", ":off", ":leases", ":holders", ":again", ":charges",
-    ":entered", ":suspects", ":losses",
+    ":entered", ":suspects", ":losses", ":needs",
 )  # fmt: skip
 NAMES = (
     "store", "active", "over", "unsaved", "queues", "alive", "workers", "waiting", "wanted",

@@ -1,6 +1,7 @@
 """A server on this machine that speaks the Hugging Face hub's protocol, as far as models need it.
 
 GET  /api/models/<id>/tree/<commit>         the files with their sizes
+GET  /api/models/<id>/revision/<commit>     their names
 HEAD /<id>/resolve/<commit>/<file>          a file's commit, ETag and size
 GET  the same                               its bytes, all or from an offset on
 """
@@ -70,7 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         ]
         if names_only:
             siblings = [{"rfilename": path} for path in files]
-            answer = {"id": name.partition("@")[0], "siblings": siblings}
+            hub_id, _, commit = name.partition("@")
+            answer = {"id": hub_id, "sha": commit, "siblings": siblings}
         self._answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def _file(self, name: str, path: str) -> None:

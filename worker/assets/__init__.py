@@ -5,6 +5,7 @@ hub.py          models of the Hugging Face hub, in its own cache
 checkpoints.py  models in one file: what they need besides, and which are refused
 tiny_model.py   the tiny SDXL that comes with gridfarm
 in_place.py     files that lie on this machine anyway, read there
+needs.py        what a job is made with, by name; errors say which of it cannot be had
 cache.py        Assets: all of them by their references and hashes
 """
 
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 from worker.assets.cache import Assets, AssetUnreadable
 from worker.assets.downloads import Downloads, DownloadStopped
-from worker.assets.hub import Part
 from worker.assets.in_place import FileChanged
+from worker.assets.needs import lora_need, model_need, needing, needs_of
 from worker.assets.tiny_model import build
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "DownloadStopped",
     "Downloads",
     "FileChanged",
-    "Part",
     "build",
+    "lora_need",
+    "model_need",
+    "needing",
+    "needs_of",
 ]

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from common.assets import sha256_file
+from common.assets import Part, sha256_file
 from common.errors import BadInput, CellError, ObjectMissing, StoreError
 from common.job import TINY_BASE, TINY_REFINER, ModelRef
 from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
 from worker.assets.downloads import Downloads
-from worker.assets.hub import Part, download, download_configs
+from worker.assets.hub import download, download_configs
 from worker.assets.in_place import InPlace
+from worker.assets.needs import lora_need, model_need, needing
 
 MANIFEST_BYTES = 4 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,7 +67,8 @@ class Assets:
     def lora(self, sha256: str) -> Path:
         """The LoRA's file. Raises BadInput if the store lacks it, and StoreError."""
         what = f"LoRA {sha256[:12]}"
-        return self._once(("LoRA", sha256), lambda: self._file(sha256, ".safetensors", what))
+        with needing(lora_need(sha256)):
+            return self._once(("LoRA", sha256), lambda: self._file(sha256, ".safetensors", what))
 
     def model(self, ref: str, part: Part = "base", dtype: str = "fp32") -> Path:
         """The folder of a pipeline or the file of a checkpoint, with what a load as `part` in
@@ -75,7 +77,8 @@ class Assets:
 
         Raises BadInput if the store lacks a part of it or it is unusable, and HubError.
         """
-        return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
+        with needing(model_need(ref, part, dtype)):
+            return self._once((ref, part, dtype), lambda: self._model(ModelRef(ref), part, dtype))
 
     def configs(self, part: Part) -> Path:
         """The folder with settings and tokenizers for a checkpoint. Raises HubError."""

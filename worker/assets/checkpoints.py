@@ -9,16 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.assets import read_header
+from common.assets import Part, check_checkpoint_file
 from common.errors import BadInput, InputFileError
 from common.job import BUILTIN_MODELS, SDXL, SDXL_REFINER, ModelRef
-from worker.assets.hub import Part
-
-#: A weight that every SDXL base has in this layout, and no other model.
-SECOND_ENCODER = "conditioner.embedders.1.model.positional_embedding"
-
-#: A weight that only Playground's descendants of SDXL have, whose settings are others.
-EDM = "edm_mean"
 
 
 def configs_of(part: Part) -> ModelRef:
@@ -29,18 +22,6 @@ def configs_of(part: Part) -> ModelRef:
 def check_checkpoint(path: Path, ref: ModelRef, part: Part) -> None:
     """Refuse what is no safetensors file, and as a base what is no SDXL. Raises BadInput."""
     try:
-        names = {entry.name for entry in read_header(path, name="the checkpoint")}
+        check_checkpoint_file(path, part, name=f"the model {ref}")
     except InputFileError as error:
-        raise BadInput(f"the model {ref}: {error.message}", hint=error.hint) from error
-    if part != "base":
-        return
-    if EDM in names:
-        raise BadInput(
-            f"the model {ref} is a Playground checkpoint, whose settings are not in the file",
-            hint="name its repository on the hub, or a folder in diffusers' layout",
-        )
-    if SECOND_ENCODER not in names:
-        raise BadInput(
-            f"the model {ref} is no SDXL: it has no {SECOND_ENCODER}",
-            hint="SD 1.5 and 2.x are not SDXL; a file with a UNet alone lacks the text encoders",
-        )
+        raise BadInput(error.message, hint=error.hint) from error

@@ -24,10 +24,11 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 
+from common.assets import INDEX, Part, folders_of, variant_of
 from common.errors import BadInput
 from common.job import Job
-from worker.assets import Assets, Part
-from worker.engine.errors import MACHINE_TROUBLE
+from worker.assets import Assets, model_need, needing
+from worker.engine.errors import MACHINE_TROUBLE, is_machine_trouble
 from worker.engine.loras import Loras
 from worker.engine.prompts import TextEncoder
 
@@ -84,7 +85,8 @@ class Pipelines:
         """
         if self._base is None or (self._base.ref, self._base.dtype) != (job.model, job.dtype):
             self._drop_base()
-            self._base = self._load_base(job.model, job.dtype)
+            with needing(model_need(job.model, "base", job.dtype)):
+                self._base = self._load_base(job.model, job.dtype)
         base = self._base
         base.pipe.vae = self._vae(job.vae, job.dtype) if job.vae else base.own_vae
         # A decode that failed half-way leaves a VAE in the precision it was raised to.
@@ -98,7 +100,8 @@ class Pipelines:
         if self._refiner is None or (self._refiner.ref, self._refiner.dtype) != key:
             self._refiner = None
             self._free()
-            self._refiner = self._load_refiner(*key, base)
+            with needing(model_need(key[0], "refiner", job.dtype, base.ref)):
+                self._refiner = self._load_refiner(*key, base)
         for shared in ("tokenizer_2", "text_encoder_2", "vae"):
             setattr(self._refiner.pipe, shared, getattr(base.pipe, shared))
         return self._refiner
@@ -131,7 +134,7 @@ class Pipelines:
         options = shared | self._settings(source, part)
         with _load_errors(ref):
             _check_index(source)
-            pipe = _from(kind, source, dtype, add_watermarker=False, **options)
+            pipe = _from(kind, source, part, dtype, add_watermarker=False, **options)
             if getattr(pipe.unet.config, "addition_embed_type", None) != "text_time":
                 raise BadInput(f"the model {ref} is no SDXL", hint="SD 1.5 and 2.x are not SDXL")
             if any(len(tokenizer) < 256 for tokenizer in _tokenizers(pipe)):
@@ -145,7 +148,8 @@ class Pipelines:
     def _vae(self, ref: str, dtype: str) -> Any:
         key = (ref, dtype)
         if key not in self._vaes:
-            self._vaes[key] = self._load_vae(ref, dtype)
+            with needing(model_need(ref, "vae", dtype)):
+                self._vaes[key] = self._load_vae(ref, dtype)
         self._vaes.move_to_end(key)
         while len(self._vaes) > VAES_KEPT:
             self._vaes.popitem(last=False)
@@ -157,7 +161,7 @@ class Pipelines:
         if options or _is_pipeline(source):
             options["subfolder"] = "vae"
         with _load_errors(ref):
-            vae = _from(AutoencoderKL, source, dtype, **options)
+            vae = _from(AutoencoderKL, source, "vae", dtype, **options)
             if vae.config.latent_channels != 4 or len(vae.config.block_out_channels) != 4:
                 raise BadInput(f"the VAE {ref} is no VAE for SDXL")
             return vae.to(self._device)
@@ -188,29 +192,25 @@ def _is_pipeline(folder: Path) -> bool:
     return not any(folder.glob("diffusion_pytorch_model*"))
 
 
-def _from(kind: Any, source: Path, dtype: str, **options: Any) -> Any:
+def _from(kind: Any, source: Path, part: Part, dtype: str, **options: Any) -> Any:
+    options["dtype"] = DTYPES[dtype]
     if source.is_file():
-        return kind.from_single_file(str(source), dtype=DTYPES[dtype], **options)
-    return _from_pretrained(kind, source, dtype, options)
+        return kind.from_single_file(str(source), **options)
+    options["variant"] = _variant(source, part, dtype)
+    return kind.from_pretrained(str(source), use_safetensors=True, **options)
 
 
-def _from_pretrained(kind: Any, folder: Path, dtype: str, options: dict[str, Any]) -> Any:
-    """With the fp16 files where fp16 is wanted and there are some; else all are cast."""
-    options = {"dtype": DTYPES[dtype], "use_safetensors": True, **options}
-    if dtype == "fp16":
-        try:
-            return kind.from_pretrained(str(folder), variant="fp16", **options)
-        except (OSError, ValueError) as error:
-            if "fp16" not in str(error):
-                raise
-    return kind.from_pretrained(str(folder), **options)
+def _variant(folder: Path, part: Part, dtype: str) -> str | None:
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    index = {} if part == "vae" else json.loads((folder / INDEX).read_bytes())
+    return variant_of(files, folders_of(part, files, index), dtype)
 
 
 def _check_index(source: Path) -> None:
     """A folder's index names the class of each part; only the libraries' own are loaded."""
     if source.is_file():
         return
-    index = json.loads((source / "model_index.json").read_bytes())
+    index = json.loads((source / INDEX).read_bytes())
     for part in index.values():
         if isinstance(part, list) and part[0] not in (None, "diffusers", "transformers"):
             raise ValueError(f"its model_index.json names the foreign part {part}")
@@ -224,6 +224,8 @@ def _load_errors(ref: str) -> Iterator[None]:
     except (*MACHINE_TROUBLE, BadInput):
         raise
     except Exception as error:
+        if is_machine_trouble(error):
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if "meta tensor" in reason:
             # diffusers leaves what a checkpoint lacks without data, and torch cannot move that.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from common.job import Job
 from common.picture import EncodedPicture, PictureMeta, encode_picture
-from worker.assets import AssetUnreadable, DownloadStopped
+from worker.assets import AssetUnreadable, DownloadStopped, needs_of
 from worker.tasks.failure_policy import FailurePolicy
 from worker.tasks.gpu import Gpu
 from worker.tasks.leases import Lease
@@ -43,6 +43,7 @@ class Attempt:
 
     def _draw(self, lease: Lease, job: Job) -> EncodedPicture:
         self.policy.check_attempts_left(lease)
+        self.policy.check_needs(lease, needs_of(job))
         with _stopped_downloads_abort():
             self._fetch(job)
             rendered = self._render(lease, job)
@@ -62,11 +63,15 @@ class Attempt:
             self.uploader.store.probe()
             raise
 
+    def _load(self, lease: Lease, job: Job) -> None:
+        self.renderer.prepare(job)
+        self.policy.needs_met(lease, needs_of(job))
+
     def _render(self, lease: Lease, job: Job) -> Rendered:
         return self.gpu.attempt(
             lease,
             loading=job.model.short_name,
-            load=lambda: self.renderer.prepare(job),
+            load=lambda: self._load(lease, job),
             compute=lambda on_step: self.renderer.render(job, on_step),
         )
 

@@ -25,6 +25,9 @@ from worker.tasks.uploader import Uploader
 
 log = logging.getLogger(__name__)
 
+#: How the references of models begin that are files of somebody's own.
+LOCAL = ("tree:", "file:")
+
 
 class CellTask:
     """Renders one cell at a time per thread, one on the GPU."""
@@ -82,7 +85,9 @@ class CellTask:
         on_gpu, downloading = self.gpu.phase, str(self.in_hand.downloads)
         if on_gpu[0]:
             return on_gpu
-        return ("downloading", downloading) if downloading else ("", "")
+        if downloading:
+            return "downloading", downloading
+        return ("retrying", self.policy.troubled) if self.policy.troubled else ("", "")
 
     def _work_on(self, batch_id: str, i: int, generation: int) -> None:
         try:
@@ -123,7 +128,7 @@ class CellTask:
         except (StoreError, CellAborted, BrokerError):
             raise
         except BadInput as error:
-            self._report_failure(lease, self._with_lora_names(lease.batch_id, error))
+            self._report_failure(lease, self._with_names(lease.batch_id, error))
         except Exception as error:
             self._report_failure(lease, error)
 
@@ -146,6 +151,7 @@ class CellTask:
         if verdict.reason:
             self.in_hand.fail(lease, verdict.reason)
         else:
+            self.policy.hold(lease, verdict)
             self.in_hand.hand_back(lease, pause_ms=verdict.retry_ms)
         if verdict.machine_suspected:
             self.policy.suspect_machine(lease, error)
@@ -159,10 +165,15 @@ class CellTask:
         if lease := self.in_hand.claim(batch_id, i, generation, key):
             self.in_hand.fail(lease, reason_of(error))
 
-    def _with_lora_names(self, batch_id: str, error: BadInput) -> BadInput:
-        """By the names that the person gave its LoRAs; a Job knows only their hashes."""
+    def _with_names(self, batch_id: str, error: BadInput) -> BadInput:
+        """By the names that the person gave its local models and its LoRAs; a Job knows only
+        their hashes."""
+        batch = self.matrices.of(batch_id).batch
+        local = {ref: name for name, ref in batch.models.items() if ref and ref[:5] in LOCAL}
+        names = {f"LoRA {sha[:12]}": f"LoRA {name!r}" for name, sha in batch.loras.items() if sha}
         texts = [error.message, error.hint]
-        for name, sha256 in self.matrices.of(batch_id).batch.loras.items():
-            if sha256:
-                texts = [text.replace(f"LoRA {sha256[:12]}", f"LoRA {name!r}") for text in texts]
-        return BadInput(texts[0], hint=texts[1])
+        for hashed, name in (local | names).items():
+            texts = [text.replace(hashed, name) for text in texts]
+        named = BadInput(texts[0], hint=texts[1])
+        named.needs = error.needs
+        return named

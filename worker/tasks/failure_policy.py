@@ -6,31 +6,49 @@ attempts that ended without a word            it fails, as what renders it is ki
 anything else                                 it fails after three attempts on two machines
 five different jobs in a row                  the machine is bad: this process is quarantined
 the store, the broker, a full disk            nobody's fault
-the hub, or an asset that cannot be read      the cell's, after three attempts; no machine's
+a model or LoRA cannot be had or loaded       every cell of the batch that needs it fails, once two
+                                              machines say so, or the only one that could render it
+
+The last is counted for the batch, and not for each cell: at once where what is there is bad, three
+times in more than a minute where the hub or the store may just be away. Where any machine has
+loaded it, it is the machine that is at fault.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.dispatch import Ledger
-from common.errors import BadInput, CellError, GridfarmError, HubError, StoreFull, SuspectPicture
+from common.errors import (
+    BadInput,
+    BrokerError,
+    CellError,
+    GridfarmError,
+    StoreFull,
+    SuspectPicture,
+)
 from common.store import FULL
-from worker.assets import AssetUnreadable
 from worker.tasks.leases import Identity, Lease
 
 log = logging.getLogger(__name__)
+
+_COMMIT = re.compile(r"@[0-9a-f]{40}")
 
 ATTEMPTS = 3
 #: Different jobs in a row that fail for no fault of their input say that the machine is bad.
 BAD_AFTER = 5
 
 RETRY_AFTER_MS = 5_000
-#: Where the hub is away, or an asset cannot be read.
-RETRY_ELSEWHERE_AFTER_MS = 30_000
+#: Trouble with what cells need counts for a machine once in so long,
+UNMET_EVERY_MS = 30_000
+#: and a machine that has it keeps the cell for so many seconds, so that it takes no others that
+#: another machine could render, and is not asked again without end.
+HELD_S = 10.0
 #: For a picture that another process has to see too.
 SUSPECT_RETRY_AFTER_MS = 1_000
 
@@ -41,18 +59,19 @@ class AttemptsExhausted(CellError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The cell fails with `reason`, or where that is "" is tried again after `retry_ms`. With
-    `machine_suspected` it may have been this machine's fault."""
+    """The cell fails with `reason`, or where that is "" is held for `held_s` and tried again after
+    `retry_ms`. With `machine_suspected` it may have been this machine's fault."""
 
     reason: str = ""
     retry_ms: int = 0
+    held_s: float = 0.0
     machine_suspected: bool = False
 
 
 class FailurePolicy:
     """`restart` asks for a fresh process in this one's place, `quarantine` for the end of this
     one; `quarantined` then says why, and is "" before. `closing` says that the process ends
-    anyway."""
+    anyway. `troubled` is what goes on where a model or LoRA is waited for, else ""."""
 
     def __init__(
         self,
@@ -69,6 +88,10 @@ class FailurePolicy:
         self.restart = restart
         self.quarantine = quarantine
         self.quarantined = ""
+        self.troubled = ""
+        self._met: set[tuple[str, str]] = set()
+        self._said: dict[tuple[str, str], int] = {}
+        self._hopeless: dict[tuple[str, str], GridfarmError] = {}
         self._drawn_suspect: set[str] = set()
         self._failing_keys: dict[str, None] = {}
 
@@ -77,6 +100,8 @@ class FailurePolicy:
         hands. Raises StoreFull where this machine's disk is full."""
         if isinstance(error, OSError) and error.errno in FULL:
             raise StoreFull(f"the disk of {self.identity.machine} is full: {error}") from error
+        if isinstance(error, GridfarmError) and error.needs:
+            return self._of_unmet_need(lease, error)
         if isinstance(error, BadInput | AttemptsExhausted):
             return Verdict(reason=reason_of(error))
         if isinstance(error, SuspectPicture):
@@ -101,26 +126,75 @@ class FailurePolicy:
         if not counts:
             return None  # frozen or cut off for long
         attempts, machines = counts
-        elsewhere = isinstance(error, HubError | AssetUnreadable)
-        if self.attempts_exhausted(attempts, machines):
+        if self.exhausted(lease.batch_id, attempts, machines):
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
             reason = f"{reason} (after {attempts} attempts)"
-            return Verdict(reason=reason, machine_suspected=not elsewhere)
-        retry_ms = RETRY_ELSEWHERE_AFTER_MS if elsewhere else RETRY_AFTER_MS
-        return Verdict(retry_ms=retry_ms, machine_suspected=not elsewhere)
+            return Verdict(reason=reason, machine_suspected=True)
+        return Verdict(retry_ms=RETRY_AFTER_MS, machine_suspected=True)
 
-    def attempts_exhausted(self, attempts: int, machines: int) -> bool:
-        """Three attempts on two machines, or on the only live one."""
-        if attempts < ATTEMPTS or machines >= 2:
-            return attempts >= ATTEMPTS
-        live = {w.machine for w in self.ledger.workers.alive() if w.state != "paused"}
-        return live <= {self.identity.machine}
+    def _of_unmet_need(self, lease: Lease, error: GridfarmError) -> Verdict | None:
+        """A model or LoRA that the cell needs cannot be had or loaded."""
+        if lease.ended:
+            return None
+        batch_id, need, machine = lease.batch_id, error.needs, self.identity.machine
+        counts = self.ledger.report_unmet_need(batch_id, need, machine, every_ms=UNMET_EVERY_MS)
+        if counts is None:
+            return self._of_failed_attempt(lease, error)
+        most = 1 if isinstance(error, BadInput) else ATTEMPTS
+        if self.exhausted(batch_id, *counts, most=most):
+            return Verdict(reason=reason_of(self._hopeless.setdefault((batch_id, need), error)))
+        self._hopeless.pop((batch_id, need), None)
+        self._say_tried_again(lease, error, counts[0])
+        return Verdict(retry_ms=RETRY_AFTER_MS, held_s=HELD_S)
+
+    def _say_tried_again(self, lease: Lease, error: GridfarmError, attempts: int) -> None:
+        self.troubled = f"what failed: {_COMMIT.sub('', error.message)[:200]}"
+        if self._said.get((lease.batch_id, error.needs)) != attempts:
+            self._said[lease.batch_id, error.needs] = attempts
+            log.error("%s: %s; it is tried again", lease, reason_of(error))
+
+    def hold(self, lease: Lease, verdict: Verdict) -> None:
+        """Keep a cell that is to be held, as long as it is wanted here."""
+        if verdict.held_s:
+            lease.stop.wait(verdict.held_s)
+            self.troubled = ""
+
+    def check_needs(self, lease: Lease, needs: list[str]) -> None:
+        """Raise at once what was found to be no cell's own trouble; forget it where that was asked
+        for anew (`retry`)."""
+        for need in needs:
+            error = self._hopeless.get((lease.batch_id, need))
+            if error and self.ledger.has_unmet_need(lease.batch_id, need):
+                raise error.with_traceback(None)
+            self._hopeless.pop((lease.batch_id, need), None)
+
+    def needs_met(self, lease: Lease, needs: list[str]) -> None:
+        """This machine has them and has loaded them, which is told to the others once."""
+        fresh = {(lease.batch_id, need) for need in needs} - self._met
+        if fresh:
+            with suppress(BrokerError):  # told with the next cell
+                self.ledger.report_met_needs(lease.batch_id, needs)
+                self._met |= fresh
+
+    def exhausted(
+        self, batch_id: str, attempts: int, machines: int, *, most: int = ATTEMPTS
+    ) -> bool:
+        """So many attempts on two machines, or on the only live one that takes the batch."""
+        if attempts < most or machines >= 2:
+            return attempts >= most
+        status = self.ledger.status(batch_id)
+        others = {
+            worker.machine
+            for worker in self.ledger.workers.alive()
+            if worker.state != "paused" and (status is None or status.queue in worker.queues)
+        }
+        return others <= {self.identity.machine}
 
     def check_attempts_left(self, lease: Lease) -> None:
         """Raises AttemptsExhausted. Had the last attempt failed with a word, it would have
         failed the cell."""
         machines = self.ledger.attempts_of(lease.batch_id, lease.i) if lease.has_attempts else []
-        if self.attempts_exhausted(len(machines), len(set(machines))):
+        if self.exhausted(lease.batch_id, len(machines), len(set(machines))):
             raise AttemptsExhausted(
                 f"given up after {len(machines)} attempts: the process that rendered it was "
                 f"killed (out of memory?) or made no progress; the workers' logs say more"

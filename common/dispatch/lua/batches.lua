@@ -55,7 +55,7 @@ local function retry(id, generation, priority, all, done)
     if #done > 0 then call('SET', at(id, 'done'), done) end
     call('HSET', at(id), 'done', call('BITCOUNT', at(id, 'done')))
   end
-  call('UNLINK', at(id, 'failed'), at(id, 'losses'))
+  call('UNLINK', at(id, 'failed'), at(id, 'losses'), at(id, 'needs'))
   call('DEL', finishing(id))
   call('HSET', at(id), 'failed', 0, 'cursor', 0)
   return control(id, generation, 'rendering', priority, 0)

@@ -129,3 +129,33 @@ local function suspect(id, i, process)
   call('HSET', at(id, 'suspects'), i, process)
   return 'alone'
 end
+
+-- On `machine` a model or LoRA that cells of the batch need could not be had or loaded, which
+-- counts once in `every` ms for each machine. Returns {times, different machines}; {} where some
+-- machine could.
+local function unmet(id, need, machine, every)
+  if call('EXISTS', at(id)) == 0 then return {1, 1} end
+  local noted = call('HGET', at(id, 'needs'), need)
+  if noted == 'met' then return {} end
+  local times, time, just = cjson.decode(noted or '[]'), now(), false
+  local seen, machines = {}, 0
+  for _, one in ipairs(times) do
+    if one[1] == machine and math.abs(time - one[2]) < tonumber(every) then just = true end
+  end
+  if not just then table.insert(times, {machine, time}) end
+  for _, one in ipairs(times) do
+    if not seen[one[1]] then machines = machines + 1 end
+    seen[one[1]] = true
+  end
+  call('HSET', at(id, 'needs'), need, cjson.encode(times))
+  fade(id)
+  return {#times, machines}
+end
+
+-- A machine has and has loaded these.
+local function met(id, ...)
+  if call('EXISTS', at(id)) == 0 then return 0 end
+  for _, need in ipairs({...}) do call('HSET', at(id, 'needs'), need, 'met') end
+  fade(id)
+  return 1
+end

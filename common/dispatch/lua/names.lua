@@ -19,6 +19,8 @@
 --   gridfarm:batch:<id>:charges  hash i -> machines        :entered i -> worker whose attempt is in it
 --   gridfarm:batch:<id>:suspects hash i -> process
 --   gridfarm:batch:<id>:losses   hash i -> how often its picture was done and not in the store
+--   gridfarm:batch:<id>:needs    hash model or LoRA -> where it could not be had, [[machine, when], …],
+--                                or "met"
 --   gridfarm:key:<key>           "<id> <i>": which cell's lease covers this key
 --   gridfarm:waiting             hash key -> batch that waits for another's picture of that key
 --   gridfarm:alive               zset worker -> when it counts as gone
@@ -40,7 +42,7 @@
 local call = redis.call
 
 local PARTS = {'done', 'failed', 'holes', 'sent', 'off', 'leases', 'holders', 'again', 'charges',
-               'entered', 'suspects', 'losses'}
+               'entered', 'suspects', 'losses', 'needs'}
 -- What there may be many of is done in pieces, so that nobody waits for long.
 local MOST_AT_ONCE = 200
 -- From a change of a batch's done bits until they are copied into the store, in ms.

@@ -2,7 +2,7 @@
 
 local functions = {
   open = open, feed = feed, claim = claim, renew = renew, done = done, fail = fail, skip = skip,
-  release = release, charge = charge, suspect = suspect, sweep = sweep, control = control,
+  release = release, charge = charge, suspect = suspect, unmet = unmet, met = met, sweep = sweep, control = control,
   retry = retry, lost = lost, read = read, aside = aside, finish = finish, sound = sound, mend = mend, drop = drop,
   status = status, beat = beat, leave = leave, alive = alive, withdraw = withdraw, unsaved = unsaved, saved = saved,
 }

@@ -25,7 +25,7 @@ NAMED = 8
 def doctor(farm: Farm, out: Output, adopt_store: bool) -> int:
     """Say what works here and what does not.
 
-    Broker, store, workers, GPU, packages, and what to do about each that is not well.
+    Broker, store, workers, GPU, the hub, packages, and what to do about each that is not well.
 
     \b
       gridfarm doctor
@@ -57,5 +57,6 @@ def _adopt_store(farm: Farm, out: Output) -> None:
 
 
 def _check_line(check: Check) -> str:
-    mark = click.style("ok  ", fg="green") if check.ok else click.style("BAD ", fg="red")
+    mark = click.style("warn", fg="yellow") if check.warn else click.style("ok  ", fg="green")
+    mark = mark if check.ok else click.style("BAD ", fg="red")
     return f"{mark} {check.name:<9} {check.message}"

@@ -12,7 +12,6 @@ from common.batch import Axis, Batch, RangeAxis, Value
 from common.dispatch import Dispatcher, Ledger, WorkerReport, queue_name
 from common.errors import (
     BadInput,
-    HubError,
     SuspectPicture,
 )
 from common.store import Store, object_names
@@ -142,14 +141,13 @@ def more_cells(folder: Store, ledger: Ledger, count: int) -> Batch:
         (RuntimeError("CUDA error: an illegal memory access"), True),
         (SuspectPicture("the picture is black"), True),
         (BadInput("the LoRA fits no layer"), False),
-        (HubError("the hub is away"), False),
     ],
-    ids=["crash", "black", "input", "hub"],
+    ids=["crash", "black", "input"],
 )
 def test_different_jobs_that_fail_in_a_row_take_a_worker_out(
     worker: Any, folder: Store, ledger: Ledger, error: Exception, quarantined: bool
 ) -> None:
-    """Never for what is the input's fault or the hub's; the report says why."""
+    """Never for what is the input's fault; the report says why."""
     more, out = more_cells(folder, ledger, BAD_AFTER), threading.Event()
     task = worker(*[raising(error)] * BAD_AFTER, quarantine=out.set)
     worker(name="w2", machine="m2")

@@ -34,6 +34,8 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
         ([worker("loading", "sdxl onto H200"), worker("downloading", DOWNLOADED)],
          f"2 workers · downloading {DOWNLOADED}"),
         ([worker("loading", f"downloading {DOWNLOADED}")], f"1 worker · downloading {DOWNLOADED}"),
+        ([worker("retrying", "what failed: no hub"), worker("loading", "sdxl")],
+         "2 workers · retrying what failed: no hub"),
         ([worker("paused", "503"), worker("loading", "sdxl"), worker("starting")],
          "3 workers · loading sdxl"),
         ([worker("rendering"), worker("loading", "sdxl"), worker("downloading", "sdxl")],
@@ -45,8 +47,8 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
          "1 worker · leaving: AWS will terminate this machine"),
         ([worker("listening")], "1 worker"),
     ],
-    ids=["nobody", "starting", "downloading", "said twice", "loading", "some load", "some paused",
-         "paused", "some leave", "leaving", "listening"],
+    ids=["nobody", "starting", "downloading", "said twice", "retrying", "loading", "some load",
+         "some paused", "paused", "some leave", "leaving", "listening"],
 )  # fmt: skip
 def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
     assert describe(seen(*workers), NOBODY) == words
@@ -95,3 +97,19 @@ def test_a_text_that_fits_is_whole() -> None:
 def test_a_log_says_that_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     show_progress([seen(done=0, failed=0)], Output())
     assert capsys.readouterr().err == f"0/1500, {NOBODY}\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
+def test_a_reason_is_said_when_the_first_cell_fails(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While the others still render, and once."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    failed: list[dict[str, object]] = [
+        {"i": i, "labels": {"seed": str(i)}, "reason": "the model x cannot be loaded"}
+        for i in range(18)
+    ]
+    begun = seen(worker("rendering"), failed=1, failures=failed[:1])
+    over = seen(worker("rendering"), failed=18, failures=failed, state="done")
+    show_progress([begun, over], Output())
+    assert capsys.readouterr().err.count("failed #0 0: the model x cannot be loaded\n") == 1

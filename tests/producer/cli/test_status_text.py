@@ -9,7 +9,7 @@ import pytest
 
 from common.dispatch import WorkerReport
 from producer.batches import Status
-from producer.cli.status_text import SHOWN_FAILURES, status_json, status_text
+from producer.cli.status_text import SHOWN_FAILURES, FailureNews, status_json, status_text
 
 RENDERING = Status(
     batch="animals-bdf10f0b",
@@ -69,7 +69,7 @@ def test_a_batch_that_is_set_aside_says_why_and_what_happens() -> None:
 def failures(count: int) -> Status:
     labels = {"prompt": "wolf " * 20, "seed": "3"}
     entries: list[dict[str, object]] = [
-        {"i": i, "labels": labels, "reason": "black"} for i in range(count)
+        {"i": i, "labels": labels, "reason": f"black{i}"} for i in range(count)
     ]
     return replace(RENDERING, failed=count, failures=entries)
 
@@ -77,7 +77,39 @@ def failures(count: int) -> Status:
 def test_failures_name_the_cell_shortly_and_the_reason() -> None:
     lines = status_text(failures(1)).splitlines()
     assert "1 failed" in lines[1]
-    assert lines[2:] == ["", f"  failed #0 {'wolf ' * 7}… · 3", "    black"]
+    assert lines[2:] == ["", f"  failed #0 {'wolf ' * 7}… · 3", "    black0"]
+
+
+def test_cells_that_failed_for_one_reason_are_one_entry() -> None:
+    """With the first of them; the JSON has each."""
+    status = failures(19)
+    for entry in status.failures[1:]:
+        entry["reason"] = "the model x cannot be loaded"
+    lines = status_text(status).splitlines()
+    first = f"{'wolf ' * 7}… · 3"
+    assert lines[2:] == [
+        "",
+        f"  failed #0 {first}",
+        "    black0",
+        "",
+        f"  failed 18 cells, such as #1 {first}, #2 {first}, #3 {first}",
+        "    the model x cannot be loaded",
+    ]
+    assert len(status_json(status)["failures"]) == 19
+
+
+def test_a_reason_is_news_once() -> None:
+    news, status = FailureNews(), failures(2)
+    place = f"{'wolf ' * 7}… · 3"
+    assert [*news.of(replace(status, failures=status.failures[:1]))] == [
+        f"failed #0 {place}: black0"
+    ]
+    again = {"i": 7, "labels": {}, "reason": "black0"}
+    assert [*news.of(replace(status, failures=[*status.failures, again]))] == [
+        f"failed #1 {place}: black1"
+    ]
+    assert [*news.of(status)] == []
+    assert len([*news.of(failures(100))]) == SHOWN_FAILURES - 2
 
 
 def test_many_failures_are_cut_in_the_text_alone() -> None:

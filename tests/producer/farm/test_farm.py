@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from common.batch import Batch, Matrix
 from common.config import load_config
 from common.dispatch import Control, WorkerReport, write_control
 from common.errors import BatchFileError, BrokerError, InputFileError, NotFound, UsageError
+from common.job import TINY_LORAS
 from common.picture import PictureMeta
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
@@ -255,8 +257,8 @@ class TestPlan:
         self, here: Path, monkeypatch: pytest.MonkeyPatch, shelf: Store
     ) -> None:
         """Whatever command is given."""
-        (here / "mine.safetensors").write_bytes(b"weights")
-        (here / "night.yaml").write_text(TEXT.replace("tiny", "./mine.safetensors"))
+        shutil.copy(TINY_LORAS["tiny-wrong"], here / "mine.safetensors")
+        (here / "night.yaml").write_text(f"{TEXT}\nlora_files: {{mine: mine.safetensors}}\n")
         read, sha256_file = [], file_hashes.sha256_file
         monkeypatch.setattr(file_hashes, "SETTLED_NS", -3600 * 10**9)
         monkeypatch.setattr(

@@ -21,7 +21,7 @@ import pytest
 
 from common.assets import sha256_file
 from common.dispatch import read_batch
-from common.job import TINY_LORAS
+from common.job import TINY_FOLDER, TINY_LORAS
 from common.store import object_names, open_store
 from tests.support.servers import free_port
 
@@ -31,15 +31,26 @@ COMMIT, OTHER = "c" * 40, "d" * 40
 WRONG = TINY_LORAS["tiny-wrong"]
 REPOSITORIES = {
     "someone/model": {"main": COMMIT, "v2": OTHER},
+    "someone/checkpoint": {"main": COMMIT},
+    "someone/pickled": {"main": COMMIT},
     "someone/lora": {"main": COMMIT},
     "someone/pickle": {"main": COMMIT},
     "someone/many": {"main": COMMIT},
 }
+BASE = TINY_FOLDER / "base"
+WHOLE = [path.relative_to(BASE).as_posix() for path in BASE.rglob("*") if path.is_file()]
 FILES = {
+    "someone/model": WHOLE,
+    "someone/checkpoint": ["README.md", "sd_xl.safetensors"],
+    "someone/pickled": [name.replace(".safetensors", ".bin") for name in WHOLE],
     "someone/lora": ["README.md", "pytorch_lora_weights.safetensors"],
     "someone/pickle": ["pytorch_lora_weights.bin"],
     "someone/many": ["a.safetensors", "b.safetensors"],
 }
+
+
+#: The repositories that were asked for, in order.
+ASKED: list[str] = []
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -56,6 +67,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self._nothing("EntryNotFound")
 
     def _info(self, name: str, revision: str) -> None:
+        ASKED.append(name)
         if name not in REPOSITORIES:
             self._nothing("RepoNotFound")
         elif revision not in REPOSITORIES[name]:
@@ -161,15 +173,44 @@ def test_without_hub_or_record_it_is_exit_code_3(content: str, submit: Any) -> N
         (MODEL.replace("someone/model{}", "nobody/nothing"), "the hub has no nobody/nothing"),
         (MODEL.replace("someone/model{}", "some--one/model"), "the hub has no some--one/model"),
         (MODEL.format("@v9"), "the hub has no someone/model@v9"),
+        (
+            MODEL.replace("model{}", "checkpoint"),
+            "someone/checkpoint on the hub cannot be loaded as a model: it has no model_index.json",
+        ),
+        (MODEL.replace("model{}", "pickled"), "has no weights but the pickle"),
         (LORA.format("someone/pickle"), "loads no pickles"),
         (LORA.format("someone/many"), "several .safetensors: a.safetensors, b.safetensors"),
     ],
-    ids=["no repository", "no name for one", "no revision", "only a pickle", "several files"],
+    ids=[
+        "no repository",
+        "no name for one",
+        "no revision",
+        "a checkpoint",
+        "pickles",
+        "only a pickle",
+        "several files",
+    ],
 )
 def test_what_the_hub_does_not_have(hub: str, submit: Any, content: str, message: str) -> None:
     answer, _ = submit(hub, content, code=3)
     assert message in answer["message"]
     assert answer["hint"]
+
+
+def test_each_repository_is_asked_for_once_and_that_is_said(hub: str, submit: Any) -> None:
+    """However many cells and settings name it, by whatever dtype."""
+    before = len(ASKED)
+    axes = "axes: {dtype: [fp16, fp32], refiner.model: [someone/model, sdxl-refiner]}\n"
+    _, said = submit(hub, MODEL.format("") + "settings: {vae: someone/model}\n" + axes)
+    assert ASKED[before:] == ["someone/model"]
+    assert said.count("asking the hub about") == 1
+
+
+def test_a_pinned_model_is_left_to_the_workers_where_the_hub_is_away(submit: Any) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    _, said = submit(nobody, MODEL.format(f"@{COMMIT}"))
+    assert "note: the hub cannot be reached for someone/model" in said
+    assert "shows when a worker needs it" in said
 
 
 def test_one_of_several_lora_files_can_be_named(hub: str, submit: Any, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def load_in(folder: Path, text: str = FILE) -> BatchFile:
 class NoHub:
     """Fails whoever asks it."""
 
+    renders_here = False
+
     def lora(self, name: object) -> Any:
         raise AssertionError(f"the hub was asked for {name}")
 

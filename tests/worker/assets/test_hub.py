@@ -20,7 +20,7 @@ from common.store import Store
 from tests.support.engine import REFINED, Told, job, same
 from tests.support.hub_server import Files, Hub, connected, files_of
 from worker.assets import Assets, Downloads, DownloadStopped
-from worker.assets.hub import download, needed_files
+from worker.assets.hub import download
 from worker.engine import Renderer
 
 COMMIT = "c" * 40
@@ -129,7 +129,7 @@ def test_a_vae_may_be_a_part_of_a_model(hub: Hub) -> None:
 def big(hub: Hub, model_files: Files, monkeypatch: pytest.MonkeyPatch) -> ModelRef:
     """A model of 6 MB that comes in pieces of 64 KiB."""
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
-    other = ("unet/", ".fp16.")
+    other = ("unet/diffusion", ".fp16.")
     rest = {f: data for f, data in model_files.items() if not any(part in f for part in other)}
     rest |= {UNET: b"\0" * (6_000_000 - sum(map(len, rest.values())))}
     hub.repositories[MODEL] = rest
@@ -191,35 +191,6 @@ def test_a_repository_without_a_model_is_the_cells_fault(
         download(ModelRef(MODEL), "base", "fp32", Downloads())
     assert reason in failure.value.message
     assert "download the .safetensors and name the local file" in failure.value.hint
-
-
-FILES = [
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors.index.json",
-    "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
-    "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
-    "unet/diffusion_pytorch_model.fp16.safetensors",
-    "text_encoder/model.safetensors",
-    "text_encoder/model.fp16-00001-of-00001.safetensors",
-    "text_encoder/pytorch_model.bin",
-    "text_encoder/flax_model.msgpack",
-    "tokenizer/merges.txt",
-    "other/model.safetensors",
-]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "chosen"),
-    [
-        ("fp16", {4, 6}),
-        ("fp32", {2, 3, 5}),
-        ("bf16", {2, 3, 5}),
-    ],
-)
-def test_the_weights_of_one_variant_are_needed(dtype: str, chosen: set[int]) -> None:
-    """Whole or in shards; settings are needed in any case."""
-    needed = needed_files(FILES, ["unet", "text_encoder", "tokenizer"], dtype)
-    assert set(needed) == {FILES[at] for at in chosen | {0, 1, 9}}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from worker.engine import Renderer
 from worker.engine.renderer import Rendered
 from worker.process.heartbeat import Heartbeat
 from worker.tasks import CellTask
+from worker.tasks.failure_policy import Verdict
+from worker.tasks.leases import Lease
 
 pytestmark = pytest.mark.integration
 
@@ -139,6 +141,30 @@ def test_what_is_drawn_counts_for_more_than_what_comes(task: CellTask) -> None:
     assert set(phases[1:]) == {("rendering", "")}
     with task.in_hand.downloads.follow("another/model", 2_000_000_000):
         assert task.phase == ("downloading", "another/model, 0.0 of 2.0 GB")
+
+
+def test_what_is_tried_again_is_told(
+    task: CellTask, hub: Hub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its cell is kept, by the model's name and the reason."""
+    seen, hold = [], task.policy.hold
+
+    def held(lease: Lease, verdict: Verdict) -> None:
+        seen.append(task.phase)
+        lease.stop.set()
+        hold(lease, verdict)
+
+    monkeypatch.setattr(task.policy, "hold", held)
+    looking(task, lambda: None)
+    hub.gated = True
+    ledger.workers.heartbeat(heartbeat(task).report, ttl_ms=60_000)
+    task(BATCH.id, 0, 0)
+    [(state, message)] = seen
+    assert state == "retrying"
+    assert message.startswith("what failed: the model someone/model cannot be loaded from the hub")
+    assert task.phase == ("", "")
+    status = ledger.status(BATCH.id)
+    assert status and status.failed == 0
 
 
 def test_who_hands_back_does_not_wait_for_a_download(task: CellTask, ledger: Ledger) -> None:

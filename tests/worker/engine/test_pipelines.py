@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import weakref
@@ -19,6 +20,7 @@ from common.store import Store
 from tests.support.engine import REFINED, job, put, put_tree, same
 from worker.assets import Assets
 from worker.engine import Renderer
+from worker.engine.pipelines import DTYPES
 
 NOWHERE = f"nobody/nothing@{'0' * 40}"
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -31,6 +33,15 @@ def config_with(file: Path, **changes: Any) -> bytes:
 @pytest.fixture(scope="session")
 def base_tree(engine_store: Store, tiny_folder: Path) -> str:
     return put_tree(engine_store, tiny_folder / "base")
+
+
+@pytest.fixture(scope="module")
+def fp16_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny SDXL with fp16 files alone."""
+    folder = tmp_path_factory.mktemp("fp16")
+    pipe = StableDiffusionXLPipeline.from_pretrained(tiny_folder / "base", dtype=torch.float16)
+    pipe.save_pretrained(folder, variant="fp16")
+    return folder
 
 
 def test_a_folder_draws_what_the_model_draws(
@@ -59,16 +70,28 @@ def test_another_vae_is_seen_and_the_own_one_comes_back(
 
 
 def test_fp16_files_are_taken_where_fp16_is_wanted(
-    renderer: Renderer, engine_store: Store, tmp_path: Path, tiny_folder: Path
+    renderer: Renderer, engine_store: Store, fp16_folder: Path
 ) -> None:
     """Given a folder with fp16 files alone, fp16 renders as from the fp32 files."""
-    pipe = StableDiffusionXLPipeline.from_pretrained(tiny_folder / "base", dtype=torch.float16)
-    pipe.save_pretrained(tmp_path, variant="fp16")
-    tree = put_tree(engine_store, tmp_path)
+    tree = put_tree(engine_store, fp16_folder)
     expected = renderer.render(job(dtype="fp16")).image
     assert same(renderer.render(job(model=tree, dtype="fp16")).image, expected)
-    with pytest.raises(BadInput, match="cannot be loaded"):
-        renderer.render(job(model=tree, dtype="fp32"))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_fp16_files_are_cast_where_there_are_no_others(
+    renderer: Renderer, engine_store: Store, fp16_folder: Path, tmp_path: Path, dtype: str
+) -> None:
+    """As plain diffusers casts them with variant="fp16"; the folder's VAE alone likewise."""
+    cast = StableDiffusionXLPipeline.from_pretrained(
+        fp16_folder, variant="fp16", dtype=DTYPES[dtype]
+    )
+    cast.save_pretrained(tmp_path)
+    expected = renderer.render(job(model=put_tree(engine_store, tmp_path), dtype=dtype)).image
+    tree = put_tree(engine_store, fp16_folder)
+    assert same(renderer.render(job(model=tree, dtype=dtype)).image, expected)
+    vae = renderer.render(job(model=tree, dtype=dtype, vae=tree)).image
+    assert same(vae, expected)
 
 
 def test_a_changed_model_drops_the_old_one(
@@ -101,6 +124,34 @@ BROKEN_BASES: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "no vocabulary": ({"tokenizer/tokenizer.json": None}, "without a vocabulary"),
 }
+
+
+@pytest.mark.parametrize(
+    ("error", "is_the_models"),
+    [
+        (OSError(errno.EIO, "Input/output error"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ImportError("no module named sentencepiece"), False),
+        (MemoryError(), False),
+        (OSError("Error no file named diffusion_pytorch_model.bin"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file", "config.json"), True),
+        (ValueError("expected shape"), True),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_machines_trouble_is_no_models(
+    fresh_renderer: Callable[[], Renderer], monkeypatch: pytest.MonkeyPatch, error: Exception,
+    is_the_models: bool,
+) -> None:  # fmt: skip
+    """A disk that cannot be read, a library that is missing: another machine may load it."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(StableDiffusionXLPipeline, "from_pretrained", fails)
+    with pytest.raises(BadInput if is_the_models else type(error)) as failed:
+        fresh_renderer().prepare(job())
+    assert isinstance(failed.value, BadInput) == is_the_models
 
 
 @pytest.mark.parametrize("fault", BROKEN_BASES)

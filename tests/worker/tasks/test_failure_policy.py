@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from common.errors import BadInput, HubError, StoreFull, SuspectPicture
+from common.errors import BadInput, GridfarmError, HubError, StoreFull, SuspectPicture
 from worker.tasks import FailurePolicy, Identity
 from worker.tasks.failure_policy import (
     BAD_AFTER,
+    HELD_S,
     RETRY_AFTER_MS,
-    RETRY_ELSEWHERE_AFTER_MS,
     SUSPECT_RETRY_AFTER_MS,
+    UNMET_EVERY_MS,
     AttemptsExhausted,
     Verdict,
 )
@@ -32,6 +33,8 @@ class StubLedger:
     live: list[str] = field(default_factory=lambda: ["m1"])
     held: bool = True
     suspected_before: bool = False
+    #: Where a need of the cell could not be met; None where it was.
+    unmet: list[str] | None = field(default_factory=list)
 
     def record_attempt(self, _: str, __: int, machine: str, ___: str) -> tuple[int, int] | None:
         self.machines.append(machine)
@@ -39,6 +42,21 @@ class StubLedger:
 
     def attempts_of(self, *_: Any) -> list[str]:
         return self.machines
+
+    def report_unmet_need(
+        self, _: str, __: str, machine: str, *, every_ms: int
+    ) -> tuple[int, int] | None:
+        assert every_ms == UNMET_EVERY_MS
+        if self.unmet is None:
+            return None
+        self.unmet.append(machine)
+        return len(self.unmet), len(set(self.unmet))
+
+    def has_unmet_need(self, *_: str) -> bool:
+        return bool(self.unmet)
+
+    def status(self, _: str) -> Any:
+        return SimpleNamespace(queue="this")
 
     def report_suspect_picture(self, *_: Any) -> bool:
         return self.suspected_before
@@ -49,7 +67,12 @@ class StubLedger:
 
     def alive(self) -> list[Any]:
         return [
-            SimpleNamespace(name=f"w-{machine}", machine=machine, state="rendering")
+            SimpleNamespace(
+                name=f"w-{machine}",
+                machine=machine,
+                state="rendering",
+                queues=("this",) if machine != "m9" else ("another",),
+            )
             for machine in self.live
         ]
 
@@ -81,6 +104,14 @@ def lease(key: str = "k", **fields: Any) -> Lease:
     return Lease("batch", 0, key, **fields)
 
 
+def of_need(error: GridfarmError) -> GridfarmError:
+    error.needs = "base someone/model fp16"
+    return error
+
+
+AWAY = of_need(HubError("away", hint="look"))
+BROKEN = of_need(BadInput("no weights"))
+AGAIN = Verdict(retry_ms=RETRY_AFTER_MS, held_s=HELD_S)
 CRASH = RuntimeError("device-side assert")
 OFTEN = "RuntimeError: device-side assert (after 3 attempts)"
 
@@ -96,8 +127,18 @@ OFTEN = "RuntimeError: device-side assert (after 3 attempts)"
          Verdict(retry_ms=RETRY_AFTER_MS, machine_suspected=True)),
         (CRASH, StubLedger(["m2", "m1"], live=["m1", "m2"]),
          Verdict(OFTEN, machine_suspected=True)),
-        (HubError("away"), StubLedger(), Verdict(retry_ms=RETRY_ELSEWHERE_AFTER_MS)),
-        (HubError("away"), StubLedger(["m1", "m1"]), Verdict("away (after 3 attempts)")),
+        (CRASH, StubLedger(["m1", "m1"], live=["m1", "m9"]),
+         Verdict(OFTEN, machine_suspected=True)),
+        (AWAY, StubLedger(), AGAIN),
+        (AWAY, StubLedger(unmet=["m1", "m1"]), Verdict("away; look")),
+        (AWAY, StubLedger(unmet=["m1", "m1"], live=["m1", "m2"]), AGAIN),
+        (AWAY, StubLedger(unmet=["m2", "m1"], live=["m1", "m2"]), Verdict("away; look")),
+        (BROKEN, StubLedger(), Verdict("no weights")),
+        (BROKEN, StubLedger(live=["m1", "m2"]), AGAIN),
+        (BROKEN, StubLedger(live=["m1", "m9"]), Verdict("no weights")),
+        (BROKEN, StubLedger(unmet=["m2"], live=["m1", "m2"]), Verdict("no weights")),
+        (BROKEN, StubLedger(unmet=None),
+         Verdict(retry_ms=RETRY_AFTER_MS, machine_suspected=True)),
         (SuspectPicture("black"), StubLedger(),
          Verdict(retry_ms=SUSPECT_RETRY_AFTER_MS, machine_suspected=True)),
         (SuspectPicture("black"), StubLedger(suspected_before=True),
@@ -105,7 +146,10 @@ OFTEN = "RuntimeError: device-side assert (after 3 attempts)"
         (CRASH, StubLedger(held=False), None),
     ],
     ids=["input", "silence", "first", "third, alone", "third, not alone", "third, two machines",
-         "hub", "hub, third", "black", "black, confirmed", "in other hands"],
+         "third, the other on another queue", "hub", "hub, third", "hub, third, not alone",
+         "hub, third, two machines", "model", "model, not alone",
+         "model, the other on another queue", "model, two machines", "model that others have",
+         "black", "black, confirmed", "in other hands"],
 )  # fmt: skip
 def test_an_error_becomes_a_verdict(
     error: Exception, ledger: StubLedger, verdict: Verdict | None
@@ -124,6 +168,28 @@ def test_what_was_handed_back_meanwhile_is_not_charged() -> None:
     ledger = StubLedger()
     assert policy(ledger).verdict(lease(ended=True), CRASH) is None
     assert ledger.machines == []
+
+
+def test_what_is_hopeless_is_not_tried_again_until_that_is_asked_for() -> None:
+    ledger = StubLedger()
+    judge, others = policy(ledger), ["base another fp16"]
+    judge.check_needs(lease(), [BROKEN.needs])
+    judge.verdict(lease(), BROKEN)
+    with pytest.raises(BadInput, match="no weights"):
+        judge.check_needs(lease("k2"), [*others, BROKEN.needs])
+    judge.check_needs(lease(), others)
+    ledger.unmet = []  # as `retry` leaves it
+    judge.check_needs(lease(), [BROKEN.needs])
+
+
+def test_a_cell_is_held_while_it_is_wanted_and_that_is_told() -> None:
+    judge, held = policy(StubLedger()), lease()
+    verdict = judge.verdict(held, AWAY)
+    assert verdict == AGAIN
+    assert judge.troubled == "what failed: away"
+    held.stop.set()
+    judge.hold(held, verdict)
+    assert judge.troubled == ""
 
 
 def test_attempts_are_only_looked_up_for_a_cell_that_has_some() -> None:
