@@ -266,7 +266,8 @@ class Ledger:
         state, queue = row[0].decode(), row[6].decode()
         generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
         counts = (total, done, failed, queue, row[7])
-        return LedgerStatus(state, generation, priority, *counts, aside=row[8].decode(), found=row[9])
+        more = {"aside": row[8].decode(), "found": row[9]}
+        return LedgerStatus(state, generation, priority, *counts, **more)
 
     def unsaved(self) -> dict[str, int]:
         """Batches whose done bits changed since they were copied, and by how many changes; each

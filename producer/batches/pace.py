@@ -9,10 +9,10 @@ from producer.batches.status import Status
 
 #: Nobody looked for so long: what happened meanwhile says nothing.
 UNSEEN_S = 15.0
-#: Workers say within so many seconds what they do; a begin that is not much longer ago is not known.
+#: Workers say within so many seconds what they do; a begin that was seen is not known better.
 REPORTED_WITHIN_S = 2.5
 BEGIN_KNOWN_AFTER_S = 4 * REPORTED_WITHIN_S
-#: A pace needs so many seconds of rendering, and goes by the latest of this many seconds and pictures.
+#: A pace needs so many seconds of rendering, and goes by the latest so many seconds and pictures.
 BASIS_S, RECENT_S, RECENT_PICTURES = 3.0, 60.0, 8
 #: Between two pictures a worker may load something; the pace is shown on for so long.
 HELD_S = 5.0

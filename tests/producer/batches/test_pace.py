@@ -108,7 +108,9 @@ def farms(draw: st.DrawFn) -> Farm:
 
 
 #: Shrinking takes minutes, and what is found is readable as it is.
-some = settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+some = settings(
+    max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
 
 
 @given(farms(), st.floats(0, 1))
