@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 
@@ -17,6 +18,20 @@ def in_bytes(size: float) -> str:
             break
         size /= 1000
     return f"{size:,.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+
+
+def in_time(seconds: float) -> str:
+    """`0:05`, `12:30`, `1:02:03`; rounded up, so that what is left is never nothing."""
+    minutes, seconds = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def as_rate(per_minute: float) -> str:
+    """`1,200/min`, `2.5/min`, `12/h`."""
+    if per_minute < 1:
+        return f"{60 * per_minute:.2g}/h"
+    return f"{per_minute:,.0f}/min" if per_minute >= 9.95 else f"{per_minute:.1f}/min"
 
 
 def how_ended(exit_code: int) -> str:

@@ -95,6 +95,8 @@ class LedgerStatus:
     running: int
     #: Why its document cannot be read, so that nothing of it is sent; "" where it can.
     aside: str = ""
+    #: Of `done`, those that workers found in the store since the ledger has the batch.
+    found: int = 0
 
     @property
     def shown_state(self) -> str:
@@ -298,7 +300,8 @@ class Ledger:
         state, queue = row[0].decode(), row[6].decode()
         generation, priority, total, done, failed = (int(cell) for cell in row[1:6])
         counts = (total, done, failed, queue, row[7])
-        return LedgerStatus(state, generation, priority, *counts, aside=row[8].decode())
+        more = {"aside": row[8].decode(), "found": row[9]}
+        return LedgerStatus(state, generation, priority, *counts, **more)
 
     def unsaved(self) -> dict[str, int]:
         """Batches whose done bits changed since they were copied, and by how many changes; each

@@ -15,7 +15,9 @@ class WorkerReport:
     `state` is `starting`, `downloading`, `loading`, `retrying`, `listening`, `rendering`, `paused`
     or `leaving`; `message` says what is downloading and how far, what is loading onto which device,
     what failed and is tried again, why the worker is paused or leaves; and `lasts_s` says for how
-    many seconds that has been so: a span, as the machines' clocks disagree.
+    many seconds that has been so: a span, as the machines' clocks disagree. `step` of `steps`
+    denoising steps, those of both stages, are done of the picture that a worker renders; 0 of 0
+    unless it takes long.
     """
 
     name: str
@@ -26,6 +28,8 @@ class WorkerReport:
     state: str
     message: str = ""
     lasts_s: float = 0.0
+    step: int = 0
+    steps: int = 0
 
 
 class WorkerRegister:
@@ -56,6 +60,7 @@ def _read_report(text: bytes) -> WorkerReport | None:
         report = WorkerReport(**known | {"queues": tuple(map(str, known["queues"]))})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    numbers = type(report.threads) is int and type(report.lasts_s) in (int, float)
+    whole = (report.threads, report.step, report.steps)
+    numbers = all(type(n) is int for n in whole) and type(report.lasts_s) in (int, float)
     texts = (report.name, report.machine, report.device, report.state, report.message)
     return report if numbers and all(isinstance(text, str) for text in texts) else None

@@ -6,6 +6,7 @@ priority   high, normal, low
 due        which of its pictures have to be in the store
 stored_state  what a batch does by the store alone
 status     how a batch stands, once or again and again
+pace       how fast it is rendered, and how long the rest takes
 listing    how all of them stand
 lost       which of its pictures the store has lost
 control    what is written and told for cancel, pause, resume, retry, another priority
@@ -24,6 +25,7 @@ from producer.batches.lookup import (
     FoundBatch,
     find_batch,
 )
+from producer.batches.pace import Pace
 from producer.batches.priority import priority_number
 from producer.batches.remove import Removal, RemovalPlan
 from producer.batches.status import Status, StatusWatcher, changes
@@ -35,6 +37,7 @@ __all__ = [
     "FoundBatch",
     "ListedBatch",
     "Listing",
+    "Pace",
     "Removal",
     "RemovalPlan",
     "Status",

@@ -57,6 +57,8 @@ class Status:
     priority: str = "normal"
     #: Why the workers cannot read the batch, so that they leave it alone for now; "" if they can.
     aside: str = ""
+    #: Of `done`, pictures that the workers found stored instead of rendering them.
+    found: int = 0
 
     @property
     def over(self) -> bool:
@@ -179,6 +181,7 @@ class StatusWatcher:
             listening=workers,
             priority=priority_name(entry.priority),
             aside=entry.aside,
+            found=entry.found,
         )
 
     def _reasons(self) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class Output:
 
     def progress(self, what: str, done: int, of: int) -> None:
         """A bar for each thing that takes more than a moment, on a terminal only."""
-        if sys.stderr.isatty():
+        if can_redraw():
             self._bars = self._bars or _Bars()
             self._bars.show(what, done, of)
 
@@ -45,6 +46,11 @@ class Output:
         if self._bars:
             self._bars.end()
         self._bars = None
+
+
+def can_redraw() -> bool:
+    """Whether stderr is a terminal that can draw over what is there; elsewhere lines follow."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 class _Bars:

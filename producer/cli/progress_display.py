@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ import click
 
 from common.dispatch import WorkerReport
 from common.text import escaped
-from producer.batches import Status, StatusWatcher
-from producer.cli.output import Output
-from producer.cli.status_text import SUBMIT_AGAIN, FailureNews, status_json, status_text
-from producer.wording import counted
+from producer.batches import Pace, Status, StatusWatcher
+from producer.cli.output import Output, can_redraw
+from producer.cli.status_text import SUBMIT_AGAIN, FailureNews, status_json, status_text, steps_text
+from producer.wording import as_rate, counted, in_time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 #: The exit code of what ended with failed cells.
 FAILED_CELLS = 4
 
-#: A log gets a line so often when only counts change, and so often when the words do.
-LINE_EVERY_S = 10.0
-NEWS_EVERY_S = 1.0
-RATE_OVER_S = 60.0
-BAR_WIDTH = 32
+#: A log gets a line so often at first, then each time when a tenth more has passed, and so often
+#: after hours; five times as often where something else goes on than before.
+LINE_EVERY_S, LATER_EVERY_S = 10.0, 300.0
+NEWS_TIMES = 5
+BAR_WIDTH, MIN_BAR_WIDTH = 32, 8
 #: Characters at the end of a text that are not cut: `3.2 of 6.9 GB`.
 TELLING_END = 18
 #: What a worker does before it renders, the one that takes longest first.
@@ -56,33 +56,27 @@ def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = NOBO
     out.end_progress()
     if out.as_json:
         return _print_json(statuses)
-    return (_draw_bar if sys.stderr.isatty() else _print_lines)(statuses, nobody)
+    return (_draw_bar if can_redraw() else _print_lines)(statuses, nobody)
 
 
-class Rate:
-    """Pictures per minute over the last minute, and the time that the rest needs at that rate."""
+class LogTimer:
+    """When a log gets its next line, so that hours of rendering are a page or two of it."""
 
     def __init__(self) -> None:
-        self._counts: deque[tuple[float, int]] = deque()
+        self._began: float | None = None
+        self._printed_at = 0.0
+        self._gist = ""
 
-    def add(self, done: int, *, now: float) -> None:
-        self._counts.append((now, done))
-        while now - self._counts[0][0] > RATE_OVER_S and len(self._counts) > 2:
-            self._counts.popleft()
-
-    @property
-    def per_minute(self) -> float:
-        if len(self._counts) < 2:
-            return 0.0
-        (began, first), (now, last) = self._counts[0], self._counts[-1]
-        return 60 * (last - first) / (now - began) if now > began else 0.0
-
-    def left(self, remaining: int) -> str:
-        """`1:02:03`; only when there is a rate."""
-        seconds = round(60 * remaining / self.per_minute)
-        minutes, seconds = divmod(seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    def due(self, gist: str, *, now: float) -> bool:
+        """`gist` is what goes on, without what always changes; `now` is in seconds."""
+        first, self._began = self._began is None, self._began or now
+        every_s = min(max(LINE_EVERY_S, (now - self._began) / 10), LATER_EVERY_S)
+        since_s = now - self._printed_at
+        news = gist != self._gist and since_s >= every_s / NEWS_TIMES
+        if not (first or news or since_s >= every_s):
+            return False
+        self._printed_at, self._gist = now, gist
+        return True
 
 
 def describe(status: Status, nobody: str) -> str:
@@ -103,7 +97,7 @@ def describe(status: Status, nobody: str) -> str:
     if states["rendering"] + states["listening"] == 0:
         return _held_up(status)
     parts = [f"{states[state]} {state}" for state in (*PHASES, *ENDS) if states[state]]
-    return ", ".join([counted(len(workers), "worker"), *parts])
+    return ", ".join([counted(len(workers), "worker"), *parts]) + steps_text(workers)
 
 
 def _held_up(status: Status) -> str:
@@ -133,38 +127,37 @@ def _print_json(statuses: Iterable[Status]) -> Status:
 
 
 def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
-    """One line when the words change and every ten seconds when only the counts do."""
-    rate, words, printed_at = Rate(), "", -LINE_EVERY_S
-    failures = FailureNews()
+    """Now and then one line."""
+    pace, timer, failures = Pace(), LogTimer(), FailureNews()
     for status in statuses:
         for line in failures.of(status):
             click.echo(escaped(line), err=True)
-        now = time.monotonic()
-        rate.add(status.done, now=now)
-        news = describe(status, nobody) != words and now - printed_at > NEWS_EVERY_S
-        if news or now - printed_at > LINE_EVERY_S or status.over:
-            words, printed_at = describe(status, nobody), now
-            click.echo(_line(status, rate, words), err=True)
+        pace.look(status, now=time.time())
+        words = describe(status, nobody)
+        if timer.due(_gist(status, words), now=time.monotonic()) or status.over:
+            click.echo(_line(status, pace, words), err=True)
     return status
 
 
-def _line(status: Status, rate: Rate, words: str) -> str:
+def _gist(status: Status, words: str) -> str:
+    """What goes on; nothing while somebody renders, as among many workers always some load."""
+    if status.state == "rendering" and any(w.state == "rendering" for w in status.listening):
+        return ""
+    return re.sub(r"\d[\d.,]*", "", words)
+
+
+def _line(status: Status, pace: Pace, words: str) -> str:
     counts = f"{status.done}/{status.jobs}"
     failed = f", {status.failed} failed" if status.failed else ""
     if status.over:
         return f"{counts}{failed}, {status.state}"
-    return escaped(f"{counts}{failed}, {', '.join([*_rate_and_rest(status, rate), words])}")
+    return escaped(f"{counts}{failed}, {', '.join([*_rate_and_rest(pace), words])}")
 
 
-def _rate_and_rest(status: Status, rate: Rate) -> list[str]:
-    """`12/min` and the time left; nothing before there is a rate."""
-    if not rate.per_minute:
-        return []
-    return [f"{rate.per_minute:.0f}/min", f"{rate.left(_remaining(status))} left"]
-
-
-def _remaining(status: Status) -> int:
-    return status.jobs - status.done - status.failed
+def _rate_and_rest(pace: Pace) -> list[str]:
+    """`12/min` and the time left, as far as they are known."""
+    rate = [as_rate(pace.per_minute)] if pace.per_minute else []
+    return [*rate, *([f"{in_time(pace.left_s)} left"] if pace.left_s else [])]
 
 
 def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
@@ -172,35 +165,44 @@ def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
     from rich.live import Live
     from rich.text import Text
 
-    rate, failures = Rate(), FailureNews()
+    pace, failures = Pace(), FailureNews()
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False) as live:
         for status in statuses:
             for line in failures.of(status):
                 console.print(Text(escaped(line)))
-            rate.add(status.done, now=time.monotonic())
-            live.update(bar_of(status, rate, nobody, console.width), refresh=True)
+            pace.look(status, now=time.time())
+            live.update(bar_of(status, pace, nobody, console.width), refresh=True)
     return status
 
 
-def bar_of(status: Status, rate: Rate, nobody: str, width: int) -> RenderableType:
+def bar_of(status: Status, pace: Pace, nobody: str, width: int) -> RenderableType:
     """Two lines of at most `width`: the bar shrinks, the words beneath lose their middle."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    settled = status.done + status.failed
-    percent = 100 * settled // status.jobs if status.jobs else 100
-    counts = [f"{settled:,}/{status.jobs:,}", f"{percent:>3}%", *_rate_and_rest(status, rate)]
+    counts = _counts(status, pace, width)
     line = Table.grid(padding=(0, 1))
     line.add_column(no_wrap=True)
     line.add_column(max_width=BAR_WIDTH)
     for _ in counts[1:]:
         line.add_column(no_wrap=True)
-    bar = ProgressBar(max(1, status.jobs), settled)
+    bar = ProgressBar(max(1, status.jobs), status.done + status.failed)
     line.add_row(counts[0], bar, *counts[1:])
     return Group(line, Text(fitted(_words(status, nobody), width), style="dim", no_wrap=True))
+
+
+def _counts(status: Status, pace: Pace, width: int) -> list[str]:
+    """What stands around the bar; where it has no room the rate goes, then the percents."""
+    settled = status.done + status.failed
+    percent = 100 * settled // status.jobs if status.jobs else 100
+    counts = [f"{settled:,}/{status.jobs:,}", f"{percent:>3}%", *_rate_and_rest(pace)]
+    for least in (2, 1):
+        if len(" ".join(counts)) + MIN_BAR_WIDTH >= width and len(counts) > least:
+            del counts[least]
+    return counts
 
 
 def fitted(text: str, width: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from common.dispatch import WorkerReport
 from producer.batches import Status
 from producer.cli.flaw_text import them
 from producer.cli.output import Output
@@ -13,6 +14,8 @@ from producer.wording import counted
 
 #: So many different reasons are shown, and of each so many cells.
 SHOWN_FAILURES, SHOWN_CELLS = 20, 3
+#: Of so many workers each is shown.
+FEW_WORKERS = 4
 #: Of a batch whose state is `submitting`.
 SUBMIT_AGAIN = "its submit is under way, or was cut off: then give it again"
 
@@ -48,7 +51,8 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
         parts += [f"{status.waiting:,} not rendered"] if status.waiting else []
     elif not status.over:
         parts += [f"{status.running:,} running", f"{status.waiting:,} waiting"]
-        parts += [counted(status.workers, "worker") if status.workers else "no worker is listening"]
+        workers = f"{counted(status.workers, 'worker')}{steps_text(status.listening)}"
+        parts += [workers if status.workers else "no worker is listening"]
     urgency = "" if status.priority == "normal" or status.over else f", {status.priority} priority"
     lines = [f"{status.batch}: {status.state}{urgency}", f"  {', '.join(parts)}"]
     lines += [f"  paused: {w.name}: {w.message}" for w in status.listening if w.state == "paused"]
@@ -64,6 +68,18 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
     again = on_a_farm and status.over and status.failed
     retry = ["", f"  gridfarm retry {status.batch} renders {them(status.failed)} again"]
     return "\n".join([*lines, *_failure_lines(status), *(retry if again else [])])
+
+
+def steps_text(workers: Sequence[WorkerReport]) -> str:
+    """` · step 12 of 50`, ` · steps 12, 3 of 50`: of pictures that take long, while the workers
+    are few enough to read each."""
+    at = [(w.step, w.steps) for w in sorted(workers, key=lambda w: w.name) if w.steps]
+    if not at or len(workers) > FEW_WORKERS:
+        return ""
+    word = "step" if len(at) == 1 else "steps"
+    if len({steps for _, steps in at}) == 1:
+        return f" · {word} {', '.join(str(step) for step, _ in at)} of {at[0][1]}"
+    return f" · {word} {', '.join(f'{step} of {steps}' for step, steps in at)}"
 
 
 def _failure_lines(status: Status) -> list[str]:

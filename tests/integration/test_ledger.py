@@ -118,6 +118,18 @@ def test_what_is_done_is_not_claimed_again(ledger: Ledger) -> None:
     assert ledger.claim("b-1", 0, 0, "key-0", "w2") == "done"
 
 
+def test_what_was_stored_already_is_counted_apart(ledger: Ledger) -> None:
+    """A cell that is done without an attempt was found in the store, and takes nobody's time."""
+    opened(ledger)
+    for i in (0, 1, 2):
+        claimed(ledger, i)
+    ledger.record_attempt("b-1", 1, "m1", "w1")
+    for i in (0, 0, 1, 2):
+        ledger.done("b-1", i, f"key-{i}")
+    status = ledger.status("b-1")
+    assert status and (status.done, status.found) == (3, 2)
+
+
 def test_a_stale_generation_is_refused(ledger: Ledger) -> None:
     opened(ledger, generation=3)
     assert ledger.claim("b-1", 0, 2, "key-0", "w1") == "stale"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.wording import counted, how_ended, in_bytes
+from producer.wording import as_rate, counted, how_ended, in_bytes, in_time
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,22 @@ def test_in_bytes(size: float, text: str) -> None:
 )
 def test_how_ended(exit_code: int, text: str) -> None:
     assert how_ended(exit_code) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1, "0:01"), (59, "0:59"), (59.2, "1:00"), (754, "12:34"), (3723, "1:02:03"),
+     (7.2e6, "2,000:00:00")],
+)  # fmt: skip
+def test_in_time(seconds: float, text: str) -> None:
+    assert in_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "text"),
+    [(1200.4, "1,200/min"), (19.2, "19/min"), (2.46, "2.5/min"), (9.99, "10/min"), (0.2, "12/h"),
+     (0.01, "0.6/h")],
+)  # fmt: skip
+def test_as_rate(per_minute: float, text: str) -> None:
+    """A GPU draws many a minute, a CPU a few an hour; neither is 0."""
+    assert as_rate(per_minute) == text

@@ -76,7 +76,7 @@ def idle_task() -> Any:
     """A `CellTask` that has nothing in hand, as far as a heartbeat looks."""
     leases = SimpleNamespace(held=())
     in_hand = SimpleNamespace(notice=None, leases=leases)
-    return SimpleNamespace(in_hand=in_hand, paused="", phase=("", ""), outage=None)
+    return SimpleNamespace(in_hand=in_hand, paused="", phase=("", ""), steps=(0, 0), outage=None)
 
 
 def timers(number: int, store_url: str, ledger: Ledger) -> list[Work]:

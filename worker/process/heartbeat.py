@@ -75,14 +75,17 @@ class Heartbeat:
         self._said_at = 0.0
 
     def look(self) -> None:
-        """Beat, unless it would be what was said a moment ago."""
+        """Beat, unless it would be what was said a moment ago; a step waits for its time."""
         if self._state() != self._said or time.monotonic() - self._said_at >= BEAT_EVERY_S:
             self.beat()
 
     def beat(self, ttl_ms: int = ALIVE_MS) -> None:
         state, message = self._state()
         lasts_s = self._lasts_s(state)
-        report = replace(self.report, state=state, message=message, lasts_s=lasts_s)
+        step, steps = self.task.steps if state == "rendering" else (0, 0)
+        report = replace(
+            self.report, state=state, message=message, lasts_s=lasts_s, step=step, steps=steps
+        )
         self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms)
         self._said, self._said_at = (state, message), time.monotonic()
 

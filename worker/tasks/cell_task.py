@@ -89,6 +89,11 @@ class CellTask:
             return "downloading", downloading
         return ("retrying", self.policy.troubled) if self.policy.troubled else ("", "")
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How far a picture is that takes long (`Gpu.steps`)."""
+        return self.gpu.steps
+
     def _work_on(self, batch_id: str, i: int, generation: int) -> None:
         try:
             cell = self.matrices.of(batch_id)[i]

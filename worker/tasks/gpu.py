@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
@@ -15,6 +16,9 @@ from worker.tasks.watchdog import Watchdog
 
 T = TypeVar("T")
 
+#: Of a picture that takes longer, the person is told the step.
+SLOW_S = 15.0
+
 
 class Gpu:
     """`phase` is what goes on there as (state, message), ("", "") for nothing: `rendering`, or
@@ -25,7 +29,14 @@ class Gpu:
         self.watchdog = watchdog
         self.step_timer = StepTimer()
         self.phase = ("", "")
+        self._steps, self._began = (0, 0), 0.0
         self._lock = threading.Lock()
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The denoising steps that are done of the picture that is rendered, and those of the
+        whole picture; (0, 0) until it has taken SLOW_S and where none is."""
+        return self._steps if time.monotonic() - self._began >= SLOW_S else (0, 0)
 
     def attempt(
         self,
@@ -47,13 +58,14 @@ class Gpu:
                 load()
             self.in_hand.enter_gpu(lease)
             record_attempt()
-            lease.last_step_at = self.step_timer.begin()
+            lease.last_step_at = self._began = self.step_timer.begin()
             with self._showing("rendering"), self.watchdog.watching():
                 return compute(self._stepper(lease))
 
     def _stepper(self, lease: Lease) -> OnStep:
         def on_step(done: int, total: int) -> None:
             self.watchdog.progress()
+            self._steps = (done, total)
             lease.last_step_at = self.step_timer.step(done)
             lease.check_wanted()
             notice = self.in_hand.notice
@@ -75,4 +87,4 @@ class Gpu:
         try:
             yield
         finally:
-            self.phase = ("", "")
+            self.phase, self._steps = ("", ""), (0, 0)

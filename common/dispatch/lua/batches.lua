@@ -193,5 +193,6 @@ local function status(id)
   table.insert(h, call('ZCOUNT', at(id, 'leases'), now(), '+inf'))
   local a = call('HMGET', at(id), 'aside', 'aside_until')
   table.insert(h, is_aside(a[2]) and a[1] or '')
+  table.insert(h, tonumber(call('HGET', at(id), 'found') or 0))
   return h
 end

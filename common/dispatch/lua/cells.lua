@@ -56,12 +56,14 @@ local function close(id, i, key)
   return finished(id) and 'finished' or 'ok'
 end
 
--- Cell i is stored. Done beats failed, whatever the generation.
+-- Cell i is stored. Done beats failed, whatever the generation. What nobody was charged for was
+-- found in the store.
 local function done(id, i, key)
   if call('EXISTS', at(id)) == 0 then return 'unknown' end
   if bit(id, 'holes', i) then return close(id, i, key) end
   if call('SETBIT', at(id, 'done'), i, 1) == 0 then
     call('HINCRBY', at(id), 'done', 1)
+    if call('HEXISTS', at(id, 'charges'), i) == 0 then call('HINCRBY', at(id), 'found', 1) end
     changed(id)
   end
   if call('HDEL', at(id, 'failed'), i) == 1 then call('HINCRBY', at(id), 'failed', -1) end

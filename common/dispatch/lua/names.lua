@@ -7,9 +7,10 @@
 --   gridfarm:over                set of those among them that have no open cell: their end is due
 --   gridfarm:unsaved             zset batch -> when its done bits are due to be copied into the store
 --   gridfarm:batch:<id>          hash: state, generation, priority, queue, length, total,
---                                done, failed, holes, cursor, order, changes (of the done bits),
---                                read_at (by a worker); of one that is set aside also aside (the
---                                reason), aside_until, aside_times
+--                                done, found (of those, what no attempt was charged for), failed,
+--                                holes, cursor, order, changes (of the done bits), read_at (by
+--                                a worker); of one that is set aside also aside (the reason),
+--                                aside_until, aside_times
 --   gridfarm:batch:<id>:done     bitmap, MSB first         :holes   likewise: never rendered
 --   gridfarm:batch:<id>:failed   hash i -> reason
 --   gridfarm:batch:<id>:sent     zset i -> number of its message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from common.dispatch import Ledger, WorkerReport
 from common.dispatch.workers import _read_report
 
-REPORT = WorkerReport("w1", "m1", ("gridfarm.1.1",), 3, "cpu", "loading", "sdxl", 12.5)
+REPORT = WorkerReport("w1", "m1", ("gridfarm.1.1",), 3, "cpu", "loading", "sdxl", 12.5, 3, 50)
 
 
 @pytest.mark.integration
@@ -34,6 +34,11 @@ def test_what_a_later_version_adds_is_left_out() -> None:
     assert _read_report(text.encode()) == REPORT
 
 
+def test_what_an_earlier_version_did_not_say_is_none() -> None:
+    earlier = {name: value for name, value in asdict(REPORT).items() if "step" not in name}
+    assert _read_report(json.dumps(earlier).encode()) == replace(REPORT, step=0, steps=0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -41,6 +46,8 @@ def test_what_a_later_version_adds_is_left_out() -> None:
         {"threads": "3"},
         {"threads": True},
         {"lasts_s": "long"},
+        {"step": "12"},
+        {"steps": 50.0},
         {"name": 7},
         {"message": ["x"]},
     ],

@@ -60,6 +60,19 @@ def test_a_paused_worker_says_why() -> None:
     assert text.count("  paused: w1: no space left") == 1
 
 
+def test_pictures_that_take_long_say_their_step() -> None:
+    """Each of a few workers, in an order that stays; of many nobody reads it."""
+    worker = WorkerReport("w1", "m1", ("gridfarm",), 1, "cpu", "rendering", step=12, steps=50)
+    others = [replace(worker, name="w3", steps=0), replace(worker, name="w0", step=3, steps=30)]
+    for workers, line in (
+        ([worker], "1 worker · step 12 of 50"),
+        ([worker, *others], "3 workers · steps 3 of 30, 12 of 50"),
+        ([worker] * 200, "200 workers"),
+    ):
+        status = replace(RENDERING, workers=len(workers), listening=tuple(workers))
+        assert status_text(status).splitlines()[1].endswith(f", {line}")
+
+
 def test_a_batch_that_is_set_aside_says_why_and_what_happens() -> None:
     text = status_text(replace(RENDERING, aside="403 AccessDenied: batch.json"))
     assert "set aside, as it cannot be read: 403 AccessDenied: batch.json" in text

@@ -258,7 +258,9 @@ class TestPlan:
     ) -> None:
         """Whatever command is given."""
         shutil.copy(TINY_LORAS["tiny-wrong"], here / "mine.safetensors")
-        (here / "night.yaml").write_text(f"{TEXT}\nlora_files: {{mine: mine.safetensors}}\n")
+        (here / "night.yaml").write_text(
+            f"{TEXT}\nlora_files: {{mine: mine.safetensors}}\nsettings: {{loras: {{mine: 1}}}}\n"
+        )
         read, sha256_file = [], file_hashes.sha256_file
         monkeypatch.setattr(file_hashes, "SETTLED_NS", -3600 * 10**9)
         monkeypatch.setattr(

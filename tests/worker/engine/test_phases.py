@@ -23,7 +23,7 @@ from worker.assets.downloads import Count
 from worker.engine import Renderer
 from worker.engine.renderer import Rendered
 from worker.process.heartbeat import Heartbeat
-from worker.tasks import CellTask
+from worker.tasks import CellTask, gpu
 from worker.tasks.failure_policy import Verdict
 from worker.tasks.leases import Lease
 
@@ -123,6 +123,25 @@ def test_downloading_loading_and_rendering_are_told(task: CellTask, ledger: Ledg
     assert messages["rendering"] == ""
     look()
     assert reports[-1] == ("listening", "")
+
+
+@pytest.mark.parametrize(
+    ("slow_s", "told"), [(0, [(0, 0), (1, 2)]), (1_000, [(0, 0), (0, 0)])], ids=["slow", "quick"]
+)
+def test_the_step_of_a_slow_picture_is_told(
+    task: CellTask, monkeypatch: pytest.MonkeyPatch, slow_s: float, told: list[tuple[int, int]]
+) -> None:
+    """At each of the two steps those before it; nothing before the picture and after it."""
+    monkeypatch.setattr(gpu, "SLOW_S", slow_s)
+    seen = []
+
+    def look() -> None:
+        if task.phase[0] == "rendering":
+            seen.append(task.steps)
+
+    looking(task, look)
+    task(BATCH.id, 0, 0)
+    assert (seen, task.steps) == (told, (0, 0))
 
 
 def test_what_is_drawn_counts_for_more_than_what_comes(task: CellTask) -> None:

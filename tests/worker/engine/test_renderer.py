@@ -39,10 +39,14 @@ VAE_FILE = "diffusion_pytorch_model.safetensors"
 
 @pytest.mark.parametrize("type_", sorted(SCHEDULER_TYPES))
 def test_every_scheduler_draws_in_every_stage(renderer: Renderer, type_: str) -> None:
-    """And again the same, though schedulers hold state."""
+    """And again the same, though schedulers hold state. The steps are counted over both stages,
+    up to as many as were said."""
     for settings in ({}, REFINED, REPAINTED):
         cell = job(scheduler=SchedulerUse(type=type_), steps=5, **settings)
-        assert same(renderer.render(cell).image, renderer.render(cell).image)
+        steps: list[tuple[int, int]] = []
+        drawn = renderer.render(cell, lambda done, of, steps=steps: steps.append((done, of)))  # type: ignore[misc]
+        assert same(drawn.image, renderer.render(cell).image)
+        assert steps == [(n, len(steps)) for n in range(1, len(steps) + 1)]
 
 
 @pytest.mark.parametrize("name", SCHEDULER_NAMES)

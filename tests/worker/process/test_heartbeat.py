@@ -59,5 +59,24 @@ def test_what_has_not_changed_is_not_said_at_each_look(
     assert _alive_until(ledger)
 
 
+def test_a_step_goes_with_the_beat_that_comes_anyway(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step costs the broker a request of its own."""
+    ledger, task = Ledger(broker), idle_task()
+    heartbeat = Heartbeat(ledger, task, WorkerReport("w1", "m1", ("q",), 1, "cpu", ""))
+    task.phase = ("rendering", "")
+    said = []
+    for every_s in (1_000, 1_000, 0):
+        monkeypatch.setattr(heartbeat_module, "BEAT_EVERY_S", every_s)
+        task.steps = (task.steps[0] + 1, 50)
+        heartbeat.look()
+        said += [(worker.step, worker.steps) for worker in ledger.workers.alive()]
+    assert said == [(1, 50), (1, 50), (3, 50)]
+    task.phase = ("loading", "tiny")
+    heartbeat.look()
+    assert [(w.state, w.step, w.steps) for w in ledger.workers.alive()] == [("loading", 0, 0)]
+
+
 def _alive_until(ledger: Ledger) -> object:
     return ledger.redis.zscore("gridfarm:alive", "w1")
