@@ -16,7 +16,6 @@ from common.batch.cell_settings import (
     CellSettings,
 )
 from common.batch.document import (
-    BATCH_ID,
     DOCUMENT_BYTES,
     MAX_AXES,
     MAX_CELLS,
@@ -28,6 +27,7 @@ from common.batch.document import (
     Layer,
     RangeAxis,
     Value,
+    is_batch_id,
     slug,
 )
 from common.batch.filter import Entry
@@ -38,7 +38,6 @@ from common.batch.spans import Spans, labels_of, spans_of
 from common.batch.templates import MAX_FILLED, WORD_NAME, fill, names_in
 
 __all__ = [
-    "BATCH_ID",
     "DAMAGED",
     "DOCUMENT_BYTES",
     "ENUMERATE_UP_TO",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from common.batch import BATCH_ID, Batch, Matrix, slug
+from common.batch import Batch, Matrix, is_batch_id, slug
 from common.config import FarmConfig
 from common.dispatch import read_batch
 from common.errors import NotFound
@@ -35,14 +36,14 @@ class LastBatch:
     def read(cls, cache_dir: Path) -> LastBatch | None:
         """None before anything was submitted, and for a file that cannot be read."""
         try:
-            batch_id, store = _last_file(cache_dir).read_text().splitlines()
+            batch_id, store = _last_file(cache_dir).read_text("utf-8").splitlines()
         except (OSError, ValueError):
             return None
         return cls(batch_id, store)
 
     def write(self, cache_dir: Path) -> None:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        _last_file(cache_dir).write_text(f"{self.id}\n{self.store}\n")
+        _last_file(cache_dir).write_text(f"{self.id}\n{self.store}\n", "utf-8")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tupl
     """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
     if isinstance(batch, BatchFile):
         return _of_file(batch, store)
-    word = _need_last(config) if batch == LAST else batch
-    if BATCH_ID.match(word) and store.exists(object_names.batch(word)):
+    # Some file systems, and what was copied from them, write é as two characters.
+    word = unicodedata.normalize("NFC", _need_last(config) if batch == LAST else batch)
+    if is_batch_id(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
     batch_id = _search(word, store)
     return batch_id, read_batch(store, batch_id)

@@ -107,3 +107,16 @@ def test_nothing_remembered_is_no_store(content: str | None, tmp_path: Path) -> 
     if content is not None:
         (tmp_path / "last-batch").write_text(content)
     assert store_for("@last", config) == ""
+
+
+@pytest.mark.parametrize("word", ["Ünïcode 猫", "u\u0308nïcode-猫", "ünï", "@last"])
+def test_a_name_in_another_script_is_found_by_its_letters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str
+) -> None:
+    """In one form of them or the other, as file systems and keyboards write them."""
+    batch, store = BATCH.model_copy(update={"name": "Ünïcode 猫"}), str(tmp_path)
+    open_store(store).put(object_names.batch(batch.id), batch.to_bytes())
+    remember(load_config({"store": store}), batch.id)
+    code, answer, _ = ask(capsys, "status", word)
+    assert (code, answer["batch"]) == (0, batch.id)
+    assert batch.id.startswith("ünïcode-猫-")
