@@ -314,12 +314,12 @@ class Farm:
         where: Where = (),
         cell_size: int | None = None,
     ) -> list[Path]:
-        """Draw `batch` into the PNG `path`, or, where axes are left over, into one for each of
-        their values, PATH-LABEL.png; the files. By default the prompts become rows, else the
-        longest axis, and the variants columns, else the last axis. Raises UsageError."""
+        """Draw `batch` into the PNG `path`, or NAME.png in that folder; where axes are left over,
+        into one for each of their values, PATH-LABEL.png; the files. Rows are by default prompts,
+        else the longest axis, columns variants, else the last. Raises UsageError."""
         found, kept = self.find(batch), parse_where(where_options(where))
         chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        return save(sheets_of_batch(found.matrix, found.id, found.store, **chosen), Path(path))
+        return save(sheets_of_batch(found.matrix, found.id, found.store, **chosen), path)
 
     def pictures(
         self, batch: BatchArgument = LAST, *, where: Where = ()

@@ -15,7 +15,7 @@ from producer.language.mistakes import Mistake
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.references import with_references
-from producer.language.selection import find_values, find_where, parse_where
+from producer.language.selection import find_axis, find_values, find_where, parse_where
 from producer.language.starter_file import first_batch
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Mistake",
     "as_text",
     "batch_schema",
+    "find_axis",
     "find_values",
     "find_where",
     "first_batch",

@@ -35,18 +35,34 @@ def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
     return where
 
 
+def find_axis(written: str, known: Iterable[str]) -> str | None:
+    """The axis that is called so, else the only one of which that is the plural or the singular:
+    batch files write `prompts:` and `seeds:` for the axes prompt and seed."""
+    names = list(known)
+    if written in names:
+        return written
+    alike = [n for n in names if written in _plurals(n) or n in _plurals(written)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _plurals(name: str) -> set[str]:
+    return {f"{name}s", f"{name}es", *([f"{name[:-1]}ies"] if name.endswith("y") else [])}
+
+
 def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
     """Where on each axis that `--where` options name the values are that they keep.
 
     Raises UsageError.
     """
     axes = {axis.name: axis for axis in batch.axes}
-    kept = {}
-    for name, written in parse_where(options).items():
-        if name not in axes:
-            raise UsageError(f"--where: there is no axis {name!r}", hint=suggestion(name, axes))
-        kept[name] = find_values(axes[name], written, batch)
-    return kept
+    values: dict[str, list[str]] = {}
+    for written, texts in parse_where(options).items():
+        name = find_axis(written, axes)
+        if name is None:
+            message = f"--where: there is no axis {written!r}"
+            raise UsageError(message, hint=suggestion(written, axes))
+        values.setdefault(name, []).extend(texts)
+    return {name: find_values(axes[name], texts, batch) for name, texts in values.items()}
 
 
 def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:

@@ -39,9 +39,9 @@ from producer.pictures.recipe import BatchRecipe, Recipe
 from producer.pictures.selection import (
     ChosenAxis,
     Where,
-    check_axis,
     choose,
     chosen_cells,
+    known_axis,
     offset_of,
 )
 from producer.pictures.stored_picture import StoredPicture, stored_pictures
@@ -63,12 +63,12 @@ __all__ = [
     "TakenAway",
     "VerifyReport",
     "Where",
-    "check_axis",
     "choose",
     "chosen_cells",
     "distinct_names",
     "fetch_pictures",
     "forget_flaws",
+    "known_axis",
     "load_outcomes",
     "odd_fingerprints",
     "offset_of",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.batch import Matrix
+from common.batch import Matrix, slug
 from common.errors import UsageError
 from common.picture import Z_RLE
-from common.store import replacing
+from common.store import file_in, replacing
 from producer.pictures import Where, choose, distinct_names
 from producer.sheet.sheets import Sheet
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 ONE_SHEET_UP_TO = 400
 
 
-def save(sheets: Sequence[Sheet], path: Path) -> list[Path]:
-    """Draw the sheets one by one into `path`, or `<path>-<labels>.png` if there are several.
+def save(sheets: Sequence[Sheet], path: str | PathLike[str]) -> list[Path]:
+    """Draw the sheets one by one into `path`, or `<path>-<labels>.png` if there are several; where
+    `path` is a folder, or ends in a slash, into files called after the batch in it.
 
     Raises UsageError if the file cannot be written or is not named .png.
     """
+    path = file_in(path, f"{slug(sheets[0].caption.title)}.png")
     path = path.with_name(f"{path.name}.png") if not path.suffix else path
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: sheets are PNG files", hint="give a name that ends in .png")
