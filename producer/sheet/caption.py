@@ -5,11 +5,21 @@ Settings are called what the batch file calls them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from common.batch import REFINER, TRAITS, WORD, Cell, Value, is_drawn
+from common.batch import (
+    REFINER,
+    TRAITS,
+    WORD,
+    Cell,
+    Value,
+    as_it_stands,
+    is_drawn,
+    left_alone,
+)
 from producer.language.settings import DEFAULTS, as_text
 from producer.pictures import Failed, FingerprintGroup, Outcome
 
@@ -29,6 +39,30 @@ def details(axis: str, value: Value) -> tuple[str, ...]:
         [own] = others.values()
         return (*paragraphs, *([] if as_text(own) == value.label else [text(own)]))
     return (*paragraphs, *([" · ".join(_named(others))] if others else []))
+
+
+def contrasted(axis: str, values: Mapping[int, Value], cells: Sequence[Cell]) -> dict[int, Value]:
+    """The values, each also with what others set and it leaves alone, where all its `cells` have
+    that alike: the base beside `guidance_scale 12` says 7."""
+    layers = [value.settings for value in values.values()]
+    own: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        own[cell.labels[axis]].append(cell)
+    told = {}
+    for at, value in values.items():
+        kept = _alike(left_alone(value.settings, layers), own[value.label])
+        told[at] = value.model_copy(update={"settings": value.settings | kept})
+    return told
+
+
+def _alike(names: Iterable[str], cells: Sequence[Cell]) -> dict[str, JsonValue]:
+    """Those of the settings that all `cells` have alike."""
+    found: dict[str, JsonValue] = {}
+    for name in names:
+        first = cells[0].settings[name] if cells else None
+        if all(cell.settings[name] == first for cell in cells):
+            found |= as_it_stands(name, first)
+    return found
 
 
 def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[str, ...]:

@@ -12,12 +12,11 @@ from itertools import groupby, product
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
-from common.batch import Matrix, Value, names_in
+from common.batch import Cell, Matrix, Value, names_in
 from common.dispatch import read_failures
 from common.errors import UsageError
 from common.store import Store
 from producer.pictures import (
-    ChosenAxis,
     Failed,
     Lookup,
     Outcome,
@@ -30,7 +29,7 @@ from producer.pictures import (
     store_lookup,
 )
 from producer.sheet.arrangement import Side, check_counts, sides
-from producer.sheet.caption import SHARED, context, details, facts, notes
+from producer.sheet.caption import SHARED, context, contrasted, details, facts, notes
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -132,25 +131,28 @@ def _table(matrix: Matrix, rows: Side, columns: Side, offset: int) -> Table | No
     kept_columns = [at for at in range(len(column_keys)) if any(row[at] for row in cells)]
     if not kept_rows:
         return None
+    shown = [tuple(cells[row][column] for column in kept_columns) for row in kept_rows]
+    present = [cell for row in shown for cell in row if cell]
     return Table(
-        tuple(_levels(rows, [row_keys[at] for at in kept_rows])),
-        tuple(_levels(columns, [column_keys[at] for at in kept_columns])),
-        tuple(tuple(cells[row][column] for column in kept_columns) for row in kept_rows),
+        tuple(_levels(rows, [row_keys[at] for at in kept_rows], present)),
+        tuple(_levels(columns, [column_keys[at] for at in kept_columns], present)),
+        tuple(shown),
     )
 
 
-def _levels(axes: Side, keys: Sequence[tuple[int, ...]]) -> Iterator[Level]:
+def _levels(axes: Side, keys: Sequence[tuple[int, ...]], cells: Sequence[Cell]) -> Iterator[Level]:
     """One level for each axis; neighbours that agree up to it share a heading."""
     for depth, axis in enumerate(axes):
         prefixes = [key[: depth + 1] for key in keys]
         groups = [list(group) for _, group in groupby(range(len(keys)), prefixes.__getitem__)]
-        headings = (_heading(axis, keys[at[0]][depth], at) for at in groups)
+        values = {key[depth]: axis.axis.value(key[depth]) for key in keys}
+        told = contrasted(axis.name, values, cells)
+        headings = (
+            Heading(values[at].label, details(axis.name, told[at]), group[0], len(group))
+            for group in groups
+            for at in [keys[group[0]][depth]]
+        )
         yield Level(axis.name, tuple(headings))
-
-
-def _heading(axis: ChosenAxis, position: int, at: Sequence[int]) -> Heading:
-    value = axis.axis.value(position)
-    return Heading(value.label, details(axis.name, value), at[0], len(at))
 
 
 def _sheet(

@@ -12,7 +12,18 @@ from typing import Any
 
 import click
 
-from common.batch import REFINER, TRAITS, WORD, AnyAxis, Cell, Matrix, complete
+from common.batch import (
+    REFINER,
+    TRAITS,
+    WORD,
+    AnyAxis,
+    Cell,
+    Layer,
+    Matrix,
+    as_it_stands,
+    complete,
+    left_alone,
+)
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
@@ -129,23 +140,44 @@ def _overrides(matrix: Matrix) -> list[str]:
     lines: list[str] = []
     for axis in matrix.axes:
         values = [axis.value(at) for at in range(min(axis.count, 1000))]
-        set_by = {v.label: _besides(axis.name, v.settings) for v in values}
-        if any(set_by.values()):
+        if any(_besides(axis.name, value.settings) for value in values):
+            layers = [value.settings for value in values]
+            kept = _settled(matrix, axis.name)
+            set_by = {v.label: _set_by(axis.name, v.settings, layers, kept) for v in values}
             lines += _value_lines(axis.name, set_by)
     return lines
 
 
-def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
+def _settled(matrix: Matrix, axis: str) -> Layer:
+    """What every cell has whose value on that axis sets nothing."""
+    others = {n for other in matrix.axes if other.name != axis for n in other.setting_names()}
+    settings = {"scheduler": None, "loras": {}, **DEFAULTS, **complete(matrix.batch.settings)}
+    return {n: v for n, v in settings.items() if not any(_is_of(o, n) for o in others)}
+
+
+def _is_of(name: str, collection: str) -> bool:
+    return name == collection or name.startswith(f"{collection}.")
+
+
+def _set_by(axis: str, settings: Layer, layers: list[Layer], kept: Layer) -> str:
+    """`guidance_scale 12`, and of what sets nothing `nothing (guidance_scale 7)`: what it leaves
+    alone that others set."""
+    stands = [as_it_stands(n, kept[n]) for n in left_alone(settings, layers) if n in kept]
+    left = ", ".join(text for one in stands for text in _besides(axis, one))
+    return (", ".join(_besides(axis, settings)) or "nothing") + (f" ({left})" if left else "")
+
+
+def _besides(axis: str, settings: Layer) -> list[str]:
     own = {axis, WORD + axis}
     return [f"{name} {as_text(value)}" for name, value in settings.items() if name not in own]
 
 
-def _value_lines(axis: str, set_by: dict[str, list[str]]) -> Iterator[str]:
+def _value_lines(axis: str, set_by: dict[str, str]) -> Iterator[str]:
     shown = [*set_by.items()][:SHOWN_VALUES]
     width = max(len(_short(label, 24)) for label, _ in shown)
     for number, (label, named) in enumerate(shown):
         title = axis if number == 0 else " " * len(axis)
-        line = f"  {title}  {_short(label, 24):<{width}}  {', '.join(named) or 'nothing'}"
+        line = f"  {title}  {_short(label, 24):<{width}}  {named}"
         yield line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…"
     if len(set_by) > len(shown):
         yield f"  {' ' * len(axis)}  … {len(set_by) - len(shown):,} more"

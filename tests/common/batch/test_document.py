@@ -112,8 +112,13 @@ def test_whatever_a_name_is_made_of_its_slug_begins_an_id() -> None:
             assert is_batch_id(f"{name}-0123456789abcdef"), char
 
 
-@pytest.mark.parametrize("text", ["", "-x", "A-1", "../x", "a/b", "n" * 81, "night-1\n", "cafe\u0301-1",
-             "a\u202e-1", "a\u200d-1", "\u0301a-1", "猫" * 34, "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "-x", "A-1", "../x", "a/b", "n" * 81, "night-1\n", "cafe\u0301-1", "a\u202e-1",
+        "a\u200d-1", "\u0301a-1", "猫" * 34, "\ud800",
+    ],
+)  # fmt: skip
 def test_what_is_no_id(text: str) -> None:
     assert not is_batch_id(text)
 

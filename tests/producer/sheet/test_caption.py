@@ -38,6 +38,42 @@ def test_a_variant_says_what_it_sets() -> None:
     assert "negative_prompt wrong · loras wrong 1" in texts(layout, "detail")
 
 
+def test_the_base_says_what_the_others_change() -> None:
+    """Where its cells have that alike; and so does whoever changes less than another."""
+    variants = VARIANTS | {
+        "guided": {"guidance_scale": 20.0},
+        "euler": {"scheduler": {"name": "euler"}},
+        "second": {"prompt_2": "x", "refiner.steps": 10},
+    }
+    [sheet] = make_sheets(matrix(own_seeds(), axis("variant", variants)), painted)
+    told = {heading.label: heading.details for heading in sheet.table.columns[0].headings}
+    assert told == {
+        "base": ("negative_prompt none · loras none · guidance_scale 13 · scheduler default",),
+        "wrong-negative": ("negative_prompt wrong · loras none",),
+        "wrong-lora": ("negative_prompt wrong · loras wrong 1",),
+        "guided": ("guidance_scale 20",),
+        "euler": ("scheduler euler",),
+        "second": ("prompt_2 x · refiner.steps 10",),
+    }
+
+
+def test_what_another_axis_changes_is_not_the_bases() -> None:
+    variants = axis("variant", {"base": {}, "both": {"guidance_scale": 20.0, "steps": 9}})
+    guidance = axis("guidance_scale", {"5": {"guidance_scale": 5.0}, "8": {"guidance_scale": 8.0}})
+    [sheet] = make_sheets(matrix(guidance, variants), painted, columns="variant")
+    assert [h.details for h in sheet.table.columns[0].headings] == [
+        ("steps 50",),
+        ("guidance_scale 20 · steps 9",),
+    ]
+    [sheet] = make_sheets(matrix(guidance, variants), painted, where={"guidance_scale": "8"})
+    assert sheet.table.columns[0].headings[0].details == ("guidance_scale 8 · steps 50",)
+
+
+def test_without_the_others_the_base_says_nothing() -> None:
+    [sheet] = make_sheets(article(), painted, where={"variant": ["base"]})
+    assert sheet.table.columns == ()
+
+
 def test_the_caption_tells_what_is_constant() -> None:
     _, layout = draw(article())
     (title,), (facts,) = texts(layout, "title"), texts(layout, "facts")
