@@ -105,8 +105,8 @@ def test_a_name_keeps_the_letters_of_its_script(name: str, kept: str) -> None:
 
 def test_whatever_a_name_is_made_of_its_slug_begins_an_id() -> None:
     """Every character there is, behind a letter; a slug is its own slug."""
-    for first in range(0, sys.maxunicode + 1, 16):
-        for char in {*slug(" a".join(map(chr, range(first, first + 16))))} - {"-"}:
+    for first in range(0, sys.maxunicode + 1, 8):
+        for char in {*slug(" a".join(map(chr, range(first, first + 8))))} - {"-"}:
             name = slug(f"a{char}")
             assert slug(name) == name
             assert is_batch_id(f"{name}-0123456789abcdef"), char

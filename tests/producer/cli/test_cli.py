@@ -59,12 +59,12 @@ def test_plan_counts_offline(gridfarm: Any, tmp_path: Path) -> None:
 
 def test_plan_tells_of_the_base_what_others_change(tmp_path: Path) -> None:
     text = (
-        "settings: {guidance_scale: 7}\nseeds: {random: 2}\naxes: {steps: [10, 20]}\nvariants:\n"
+        "settings: {guidance_scale: 7, steps: 4}\nvariants:\n"
         "  base: {}\n  both: {guidance_scale: 12, steps: 9}\n  sharp: {scheduler: euler}\n"
     )
     file = write(tmp_path / "a.yaml", "model: tiny\nprompts: [a wolf]\n" + text)
     said = CliRunner().invoke(cli, ["plan", file]).output
-    assert "variant  base   nothing (guidance_scale 7, scheduler default)\n" in said
+    assert "variant  base   nothing (guidance_scale 7, steps 4, scheduler default)\n" in said
     assert "both   guidance_scale 12, steps 9\n" in said
 
 
