@@ -26,6 +26,8 @@ from producer.pictures import Failed, FingerprintGroup, Outcome
 #: What a caption names when all cells of the sheet have it alike, in this order.
 SHARED = tuple(name for name, traits in TRAITS.items() if traits.captioned)
 
+NO_FONT = "letters that no font on this machine has are written as \\u…"
+
 
 def details(axis: str, value: Value) -> tuple[str, ...]:
     """What a label stands for, as paragraphs: a prompt's text, then the other settings.

@@ -29,7 +29,7 @@ from producer.pictures import (
     store_lookup,
 )
 from producer.sheet.arrangement import Side, check_counts, sides
-from producer.sheet.caption import SHARED, context, contrasted, details, facts, notes
+from producer.sheet.caption import NO_FONT, SHARED, context, contrasted, details, facts, notes
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -66,6 +66,8 @@ class Sheet:
         marked = odd_fingerprints(outcomes)
         caption = replace(self.caption, notes=notes(len(cells), outcomes, marked))
         face = _typeface(self.table, caption, outcomes)
+        if any(map(face.escapes, _texts(self.table, caption, outcomes))):
+            caption = replace(caption, notes=(*caption.notes, NO_FONT))
         layout = arrange(self.table, caption, outcomes, marked, side=self.side, face=face)
         check_size(layout)
         return paint(layout, outcomes, face), layout
@@ -210,9 +212,12 @@ def check_size(layout: Layout) -> None:
 
 
 def _typeface(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -> Typeface:
+    return typeface(_texts(table, caption, outcomes))
+
+
+def _texts(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -> list[str]:
     headings = [h for level in (*table.rows, *table.columns) for h in level.headings]
     texts = [caption.title, *caption.context, *caption.facts, *caption.notes]
     texts += [text for heading in headings for text in (heading.label, *heading.details)]
     texts += [level.axis for level in (*table.rows, *table.columns)]
-    texts += [outcome.reason for outcome in outcomes.values() if isinstance(outcome, Failed)]
-    return typeface(texts)
+    return texts + [o.reason for o in outcomes.values() if isinstance(o, Failed)]

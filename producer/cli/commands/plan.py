@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def _is_of(name: str, collection: str) -> bool:
     return name == collection or name.startswith(f"{collection}.")
 
 
-def _set_by(axis: str, settings: Layer, layers: list[Layer], kept: Layer) -> str:
+def _set_by(axis: str, settings: Layer, layers: Sequence[Layer], kept: Layer) -> str:
     """`guidance_scale 12`, and of what sets nothing `nothing (guidance_scale 7)`: what it leaves
     alone that others set."""
     stands = [as_it_stands(n, kept[n]) for n in left_alone(settings, layers) if n in kept]

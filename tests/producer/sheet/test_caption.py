@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from common.batch import RangeAxis
-from producer.sheet import make_sheets
+from producer.sheet import make_sheets, typography
+from producer.sheet.caption import NO_FONT
 from tests.support.sheets import (
     PROMPTS,
     VARIANTS,
@@ -128,3 +131,14 @@ def test_the_caption_counts_what_is_not_there() -> None:
     assert texts(layout, "note") == ["1 not rendered yet, 2 failed of 8 cells"]
     assert texts(layout, "facts")[0].endswith("1 cell left out (blank)")
     assert texts(draw(article())[1], "note") == []
+
+
+@pytest.mark.parametrize("fonts", [True, False])
+def test_letters_that_no_font_has_are_explained(
+    monkeypatch: pytest.MonkeyPatch, fonts: bool
+) -> None:
+    for name in ("system_fonts", "other_fonts"):
+        monkeypatch.setattr(typography, name, lambda: ())
+    cells = matrix(axis("prompt", {"wolf" if fonts else "猫": {"prompt": "a wolf"}, "b": {}}))
+    _, layout = draw(cells)
+    assert texts(layout, "note") == ([] if fonts else [NO_FONT])
