@@ -9,6 +9,7 @@ them), `printer` (a batch to a file), `json_schema` (the language for editors), 
 
 from __future__ import annotations
 
+from producer.language.axes import short_labels
 from producer.language.json_schema import as_text, batch_schema
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
@@ -31,5 +32,6 @@ __all__ = [
     "parse_where",
     "printed",
     "problem_of",
+    "short_labels",
     "with_references",
 ]

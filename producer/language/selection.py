@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from common.batch import AnyAxis, Batch, RangeAxis, Spans
 from common.errors import UsageError
 from common.text import suggestion
-from producer.language.axes import BundleReader
+from producer.language.axes import BundleReader, in_full
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
@@ -17,6 +17,7 @@ from producer.language.words import words_of
 from producer.language.yaml import plain
 
 _COMPARED = re.compile(r"\s*[<>!]")
+_SIGN = re.compile(r"(\s*!?=?\s*)(.*)", re.DOTALL)
 _WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
@@ -67,8 +68,8 @@ def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
 
 def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:
     """Where on the axis the values are that a person names by label, value, range (`0..9`),
-    comparison (`> 9`), several of them with commas, or a part of their labels. Any of those
-    that are named, and all comparisons.
+    comparison (`> 9`), several of them with commas, a part of their labels, or the first digits
+    of a random seed. Any of those that are named, and all comparisons.
 
     Raises UsageError.
     """
@@ -85,6 +86,8 @@ def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:
 
 
 def _named(conditions: Conditions, axis: AnyAxis, text: str) -> Spans:
+    sign, value = _SIGN.fullmatch(text).groups()  # type: ignore[union-attr]  # it always matches
+    text = sign + (in_full(axis, value) or value)
     try:
         return conditions.spans(axis, plain(text))
     except Mistake as mistake:

@@ -14,12 +14,14 @@ from common.batch import (
     REFINER,
     TRAITS,
     WORD,
+    AnyAxis,
     Cell,
     Value,
     as_it_stands,
     is_drawn,
     left_alone,
 )
+from producer.language import short_labels
 from producer.language.settings import DEFAULTS, as_text
 from producer.pictures import Failed, FingerprintGroup, Outcome
 
@@ -43,17 +45,22 @@ def details(axis: str, value: Value) -> tuple[str, ...]:
     return (*paragraphs, *([" · ".join(_named(others))] if others else []))
 
 
-def contrasted(axis: str, values: Mapping[int, Value], cells: Sequence[Cell]) -> dict[int, Value]:
-    """The values, each also with what others set and it leaves alone, where all its `cells` have
-    that alike: the base beside `guidance_scale 12` says 7."""
+def contrasted(
+    axis: AnyAxis, values: Mapping[int, Value], cells: Sequence[Cell]
+) -> dict[int, Value]:
+    """The values of the axis as headings tell them, by their positions: each also with what others
+    set and it leaves alone, where all its `cells` have that alike, so that the base beside
+    `guidance_scale 12` says 7; a random seed under its first digits."""
+    short = short_labels(axis)
     layers = [value.settings for value in values.values()]
     own: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
-        own[cell.labels[axis]].append(cell)
+        own[cell.labels[axis.name]].append(cell)
     told = {}
     for at, value in values.items():
         kept = _alike(left_alone(value.settings, layers), own[value.label])
-        told[at] = value.model_copy(update={"settings": value.settings | kept})
+        label = short.get(value.label, value.label)
+        told[at] = Value(label=label, settings=value.settings | kept)
     return told
 
 

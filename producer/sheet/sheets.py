@@ -148,9 +148,9 @@ def _levels(axes: Side, keys: Sequence[tuple[int, ...]], cells: Sequence[Cell]) 
         prefixes = [key[: depth + 1] for key in keys]
         groups = [list(group) for _, group in groupby(range(len(keys)), prefixes.__getitem__)]
         values = {key[depth]: axis.axis.value(key[depth]) for key in keys}
-        told = contrasted(axis.name, values, cells)
+        told = contrasted(axis.axis, values, cells)
         headings = (
-            Heading(values[at].label, details(axis.name, told[at]), group[0], len(group))
+            Heading(told[at].label, details(axis.name, told[at]), group[0], len(group))
             for group in groups
             for at in [keys[group[0]][depth]]
         )

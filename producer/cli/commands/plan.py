@@ -28,6 +28,7 @@ from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
+from producer.language import short_labels
 from producer.language.settings import DEFAULTS, SETTINGS, as_text
 from producer.submission import Plan
 from producer.wording import counted, in_bytes
@@ -102,10 +103,12 @@ def _axis_lines(matrix: Matrix) -> Iterator[str]:
 
 def _some_labels(axis: AnyAxis) -> str:
     shown: list[str] = []
+    short = short_labels(axis)
     if axis.count > MOST_LABELS:
-        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.count - 1).label)}"
+        first, last = (axis.value(at).label for at in (0, axis.count - 1))
+        return f"{_short(short.get(first, first))} … {_short(short.get(last, last))}"
     for label in axis.labels():
-        shown.append(_short(label))
+        shown.append(_short(short.get(label, label)))
         if len(" · ".join(shown)) > SHOWN_LABELS:
             break
     return _short(" · ".join(shown), SHOWN_LABELS)
@@ -186,9 +189,11 @@ def _value_lines(axis: str, set_by: dict[str, str]) -> Iterator[str]:
 def _first_cells(matrix: Matrix) -> list[str]:
     cells: list[Cell] = [*islice(matrix, FIRST_CELLS)]
     width = max((len(str(cell.i)) for cell in cells), default=1)
+    short = {axis.name: short_labels(axis) for axis in matrix.axes}
     lines = []
     for cell in cells:
-        labels = " · ".join(_short(label) for label in cell.labels.values())
+        shown = (short[axis].get(label, label) for axis, label in cell.labels.items())
+        labels = " · ".join(map(_short, shown))
         lines.append(f"  #{cell.i:<{width}}  {labels or 'the only cell'}")
     if matrix.cells > len(cells):
         lines.append(f"  … {matrix.cells - len(cells):,} more")

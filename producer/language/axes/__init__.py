@@ -3,7 +3,8 @@
 In reading order: `places` (an axis as it stands in the file), `names` (what axes and values are
 called), `bundles` (the settings that a mapping sets), `misreadings` (what reads as something
 else than was meant), `ranges` (`0..9`), `tables` (files of texts and settings), `generators`
-(`{file: …}`, `{random: …}` and the like), `axes` (the reader of them all).
+(`{file: …}`, `{random: …}` and the like), `axes` (the reader of them all), `short_labels` (how
+random seeds are told).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from producer.language.axes.bundles import LIKE_A_FILE, BundleReader, Settings
 from producer.language.axes.generators import EMPHASIS, MAX_RANDOM
 from producer.language.axes.names import TOP_AXES, check_name
 from producer.language.axes.ranges import RANGE_PATTERN, between
+from producer.language.axes.short_labels import in_full, short_labels
 
 __all__ = [
     "EMPHASIS",
@@ -27,5 +29,7 @@ __all__ = [
     "between",
     "check_name",
     "generators",
+    "in_full",
+    "short_labels",
     "tables",
 ]

@@ -97,6 +97,21 @@ def test_a_prompt_with_words_is_told_as_it_is_written() -> None:
     assert [heading.details for heading in level.headings] == [(), ()]
 
 
+def test_a_random_seed_is_headed_by_its_first_digits() -> None:
+    """With the whole of it below; `where` takes either."""
+    full = ("12426054289685354689", "12427200041832915037", "10603912086726310123")
+    cells = matrix(axis("seed", {label: {"seed": label} for label in full}))
+    headings = make_sheets(cells, painted)[0].table.columns[0].headings
+    assert [(heading.label, heading.details) for heading in headings] == [
+        ("12426…", (full[0],)),
+        ("12427…", (full[1],)),
+        ("1060…", (full[2],)),
+    ]
+    for kept in (["12426…", "1060"], ["12426", full[2]], "12426,1060…", "!=12427…"):
+        table = make_sheets(cells, painted, where={"seed": kept})[0].table
+        assert [cell.labels["seed"] for cell in table.present()] == [full[0], full[2]]
+
+
 def test_a_seed_of_each_image_is_labelled_once() -> None:
     seeds = axis("seed", {f"random {n}": {"seed": {"from": "7"}} for n in (1, 2)})
     [sheet] = make_sheets(matrix(seeds, settings={"prompt": "a"}), painted)
