@@ -55,6 +55,7 @@ from producer.pictures import (
     BatchRecipe,
     FetchReport,
     Recipe,
+    SheetRecipe,
     StoredPicture,
     VerifyReport,
     chosen_cells,
@@ -287,8 +288,7 @@ class Farm:
 
         `rows` and `columns` name axes ("prompt", "prompt,seed", ["prompt", "seed"]); by default
         every axis but the last becomes rows. `cell_size` is a picture's longer side in pixels.
-        Raises UsageError for an unknown axis, and where axes are left over that make several
-        sheets (`save_grid` writes those), or one that is too large.
+        Raises UsageError for an unknown axis, what makes several sheets, and one too large.
         """
         found, kept = self.find(batch), parse_where(where_options(where))
         if rows is None and columns is None:
@@ -350,8 +350,8 @@ class Farm:
         told = (self.say, self.progress)
         return verify_pictures(found.id, due, due.count, found.store, *told, quick=quick)
 
-    def show(self, what: BatchArgument) -> Recipe | BatchRecipe:
-        """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
+    def show(self, what: BatchArgument) -> Recipe | SheetRecipe | BatchRecipe:
+        """How something was made: the recipe of a PNG file ("wolf.png", a sheet) or of a cell
         ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
         if file := picture_file(what):
             return Recipe.of_file(file)

@@ -16,7 +16,13 @@ from producer.language.mistakes import Mistake
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.references import with_references
-from producer.language.selection import find_axis, find_values, find_where, parse_where
+from producer.language.selection import (
+    find_axis,
+    find_values,
+    find_where,
+    parse_where,
+    written_where,
+)
 from producer.language.starter_file import first_batch
 
 __all__ = [
@@ -34,4 +40,5 @@ __all__ = [
     "problem_of",
     "short_labels",
     "with_references",
+    "written_where",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.batch import AnyAxis, Batch, RangeAxis, Spans
 from common.errors import UsageError
@@ -34,6 +34,15 @@ def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
         sign = "" if match["sign"] == "=" else match["sign"]
         where.setdefault(match["axis"].strip(), []).append(sign + match["value"].strip())
     return where
+
+
+def written_where(where: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What `parse_where` reads as `where`."""
+    return tuple(
+        f"{axis}{text}" if _COMPARED.match(text) else f"{axis}={text}"
+        for axis, texts in where.items()
+        for text in texts
+    )
 
 
 def find_axis(written: str, known: Iterable[str]) -> str | None:

@@ -36,7 +36,7 @@ class ChosenAxis:
 
 def choose(matrix: Matrix, where: Where) -> dict[str, ChosenAxis]:
     """Every axis by its name. Raises UsageError for an unknown axis or label in `where`."""
-    kept = _by_axis(where, [axis.name for axis in matrix.axes])
+    kept = by_axis(where, [axis.name for axis in matrix.axes])
     return {
         axis.name: ChosenAxis(axis, stride, _positions(axis, kept.get(axis.name), matrix.batch))
         for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
@@ -73,8 +73,8 @@ def _numbers(axes: Sequence[ChosenAxis]) -> Iterator[int]:
         yield from (first.stride * position + below for below in _numbers(rest))
 
 
-def _by_axis(where: Where, known: Sequence[str]) -> dict[str, list[str]]:
-    """Raises UsageError."""
+def by_axis(where: Where, known: Sequence[str]) -> dict[str, list[str]]:
+    """What is kept of each axis, under its name. Raises UsageError for an unknown axis."""
     kept: dict[str, list[str]] = {}
     for written, values in where.items():
         texts = [values] if isinstance(values, str) else values

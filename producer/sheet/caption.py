@@ -76,15 +76,18 @@ def _alike(names: Iterable[str], cells: Sequence[Cell]) -> dict[str, JsonValue]:
 
 def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[str, ...]:
     """The settings that all cells share, without those already `said`."""
-    shared = {name: cells[0].settings[name] for name in SHARED if name not in set(said)}
-    same = {
-        name: value
-        for name, value in shared.items()
-        if all(cell.settings[name] == value for cell in cells)
-    }
-    _drop_what_says_nothing(same, cells)
+    unsaid = set(said)
+    shown = {name: value for name, value in shared(cells).items() if name not in unsaid}
     struck = (f"{_count(excluded, 'cell')} left out (blank)",) if excluded else ()
-    return (*_named(same), *struck)
+    return (*_named(shown), *struck)
+
+
+def shared(cells: Sequence[Cell]) -> dict[str, JsonValue]:
+    """The settings that all cells have alike, without those that say nothing."""
+    first = cells[0].settings
+    same = {n: first[n] for n in SHARED if all(cell.settings[n] == first[n] for cell in cells)}
+    _drop_what_says_nothing(same, cells)
+    return same
 
 
 def context(values: Mapping[str, Value], cells: Sequence[Cell]) -> tuple[str, ...]:

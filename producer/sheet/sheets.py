@@ -16,11 +16,14 @@ from common.batch import Cell, Matrix, Value, names_in
 from common.dispatch import read_failures
 from common.errors import UsageError
 from common.store import Store
+from producer.language import written_where
 from producer.pictures import (
     Failed,
     Lookup,
     Outcome,
+    SheetRecipe,
     Where,
+    by_axis,
     choose,
     load_outcomes,
     odd_fingerprints,
@@ -29,7 +32,16 @@ from producer.pictures import (
     store_lookup,
 )
 from producer.sheet.arrangement import Side, check_counts, sides
-from producer.sheet.caption import NO_FONT, SHARED, context, contrasted, details, facts, notes
+from producer.sheet.caption import (
+    NO_FONT,
+    SHARED,
+    context,
+    contrasted,
+    details,
+    facts,
+    notes,
+    shared,
+)
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -57,6 +69,8 @@ class Sheet:
     labels: tuple[str, ...]
     side: int
     lookup: Lookup
+    #: What its PNG says of itself; None of a batch that is in no store.
+    recipe: SheetRecipe | None = None
 
     def draw(self) -> tuple[Image, Layout]:
         """Look every cell up and draw the sheet. Raises StoreError, and SheetTooLarge if
@@ -84,7 +98,7 @@ def sheets_of_batch(matrix: Matrix, batch_id: str, store: Store, **options: Any)
     cells = len(matrix)
     failures = read_flaws(store, batch_id, cells) | read_failures(store, batch_id, cells)
     reasons = {cell.key: reason for i, reason in failures.items() if (cell := matrix[i])}
-    return make_sheets(matrix, store_lookup(store, reasons, batch_id), **options)
+    return make_sheets(matrix, store_lookup(store, reasons, batch_id), batch_id=batch_id, **options)
 
 
 def make_sheets(
@@ -96,25 +110,40 @@ def make_sheets(
     where: Where | None = None,
     cell_size: int | None = None,
     title: str | None = None,
+    batch_id: str = "",
 ) -> list[Sheet]:
     """The sheets of a batch, in the order of the left-over axes' values.
 
     `rows` and `columns` name axes (`"prompt"`, `"prompt,seed"`, `""` for none), `where` keeps
     the given labels of an axis, `cell_size` is the longest side of a picture on the sheet in
-    pixels. Raises UsageError for an unknown axis or label and for a sheet too large to draw.
+    pixels; with `batch_id` the sheets know how they are drawn again. Raises UsageError for an
+    unknown axis or label and for a sheet too large to draw.
     """
     axes = choose(matrix, where or {})
     row_axes, column_axes = sides(axes, rows, columns)
     others = [axis for axis in axes.values() if axis not in (*row_axes, *column_axes)]
     check_counts(axes, row_axes, column_axes, others)
+    kept = by_axis(where or {}, list(axes))
+    drawn = batch_id and SheetRecipe(
+        batch=batch_id,
+        rows=tuple(axis.name for axis in row_axes),
+        columns=tuple(axis.name for axis in column_axes),
+        cell_size=cell_size,
+    )
     sheets = []
     for at in product(*(axis.positions for axis in others)):
         table = _table(matrix, row_axes, column_axes, offset_of(others, at))
         if table is not None:
             values = {axis.name: axis.axis.value(p) for axis, p in zip(others, at, strict=True)}
-            sheets.append(
-                _sheet(table, values, others, lookup, cell_size, title or matrix.batch.name)
-            )
+            sheet = _sheet(table, values, others, lookup, cell_size, title or matrix.batch.name)
+            # Of what makes several sheets, each is drawn again with its own values.
+            own = zip((a.name for a in others if a.varies), sheet.labels, strict=True)
+            told = {
+                "where": written_where(kept | {name: [label] for name, label in own}),
+                "settings": shared(table.present()),
+            }
+            recipe = drawn.model_copy(update=told) if drawn else None
+            sheets.append(replace(sheet, recipe=recipe))
     if not sheets:
         raise UsageError("every cell of the sheet is excluded", hint="choose others with --where")
     return sheets

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from common.batch import Matrix, slug
 from common.errors import UsageError
-from common.picture import Z_RLE
+from common.picture import METADATA_BYTES, Z_RLE
 from common.store import file_in, replacing
-from producer.pictures import Where, choose, distinct_names
+from producer.pictures import KEYWORD, SheetRecipe, Where, choose, distinct_names
 from producer.sheet.sheets import Sheet
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def save(sheets: Sequence[Sheet], path: str | PathLike[str]) -> list[Path]:
     paths = _paths(sheets, path)
     for sheet, target in zip(sheets, paths, strict=True):
         image, _ = sheet.draw()
-        _write(image, target)
+        _write(image, target, sheet.recipe)
     return paths
 
 
@@ -59,9 +59,14 @@ def _paths(sheets: Sequence[Sheet], path: Path) -> list[Path]:
     return [path.with_name(f"{path.stem}-{names[label]}.png") for label in labels]
 
 
-def _write(image: Image, path: Path) -> None:
+def _write(image: Image, path: Path, recipe: SheetRecipe | None) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    if recipe and len(text := recipe.written()) < METADATA_BYTES // 4:  # UTF-8 is up to 4 bytes
+        texts.add_itxt(KEYWORD, text)
     try:
         with replacing(path) as file:
-            image.save(file, "PNG", compress_level=1, compress_type=Z_RLE)
+            image.save(file, "PNG", pnginfo=texts, compress_level=1, compress_type=Z_RLE)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
