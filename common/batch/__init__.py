@@ -4,18 +4,18 @@ In reading order: `document` (the batch as it is stored, its axes and its id), `
 cells, lazy and numbered), `cell_settings` (what a cell is drawn with, and what is known of each
 setting), `normalise` (from settings to a Job), `templates` (words in prompts), `seeds` (random
 ones that can be had again), `spans` (positions on an axis), `filter` (which cells `exclude` and
-`only` keep), `contrast` (what a value leaves alone that others set).
+`only` keep).
 """
 
 from __future__ import annotations
 
 from common.batch.cell_settings import (
+    COLLECTIONS,
     GROUPS,
     TRAITS,
     WHOLE_SETTINGS,
     CellSettings,
 )
-from common.batch.contrast import as_it_stands, left_alone
 from common.batch.document import (
     DOCUMENT_BYTES,
     MAX_AXES,
@@ -39,6 +39,7 @@ from common.batch.spans import Spans, labels_of, spans_of
 from common.batch.templates import MAX_FILLED, WORD_NAME, fill, names_in
 
 __all__ = [
+    "COLLECTIONS",
     "DAMAGED",
     "DOCUMENT_BYTES",
     "ENUMERATE_UP_TO",
@@ -66,13 +67,11 @@ __all__ = [
     "RangeAxis",
     "Spans",
     "Value",
-    "as_it_stands",
     "complete",
     "fill",
     "is_batch_id",
     "is_drawn",
     "labels_of",
-    "left_alone",
     "names_in",
     "numbered_seed",
     "slug",

@@ -9,7 +9,7 @@ them), `printer` (a batch to a file), `json_schema` (the language for editors), 
 
 from __future__ import annotations
 
-from producer.language.axes import short_labels
+from producer.language.axes import as_it_stands, left_alone, short_labels
 from producer.language.json_schema import as_text, batch_schema
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
@@ -28,12 +28,14 @@ from producer.language.starter_file import first_batch
 __all__ = [
     "BatchFile",
     "Mistake",
+    "as_it_stands",
     "as_text",
     "batch_schema",
     "find_axis",
     "find_values",
     "find_where",
     "first_batch",
+    "left_alone",
     "load_batch_file",
     "parse_where",
     "printed",

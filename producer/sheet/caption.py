@@ -17,11 +17,9 @@ from common.batch import (
     AnyAxis,
     Cell,
     Value,
-    as_it_stands,
     is_drawn,
-    left_alone,
 )
-from producer.language import short_labels
+from producer.language import as_it_stands, left_alone, short_labels
 from producer.language.settings import DEFAULTS, as_text
 from producer.pictures import Failed, FingerprintGroup, Outcome
 

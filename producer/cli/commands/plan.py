@@ -20,15 +20,13 @@ from common.batch import (
     Cell,
     Layer,
     Matrix,
-    as_it_stands,
     complete,
-    left_alone,
 )
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
-from producer.language import short_labels
+from producer.language import as_it_stands, left_alone, short_labels
 from producer.language.settings import DEFAULTS, SETTINGS, as_text
 from producer.submission import Plan
 from producer.wording import counted, in_bytes

@@ -4,7 +4,7 @@ In reading order: `places` (an axis as it stands in the file), `names` (what axe
 called), `bundles` (the settings that a mapping sets), `misreadings` (what reads as something
 else than was meant), `ranges` (`0..9`), `tables` (files of texts and settings), `generators`
 (`{file: …}`, `{random: …}` and the like), `axes` (the reader of them all), `short_labels` (how
-random seeds are told).
+random seeds are told), `contrast` (what a value leaves alone that others set).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from producer.language.axes import generators, tables
 from producer.language.axes.axes import AxisReader
 from producer.language.axes.bundles import LIKE_A_FILE, BundleReader, Settings
+from producer.language.axes.contrast import as_it_stands, left_alone
 from producer.language.axes.generators import EMPHASIS, MAX_RANDOM
 from producer.language.axes.names import TOP_AXES, check_name
 from producer.language.axes.ranges import RANGE_PATTERN, between
@@ -26,10 +27,12 @@ __all__ = [
     "AxisReader",
     "BundleReader",
     "Settings",
+    "as_it_stands",
     "between",
     "check_name",
     "generators",
     "in_full",
+    "left_alone",
     "short_labels",
     "tables",
 ]

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import JsonValue
 
-from common.batch.cell_settings import COLLECTIONS
-from common.batch.document import Layer
+from common.batch import COLLECTIONS, WORD, Layer
 
 #: Settings that say something by being None; of others that is another setting's value.
 _NONE_SAYS = {"negative_prompt": None, "scheduler": "default"}
@@ -24,7 +23,7 @@ def left_alone(layer: Layer, layers: Iterable[Layer]) -> list[str]:
     wider = dict.fromkeys(tuple(other) for other in layers if other.keys() > layer.keys())
     names = dict.fromkeys(_whole(name) for other in wider for name in other)
     own = {_whole(name) for name in layer}
-    return [n for n in names if n not in own and n != "prompt" and not n.startswith("words.")]
+    return [n for n in names if n not in own and n != "prompt" and not n.startswith(WORD)]
 
 
 def as_it_stands(name: str, value: JsonValue) -> dict[str, JsonValue]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.batch import as_it_stands, left_alone
+from producer.language.axes import as_it_stands, left_alone
 
 LAYERS = (
     {},
