@@ -22,7 +22,6 @@ class TestList:
 
         assert list(store.list("")) == ["images/a.png"]
 
-
     def test_names_that_a_disk_takes_apart_are_listed_whole(self, tmp_path: Path) -> None:
         """As macOS' disks and some network shares do it: é is two characters there."""
         (tmp_path / "active").mkdir()
