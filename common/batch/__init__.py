@@ -10,13 +10,13 @@ ones that can be had again), `spans` (positions on an axis), `filter` (which cel
 from __future__ import annotations
 
 from common.batch.cell_settings import (
+    COLLECTIONS,
     GROUPS,
     TRAITS,
     WHOLE_SETTINGS,
     CellSettings,
 )
 from common.batch.document import (
-    BATCH_ID,
     DOCUMENT_BYTES,
     MAX_AXES,
     MAX_CELLS,
@@ -28,6 +28,7 @@ from common.batch.document import (
     Layer,
     RangeAxis,
     Value,
+    is_batch_id,
     slug,
 )
 from common.batch.filter import Entry
@@ -38,7 +39,7 @@ from common.batch.spans import Spans, labels_of, spans_of
 from common.batch.templates import MAX_FILLED, WORD_NAME, fill, names_in
 
 __all__ = [
-    "BATCH_ID",
+    "COLLECTIONS",
     "DAMAGED",
     "DOCUMENT_BYTES",
     "ENUMERATE_UP_TO",
@@ -68,6 +69,7 @@ __all__ = [
     "Value",
     "complete",
     "fill",
+    "is_batch_id",
     "is_drawn",
     "labels_of",
     "names_in",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from common.batch.cell_settings import WHOLE_SETTINGS
 from common.errors import GridfarmError
+from common.text import is_letter, words_of
 
 #: Raised when a reader of the old document would misread a new one.
 SCHEMA: Literal[2] = 2
@@ -39,9 +40,10 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 #: Hex digits of the hash at the end of a batch's id: 64 bits.
 ID_DIGITS = 16
 
-#: What an id may look like: `slug`, a hyphen and digits, of which ids of before had 8.
-BATCH_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}\Z")
-
+#: Characters, and bytes of UTF-8, of a slug and of an id. An id is a part of names of files, which
+#: may have 255 bytes, and 143 on encrypted disks.
+SLUG_LENGTH, SLUG_BYTES = 60, 80
+ID_LENGTH, ID_BYTES = 80, 100
 
 #: Settings by their flat names, as one value of an axis or the batch itself has them.
 Layer = Mapping[str, JsonValue]
@@ -267,6 +269,19 @@ class Batch(_Frozen):
 
 
 def slug(name: str) -> str:
-    """A name as lower-case ASCII words joined by hyphens, at most 60 characters."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return words[:60].strip("-") or "batch"
+    """A name as words of lower-case letters and digits, of any script, joined by hyphens; at most
+    SLUG_LENGTH characters and SLUG_BYTES bytes."""
+    words = "-".join(words_of(name.lower()))[:SLUG_LENGTH]
+    return words.encode()[:SLUG_BYTES].decode(errors="ignore").strip("-") or "batch"
+
+
+def is_batch_id(text: str) -> bool:
+    """Whether a batch's id may look like this: a slug, a hyphen and digits, of which ids of before
+    had 8. It is safe in names of objects and files, and on a terminal."""
+    return (
+        text == unicodedata.normalize("NFC", text).lower()
+        and text[:1].isalnum()
+        and len(text) <= ID_LENGTH
+        and all(char == "-" or is_letter(char) for char in text)
+        and len(text.encode()) <= ID_BYTES
+    )

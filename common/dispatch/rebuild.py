@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from common.batch import BATCH_ID, Matrix
+from common.batch import Matrix, is_batch_id
 from common.dispatch.bitmap import bitmap_of, is_set
 from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import LedgerStatus, Opening
@@ -101,7 +101,7 @@ class Rebuild:
         names = (
             name.removeprefix(object_names.ACTIVE) for name in self.store.list(object_names.ACTIVE)
         )
-        return {name for name in names if BATCH_ID.match(name)}
+        return {name for name in names if is_batch_id(name)}
 
     def _follow_store(self, batch_id: str, *, marked: bool) -> None:
         # The marker was read first: who orders a batch puts its control.json before the marker.

@@ -8,15 +8,17 @@ a1111      the Job as the line `parameters` that other programs read
 
 from __future__ import annotations
 
-from common.picture.metadata import PictureMeta, decode_meta
+from common.picture.metadata import METADATA_BYTES, PictureMeta, decode_meta, text_in
 from common.picture.png import Z_RLE, EncodedPicture, encode_picture
 from common.picture.stored import is_stored
 
 __all__ = [
+    "METADATA_BYTES",
     "Z_RLE",
     "EncodedPicture",
     "PictureMeta",
     "decode_meta",
     "encode_picture",
     "is_stored",
+    "text_in",
 ]

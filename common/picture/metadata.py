@@ -97,14 +97,23 @@ def _first_mistake(error: ValueError) -> str:
 
 
 def _gridfarm_text(png: bytes) -> bytes:
+    text = text_in(png, KEYWORD)
+    if text is None:
+        raise GridfarmError(
+            "the picture carries no gridfarm metadata",
+            hint="only PNGs that gridfarm stored, unchanged, know their Job",
+        )
+    return text
+
+
+def text_in(png: bytes, keyword: str) -> bytes | None:
+    """The text of that keyword before a PNG's pixels, as somebody wrote it; None without one. The
+    beginning of a file suffices, up to the pixels. Raises GridfarmError for what is no PNG."""
     for kind, data in _chunks(png):
-        keyword, _, rest = data.partition(b"\0")
-        if kind == b"iTXt" and keyword == KEYWORD.encode():
+        word, _, rest = data.partition(b"\0")
+        if kind == b"iTXt" and word == keyword.encode():
             return _plain_text(rest)
-    raise GridfarmError(
-        "the picture carries no gridfarm metadata",
-        hint="only PNGs that gridfarm stored, unchanged, know their Job",
-    )
+    return None
 
 
 def _plain_text(rest: bytes) -> bytes:

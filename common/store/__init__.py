@@ -13,7 +13,7 @@ local_files    files of this machine, written whole or not at all
 from __future__ import annotations
 
 from common.store import object_names
-from common.store.local_files import FULL, disk_errors, link, prepared, replacing
+from common.store.local_files import FULL, disk_errors, file_in, link, prepared, replacing
 from common.store.opening import open_store
 from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
 from common.store.store_id import read_store_id, write_store_id
@@ -25,6 +25,7 @@ __all__ = [
     "Store",
     "check_size",
     "disk_errors",
+    "file_in",
     "link",
     "object_names",
     "open_store",

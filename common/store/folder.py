@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -135,6 +136,7 @@ def _entries(folder: Path) -> Iterator[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    yield f"{entry.name}/" if entry.is_dir() else entry.name
+                    name = unicodedata.normalize("NFC", entry.name)  # macOS' disks take it apart
+                    yield f"{name}/" if entry.is_dir() else name
     except FileNotFoundError:
         return  # a folder that nothing was put into, or that was removed meanwhile

@@ -27,6 +27,13 @@ NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
 
 
+def file_in(path: str | os.PathLike[str], name: str) -> Path:
+    """The file that `path` names; where it is a folder, or ends in a slash, `name` in it."""
+    written = os.fspath(path)
+    is_folder = Path(written).is_dir() or written.endswith(("/", os.sep))
+    return Path(written, name) if is_folder else Path(written)
+
+
 @contextmanager
 def prepared(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` for a file or a folder; when the block ends well, what it made

@@ -42,7 +42,7 @@ def remember(cache_dir: Path, batch_id: str, store: Store) -> None:
 def remembered(cache_dir: Path) -> list[LastBatch]:
     """The last first; none where the file cannot be read."""
     try:
-        lines = _file(cache_dir).read_text().splitlines()
+        lines = _file(cache_dir).read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return []
     pairs = (line.partition(" ") for line in lines)

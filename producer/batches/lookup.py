@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
-from common.batch import BATCH_ID, Batch, Matrix, slug
+from common.batch import Batch, Matrix, is_batch_id, slug
 from common.config import FarmConfig
 from common.dispatch import read_batch
 from common.errors import NotFound
@@ -45,9 +46,11 @@ def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tupl
     if batch == LAST:
         batch_id = _last(store, config)
         return batch_id, read_batch(store, batch_id)
-    if BATCH_ID.match(batch) and store.exists(object_names.batch(batch)):
-        return batch, read_batch(store, batch)
-    batch_id = _search(batch, store, config)
+    # Some file systems, and what was copied from them, write é as two characters.
+    word = unicodedata.normalize("NFC", batch)
+    if is_batch_id(word) and store.exists(object_names.batch(word)):
+        return word, read_batch(store, word)
+    batch_id = _search(word, store, config)
     return batch_id, read_batch(store, batch_id)
 
 

@@ -36,6 +36,33 @@ where_option = click.option(
 )
 
 
+def sheet_options(command: Command) -> Command:
+    """--rows, --columns, --where and --cell-size: of every command that draws sheets, since each
+    names them to whoever asks for too much."""
+    for option in (_cell_size_option, where_option, _columns_option, _rows_option):
+        command = option(command)
+    return command
+
+
+_rows_option = click.option(
+    "--rows",
+    metavar="AXES",
+    help="One axis or several joined by commas; default prompt, else the longest axis.",
+    shell_complete=completion.axes,
+)
+_columns_option = click.option(
+    "--columns",
+    metavar="AXES",
+    help="Likewise; default variant, else the last axis.",
+    shell_complete=completion.axes,
+)
+_cell_size_option = click.option(
+    "--cell-size",
+    type=click.IntRange(32, 4096),
+    help="Pixels of a picture's longer side; default what fits a screen.",
+)
+
+
 def json_command(command: Command) -> Command:
     """A command with --json; its first argument is an Output."""
 

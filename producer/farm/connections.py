@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from common.batch import BATCH_ID, Batch
+from common.batch import Batch, is_batch_id
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
 from common.errors import (
@@ -180,7 +180,7 @@ class Connections:
         except StoreError:
             raise
         except GridfarmError as error:
-            if isinstance(batch, str) and BATCH_ID.match(batch):
+            if isinstance(batch, str) and is_batch_id(batch):
                 for intent in read_intents(store, Announcements(self.ledger_if_any)):
                     if batch in intent.batches:
                         return batch, intent.batches[batch]

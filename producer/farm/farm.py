@@ -56,6 +56,7 @@ from producer.pictures import (
     BatchRecipe,
     FetchReport,
     Recipe,
+    SheetRecipe,
     StoredPicture,
     VerifyReport,
     chosen_cells,
@@ -290,8 +291,7 @@ class Farm:
 
         `rows` and `columns` name axes ("prompt", "prompt,seed", ["prompt", "seed"]); by default
         every axis but the last becomes rows. `cell_size` is a picture's longer side in pixels.
-        Raises UsageError for an unknown axis, and where axes are left over that make several
-        sheets (`save_grid` writes those), or one that is too large.
+        Raises UsageError for an unknown axis, what makes several sheets, and one too large.
         """
         found, kept = self.find(batch), parse_where(where_options(where))
         if rows is None and columns is None:
@@ -309,12 +309,12 @@ class Farm:
         where: Where = (),
         cell_size: int | None = None,
     ) -> list[Path]:
-        """Draw `batch` into the PNG `path`, or, where axes are left over, into one for each of
-        their values, PATH-LABEL.png; the files. By default the prompts become rows, else the
-        longest axis, and the variants columns, else the last axis. Raises UsageError."""
+        """Draw `batch` into the PNG `path`, or NAME.png in that folder; where axes are left over,
+        into one for each of their values, PATH-LABEL.png; the files. Rows are by default prompts,
+        else the longest axis, columns variants, else the last. Raises UsageError."""
         found, kept = self.find(batch), parse_where(where_options(where))
         chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        return save(_sheets(found, **chosen), Path(path))
+        return save(_sheets(found, **chosen), path)
 
     def pictures(
         self, batch: BatchArgument = LAST, *, where: Where = ()
@@ -345,8 +345,8 @@ class Farm:
         told = (self.say, self.progress)
         return verify_pictures(found.id, due, due.count, found.store, *told, quick=quick)
 
-    def show(self, what: BatchArgument) -> Recipe | BatchRecipe:
-        """How something was made: the recipe of a PNG file ("wolf.png") or of a cell
+    def show(self, what: BatchArgument) -> Recipe | SheetRecipe | BatchRecipe:
+        """How something was made: the recipe of a PNG file ("wolf.png", a sheet) or of a cell
         ("wrong-lora#3"), or else the batch file that orders a batch again. Raises NotFound."""
         if file := picture_file(what):
             return Recipe.of_file(file)

@@ -9,26 +9,38 @@ them), `printer` (a batch to a file), `json_schema` (the language for editors), 
 
 from __future__ import annotations
 
+from producer.language.axes import as_it_stands, left_alone, short_labels
 from producer.language.json_schema import as_text, batch_schema
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
 from producer.language.printer import printed
 from producer.language.reader import BatchFile, load_batch_file
 from producer.language.references import with_references
-from producer.language.selection import find_values, find_where, parse_where
+from producer.language.selection import (
+    find_axis,
+    find_values,
+    find_where,
+    parse_where,
+    written_where,
+)
 from producer.language.starter_file import first_batch
 
 __all__ = [
     "BatchFile",
     "Mistake",
+    "as_it_stands",
     "as_text",
     "batch_schema",
+    "find_axis",
     "find_values",
     "find_where",
     "first_batch",
+    "left_alone",
     "load_batch_file",
     "parse_where",
     "printed",
     "problem_of",
+    "short_labels",
     "with_references",
+    "written_where",
 ]

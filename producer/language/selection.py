@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.batch import AnyAxis, Batch, RangeAxis, Spans
 from common.errors import UsageError
 from common.text import suggestion
-from producer.language.axes import BundleReader
+from producer.language.axes import BundleReader, in_full
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
@@ -17,6 +17,7 @@ from producer.language.words import words_of
 from producer.language.yaml import plain
 
 _COMPARED = re.compile(r"\s*[<>!]")
+_SIGN = re.compile(r"(\s*!?=?\s*)(.*)", re.DOTALL)
 _WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
@@ -35,24 +36,49 @@ def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
     return where
 
 
+def written_where(where: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What `parse_where` reads as `where`."""
+    return tuple(
+        f"{axis}{text}" if _COMPARED.match(text) else f"{axis}={text}"
+        for axis, texts in where.items()
+        for text in texts
+    )
+
+
+def find_axis(written: str, known: Iterable[str]) -> str | None:
+    """The axis that is called so, else the only one of which that is the plural or the singular:
+    batch files write `prompts:` and `seeds:` for the axes prompt and seed."""
+    names = list(known)
+    if written in names:
+        return written
+    alike = [n for n in names if written in _plurals(n) or n in _plurals(written)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _plurals(name: str) -> set[str]:
+    return {f"{name}s", f"{name}es", *([f"{name[:-1]}ies"] if name.endswith("y") else [])}
+
+
 def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
     """Where on each axis that `--where` options name the values are that they keep.
 
     Raises UsageError.
     """
     axes = {axis.name: axis for axis in batch.axes}
-    kept = {}
-    for name, written in parse_where(options).items():
-        if name not in axes:
-            raise UsageError(f"--where: there is no axis {name!r}", hint=suggestion(name, axes))
-        kept[name] = find_values(axes[name], written, batch)
-    return kept
+    values: dict[str, list[str]] = {}
+    for written, texts in parse_where(options).items():
+        name = find_axis(written, axes)
+        if name is None:
+            message = f"--where: there is no axis {written!r}"
+            raise UsageError(message, hint=suggestion(written, axes))
+        values.setdefault(name, []).extend(texts)
+    return {name: find_values(axes[name], texts, batch) for name, texts in values.items()}
 
 
 def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:
     """Where on the axis the values are that a person names by label, value, range (`0..9`),
-    comparison (`> 9`), several of them with commas, or a part of their labels. Any of those
-    that are named, and all comparisons.
+    comparison (`> 9`), several of them with commas, a part of their labels, or the first digits
+    of a random seed. Any of those that are named, and all comparisons.
 
     Raises UsageError.
     """
@@ -69,6 +95,8 @@ def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:
 
 
 def _named(conditions: Conditions, axis: AnyAxis, text: str) -> Spans:
+    sign, value = _SIGN.fullmatch(text).groups()  # type: ignore[union-attr]  # it always matches
+    text = sign + (in_full(axis, value) or value)
     try:
         return conditions.spans(axis, plain(text))
     except Mistake as mistake:

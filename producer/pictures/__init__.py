@@ -11,6 +11,7 @@ picture.
     file_names      readable, safe names made of labels
     fetch           pictures as files
     recipe          how a picture or a batch was made
+    sheet_recipe    how a sheet was drawn, as its PNG carries it
 """
 
 from __future__ import annotations
@@ -39,15 +40,18 @@ from producer.pictures.recipe import BatchRecipe, Recipe
 from producer.pictures.selection import (
     ChosenAxis,
     Where,
-    check_axis,
+    by_axis,
     choose,
     chosen_cells,
+    known_axis,
     offset_of,
 )
+from producer.pictures.sheet_recipe import KEYWORD, SheetRecipe
 from producer.pictures.stored_picture import StoredPicture, stored_pictures
 from producer.pictures.verify import VerifyReport, verify_pictures
 
 __all__ = [
+    "KEYWORD",
     "BatchRecipe",
     "ChosenAxis",
     "Failed",
@@ -59,16 +63,18 @@ __all__ = [
     "Outcome",
     "Picture",
     "Recipe",
+    "SheetRecipe",
     "StoredPicture",
     "TakenAway",
     "VerifyReport",
     "Where",
-    "check_axis",
+    "by_axis",
     "choose",
     "chosen_cells",
     "distinct_names",
     "fetch_pictures",
     "forget_flaws",
+    "known_axis",
     "load_outcomes",
     "odd_fingerprints",
     "offset_of",

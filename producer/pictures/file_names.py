@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from common.batch import AnyAxis, Axis, Cell, Matrix, RangeAxis, Value, is_drawn
+from common.text import is_letter
 
 #: Bytes of UTF-8. File systems stop at 255; a list of files stays readable well before.
 LIMIT = 80
@@ -89,7 +90,7 @@ def _naming(axis: AnyAxis) -> Callable[[str], str]:
 
 
 def _stays(char: str) -> bool:
-    return char.isalnum() or char in "-_." or unicodedata.category(char).startswith("M")
+    return is_letter(char) or char in "-_."
 
 
 def _trimmed(name: str, limit: int) -> str:

@@ -16,6 +16,7 @@ from common.picture import PictureMeta, decode_meta
 from common.store import GET_BYTES, Store
 from producer.language import printed
 from producer.pictures.examine import Flaw, mend, whole_picture
+from producer.pictures.sheet_recipe import SheetRecipe
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Recipe:
     labels: Mapping[str, str] | None = None
 
     @classmethod
-    def of_file(cls, path: Path) -> Recipe:
-        """The recipe that a PNG carries. Raises NotFound for a file that is none of gridfarm's."""
+    def of_file(cls, path: Path) -> Recipe | SheetRecipe:
+        """The recipe that a PNG carries, a picture or a sheet. Raises NotFound for a file that is
+        none of gridfarm's."""
         try:
             with path.open("rb") as file:
                 png = file.read(GET_BYTES)
@@ -46,6 +48,8 @@ class Recipe:
                 hint="name a PNG that gridfarm wrote, or a cell as BATCH#3",
             ) from error
         try:
+            if sheet := SheetRecipe.in_png(png):
+                return sheet
             meta = decode_meta(png)
         except GridfarmError as error:
             raise NotFound(f"{path}: {error.message}", hint=error.hint) from error

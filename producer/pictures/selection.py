@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from common.batch import AnyAxis, Batch, Cell, Matrix
 from common.errors import UsageError
 from common.text import LISTED, closest
-from producer.language import find_values
+from producer.language import find_axis, find_values
 
 #: Axis → what its values must be (see `find_values`), or several such.
 Where = Mapping[str, str | Sequence[str]]
@@ -36,11 +36,9 @@ class ChosenAxis:
 
 def choose(matrix: Matrix, where: Where) -> dict[str, ChosenAxis]:
     """Every axis by its name. Raises UsageError for an unknown axis or label in `where`."""
-    known = [axis.name for axis in matrix.axes]
-    for name in where:
-        check_axis(name, known)
+    kept = by_axis(where, [axis.name for axis in matrix.axes])
     return {
-        axis.name: ChosenAxis(axis, stride, _positions(axis, where.get(axis.name), matrix.batch))
+        axis.name: ChosenAxis(axis, stride, _positions(axis, kept.get(axis.name), matrix.batch))
         for axis, stride in zip(matrix.axes, matrix.strides, strict=True)
     }
 
@@ -57,10 +55,12 @@ def offset_of(axes: Sequence[ChosenAxis], positions: Sequence[int]) -> int:
     return sum(axis.stride * position for axis, position in zip(axes, positions, strict=True))
 
 
-def check_axis(name: str, known: Sequence[str]) -> None:
-    """Raises UsageError for one that is not known."""
-    if name not in known:
-        raise UsageError(f"there is no axis {name!r}", hint=_suggestion(name, known))
+def known_axis(written: str, known: Sequence[str]) -> str:
+    """The axis that is meant (see `find_axis`). Raises UsageError where there is none."""
+    name = find_axis(written, known)
+    if name is None:
+        raise UsageError(f"there is no axis {written!r}", hint=_suggestion(written, known))
+    return name
 
 
 def _numbers(axes: Sequence[ChosenAxis]) -> Iterator[int]:
@@ -73,11 +73,17 @@ def _numbers(axes: Sequence[ChosenAxis]) -> Iterator[int]:
         yield from (first.stride * position + below for below in _numbers(rest))
 
 
-def _positions(axis: AnyAxis, written: str | Sequence[str] | None, batch: Batch) -> Sequence[int]:
-    if written is None:
-        return range(axis.count)
-    texts = [written] if isinstance(written, str) else written
-    return [*find_values(axis, texts, batch)]
+def by_axis(where: Where, known: Sequence[str]) -> dict[str, list[str]]:
+    """What is kept of each axis, under its name. Raises UsageError for an unknown axis."""
+    kept: dict[str, list[str]] = {}
+    for written, values in where.items():
+        texts = [values] if isinstance(values, str) else values
+        kept.setdefault(known_axis(written, known), []).extend(texts)
+    return kept
+
+
+def _positions(axis: AnyAxis, written: Sequence[str] | None, batch: Batch) -> Sequence[int]:
+    return range(axis.count) if written is None else [*find_values(axis, written, batch)]
 
 
 def _suggestion(written: str, known: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from common.batch import BATCH_ID, DOCUMENT_BYTES, Batch
+from common.batch import DOCUMENT_BYTES, Batch, is_batch_id
 from common.errors import GridfarmError, ObjectMissing, StoreError
 from common.store import Store, object_names
 from producer.catalogue import UnknownKeys, keys_of
@@ -86,7 +86,7 @@ def read_intents(store: Store, announcements: Announcements) -> list[Intent]:
     found: dict[str, dict[str, Batch | None]] = defaultdict(dict)
     for name in sorted(names):
         parts = object_names.removing_parts(name)
-        if parts and BATCH_ID.match(parts[1]):
+        if parts and is_batch_id(parts[1]):
             try:
                 found[parts[0]][parts[1]] = _read(store, name)
             except ObjectMissing:

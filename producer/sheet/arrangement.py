@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from common.errors import UsageError
-from producer.pictures import ChosenAxis, check_axis
+from producer.pictures import ChosenAxis, known_axis
 
 MOST_CELLS = 4_000
 MOST_SHEETS = 100
@@ -37,10 +37,8 @@ def sides(
 
 def _named(axes: dict[str, ChosenAxis], written: str | Sequence[str]) -> Side:
     names = written.split(",") if isinstance(written, str) else written
-    names = [name.strip() for name in names if name.strip()]
-    for name in names:
-        check_axis(name, list(axes))
-    return [axes[name] for name in dict.fromkeys(names)]
+    meant = [known_axis(name.strip(), list(axes)) for name in names if name.strip()]
+    return [axes[name] for name in dict.fromkeys(meant)]
 
 
 def _default_columns(free: Side) -> Side:

@@ -5,16 +5,28 @@ Settings are called what the batch file calls them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from common.batch import REFINER, TRAITS, WORD, Cell, Value, is_drawn
+from common.batch import (
+    REFINER,
+    TRAITS,
+    WORD,
+    AnyAxis,
+    Cell,
+    Value,
+    is_drawn,
+)
+from producer.language import as_it_stands, left_alone, short_labels
 from producer.language.settings import DEFAULTS, as_text
 from producer.pictures import Failed, FingerprintGroup, Outcome
 
 #: What a caption names when all cells of the sheet have it alike, in this order.
 SHARED = tuple(name for name, traits in TRAITS.items() if traits.captioned)
+
+NO_FONT = "letters that no font on this machine has are written as \\u…"
 
 
 def details(axis: str, value: Value) -> tuple[str, ...]:
@@ -31,17 +43,49 @@ def details(axis: str, value: Value) -> tuple[str, ...]:
     return (*paragraphs, *([" · ".join(_named(others))] if others else []))
 
 
+def contrasted(
+    axis: AnyAxis, values: Mapping[int, Value], cells: Sequence[Cell]
+) -> dict[int, Value]:
+    """The values of the axis as headings tell them, by their positions: each also with what others
+    set and it leaves alone, where all its `cells` have that alike, so that the base beside
+    `guidance_scale 12` says 7; a random seed under its first digits."""
+    short = short_labels(axis)
+    layers = [value.settings for value in values.values()]
+    own: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        own[cell.labels[axis.name]].append(cell)
+    told = {}
+    for at, value in values.items():
+        kept = _alike(left_alone(value.settings, layers), own[value.label])
+        label = short.get(value.label, value.label)
+        told[at] = Value(label=label, settings=value.settings | kept)
+    return told
+
+
+def _alike(names: Iterable[str], cells: Sequence[Cell]) -> dict[str, JsonValue]:
+    """Those of the settings that all `cells` have alike."""
+    found: dict[str, JsonValue] = {}
+    for name in names:
+        first = cells[0].settings[name] if cells else None
+        if all(cell.settings[name] == first for cell in cells):
+            found |= as_it_stands(name, first)
+    return found
+
+
 def facts(cells: Sequence[Cell], said: Iterable[str], excluded: int) -> tuple[str, ...]:
     """The settings that all cells share, without those already `said`."""
-    shared = {name: cells[0].settings[name] for name in SHARED if name not in set(said)}
-    same = {
-        name: value
-        for name, value in shared.items()
-        if all(cell.settings[name] == value for cell in cells)
-    }
-    _drop_what_says_nothing(same, cells)
+    unsaid = set(said)
+    shown = {name: value for name, value in shared(cells).items() if name not in unsaid}
     struck = (f"{_count(excluded, 'cell')} left out (blank)",) if excluded else ()
-    return (*_named(same), *struck)
+    return (*_named(shown), *struck)
+
+
+def shared(cells: Sequence[Cell]) -> dict[str, JsonValue]:
+    """The settings that all cells have alike, without those that say nothing."""
+    first = cells[0].settings
+    same = {n: first[n] for n in SHARED if all(cell.settings[n] == first[n] for cell in cells)}
+    _drop_what_says_nothing(same, cells)
+    return same
 
 
 def context(values: Mapping[str, Value], cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -7,7 +7,9 @@
          └──────┘
     footnotes          reasons too long for their cell
 
-Text is never cut: a column of headings widens, then its type shrinks, then its rows grow.
+Text is never cut: a column of headings widens, then its type shrinks, then its rows grow. What is
+large beside small pictures is their headings, so both sides give them the room that makes the
+sheet smallest: the smaller the pictures, the smaller it is.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ ANY_WIDTH = 10**6
 BETWEEN_FACTS = "   ·   "
 #: A longer label (a prompt without a name) is set as prose, in the size of a detail.
 LONG_LABEL = 40
-#: Columns widen up to this for the longest word of their heading.
-WORD_ROOM = 220
+#: Columns widen to their headings, wrapped to the first of these with which they are no higher
+#: than TEXT_ROOM, else to the last.
+COLUMN_HEAD_TRIALS = (220, 350, 500)
 #: Rows grow up to this for their heading before its type shrinks.
 TEXT_ROOM = 240
 #: Greatest width of a column of row headings, and the factor of its type, in this order.
@@ -81,7 +84,7 @@ def arrange(
     widths, heights = _boxes(table, side)
     columns = _columns(table, widths, face)
     rows = Track(tuple(heights), _gaps(table.rows, len(heights)))
-    heads = [_row_heads(level, rows, face) for level in table.rows]
+    heads = [_row_heads(level, rows, columns.total, face) for level in table.rows]
     rows = _grown(rows, heads)
     page = _Page(face, MARGIN + sum(head.width + HEAD_GAP for head in heads), columns)
     page.write_caption(caption)
@@ -292,14 +295,24 @@ def heading_parts(level: Level, factor: float = 1.0) -> list[list[tuple[Style, s
     ]
 
 
-def _row_heads(level: Level, rows: Track, face: Typeface) -> RowHeads:
-    """The first of ROW_HEAD_TRIALS whose headings fit beside their rows, else the last."""
-    name = block(face, [(AXIS, level.axis)], ANY_WIDTH).width
+def _row_heads(level: Level, rows: Track, beside: int, face: Typeface) -> RowHeads:
+    """Of ROW_HEAD_TRIALS the first in the greatest type whose headings fit beside their rows, or
+    a wider one with which the rows, `beside` pixels wide, take less of the sheet; else the last."""
+    fitting: list[tuple[int, RowHeads]] = []
     for width, factor in ROW_HEAD_TRIALS:
-        blocks = tuple(block(face, parts, width) for parts in heading_parts(level, factor))
-        spans = [rows.span(heading.first, heading.count) for heading in level.headings]
-        if all(b.height <= max(s, TEXT_ROOM) for b, s in zip(blocks, spans, strict=True)):
+        if fitting and factor < 1:
             break
+        heads = _set_heads(level, width, factor, face)
+        spans = [rows.span(heading.first, heading.count) for heading in level.headings]
+        if all(b.height <= max(s, TEXT_ROOM) for b, s in zip(heads.blocks, spans, strict=True)):
+            area = (heads.width + beside) * _grown(rows, [heads]).total
+            fitting.append((area, heads))
+    return min(fitting, key=lambda trial: trial[0])[1] if fitting else heads
+
+
+def _set_heads(level: Level, width: int, factor: float, face: Typeface) -> RowHeads:
+    name = block(face, [(AXIS, level.axis)], ANY_WIDTH).width
+    blocks = tuple(block(face, parts, width) for parts in heading_parts(level, factor))
     return RowHeads(level, blocks, max(name, *(text.width for text in blocks)))
 
 
@@ -327,13 +340,21 @@ def _boxes(table: Table, side: int) -> tuple[list[int], list[int]]:
 
 
 def _columns(table: Table, widths: Sequence[int], face: Typeface) -> Track:
-    """Columns as wide as their boxes, or as the longest word over them within WORD_ROOM."""
+    """Columns as wide as their boxes, or as their innermost headings need."""
     sizes = list(widths)
     for level in table.columns[-1:]:
-        for heading, [(style, label), *_] in zip(level.headings, heading_parts(level), strict=True):
-            word = ceil(_longest_word(face, label, style.size))
-            sizes[heading.first] = max(sizes[heading.first], min(word, WORD_ROOM))
+        for heading, parts in zip(level.headings, heading_parts(level), strict=True):
+            sizes[heading.first] = max(sizes[heading.first], _head_width(parts, face))
     return Track(tuple(sizes), _gaps(table.columns, len(sizes)))
+
+
+def _head_width(parts: Sequence[tuple[Style, str]], face: Typeface) -> int:
+    """However narrow the pictures: a heading on many lines would make a high sheet of them."""
+    for width in COLUMN_HEAD_TRIALS:
+        text = block(face, parts, width)
+        if text.height <= TEXT_ROOM:
+            break
+    return text.width
 
 
 def _gaps(levels: Sequence[Level], count: int) -> tuple[int, ...]:

@@ -21,6 +21,9 @@ EXCLUDED_DASH = "#c6c7cb"
 MARK_FILL = "#c77f00"
 MARK_RADIUS = 11
 DASH = 10
+#: Brightness, of 255, from which a pixel melts into the paper; and how much of a picture's side
+#: may do so before the picture gets a hairline around it.
+PALE, PALE_PART = 235, 0.1
 
 
 def paint(layout: Layout, outcomes: Mapping[int, Outcome], face: Typeface) -> Image:
@@ -40,7 +43,7 @@ def paint(layout: Layout, outcomes: Mapping[int, Outcome], face: Typeface) -> Im
 
 def _paint_slot(sheet: Image, on: ImageDraw, slot: Slot, outcome: Outcome, face: Typeface) -> None:
     if isinstance(outcome, Picture):
-        _paste(sheet, outcome.image, slot.box)
+        _paste(sheet, on, outcome.image, slot.box)
         if slot.mark:
             _paint_mark(on, slot, face)
     elif slot.kind == "failed":
@@ -53,10 +56,24 @@ def _paint_slot(sheet: Image, on: ImageDraw, slot: Slot, outcome: Outcome, face:
         on.rectangle(_inside(_dash_in(slot.box)), fill=EXCLUDED_DASH)
 
 
-def _paste(sheet: Image, picture: Image, box: Box) -> None:
+def _paste(sheet: Image, on: ImageDraw, picture: Image, box: Box) -> None:
     left = box.left + (box.width - picture.width) // 2
     top = box.top + (box.height - picture.height) // 2
     sheet.paste(picture, (left, top))
+    if _is_pale(picture):
+        around = Box(left, top, left + picture.width, top + picture.height).inset(-1)
+        on.rectangle(_inside(around), outline=RULE)
+
+
+def _is_pale(picture: Image) -> bool:
+    """Whether one of its edges, for a part that can be seen, is hardly told from the paper."""
+    right, bottom = picture.size
+    sides = ((0, 0, right, 1), (0, bottom - 1, right, bottom),
+             (0, 0, 1, bottom), (right - 1, 0, right, bottom))  # fmt: skip
+    edges = (picture.crop(side).convert("L") for side in sides)
+    return any(
+        sum(edge.histogram()[PALE:]) > PALE_PART * edge.width * edge.height for edge in edges
+    )
 
 
 def _paint_mark(on: ImageDraw, slot: Slot, face: Typeface) -> None:

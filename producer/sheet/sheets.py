@@ -12,16 +12,18 @@ from itertools import groupby, product
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
-from common.batch import Matrix, Value, names_in
+from common.batch import Cell, Matrix, Value, names_in
 from common.dispatch import read_failures
 from common.errors import UsageError
 from common.store import Store
+from producer.language import written_where
 from producer.pictures import (
-    ChosenAxis,
     Failed,
     Lookup,
     Outcome,
+    SheetRecipe,
     Where,
+    by_axis,
     choose,
     load_outcomes,
     odd_fingerprints,
@@ -30,7 +32,16 @@ from producer.pictures import (
     store_lookup,
 )
 from producer.sheet.arrangement import Side, check_counts, sides
-from producer.sheet.caption import SHARED, context, details, facts, notes
+from producer.sheet.caption import (
+    NO_FONT,
+    SHARED,
+    context,
+    contrasted,
+    details,
+    facts,
+    notes,
+    shared,
+)
 from producer.sheet.layout import arrange
 from producer.sheet.model import Caption, Heading, Layout, Level, Table
 from producer.sheet.paint import paint
@@ -58,6 +69,8 @@ class Sheet:
     labels: tuple[str, ...]
     side: int
     lookup: Lookup
+    #: What its PNG says of itself; None of a batch that is in no store.
+    recipe: SheetRecipe | None = None
 
     def draw(self) -> tuple[Image, Layout]:
         """Look every cell up and draw the sheet. Raises StoreError, and SheetTooLarge if
@@ -67,6 +80,8 @@ class Sheet:
         marked = odd_fingerprints(outcomes)
         caption = replace(self.caption, notes=notes(len(cells), outcomes, marked))
         face = _typeface(self.table, caption, outcomes)
+        if any(map(face.escapes, _texts(self.table, caption, outcomes))):
+            caption = replace(caption, notes=(*caption.notes, NO_FONT))
         layout = arrange(self.table, caption, outcomes, marked, side=self.side, face=face)
         check_size(layout)
         return paint(layout, outcomes, face), layout
@@ -83,7 +98,7 @@ def sheets_of_batch(matrix: Matrix, batch_id: str, store: Store, **options: Any)
     cells = len(matrix)
     failures = read_flaws(store, batch_id, cells) | read_failures(store, batch_id, cells)
     reasons = {cell.key: reason for i, reason in failures.items() if (cell := matrix[i])}
-    return make_sheets(matrix, store_lookup(store, reasons, batch_id), **options)
+    return make_sheets(matrix, store_lookup(store, reasons, batch_id), batch_id=batch_id, **options)
 
 
 def make_sheets(
@@ -95,25 +110,40 @@ def make_sheets(
     where: Where | None = None,
     cell_size: int | None = None,
     title: str | None = None,
+    batch_id: str = "",
 ) -> list[Sheet]:
     """The sheets of a batch, in the order of the left-over axes' values.
 
     `rows` and `columns` name axes (`"prompt"`, `"prompt,seed"`, `""` for none), `where` keeps
     the given labels of an axis, `cell_size` is the longest side of a picture on the sheet in
-    pixels. Raises UsageError for an unknown axis or label and for a sheet too large to draw.
+    pixels; with `batch_id` the sheets know how they are drawn again. Raises UsageError for an
+    unknown axis or label and for a sheet too large to draw.
     """
     axes = choose(matrix, where or {})
     row_axes, column_axes = sides(axes, rows, columns)
     others = [axis for axis in axes.values() if axis not in (*row_axes, *column_axes)]
     check_counts(axes, row_axes, column_axes, others)
+    kept = by_axis(where or {}, list(axes))
+    drawn = batch_id and SheetRecipe(
+        batch=batch_id,
+        rows=tuple(axis.name for axis in row_axes),
+        columns=tuple(axis.name for axis in column_axes),
+        cell_size=cell_size,
+    )
     sheets = []
     for at in product(*(axis.positions for axis in others)):
         table = _table(matrix, row_axes, column_axes, offset_of(others, at))
         if table is not None:
             values = {axis.name: axis.axis.value(p) for axis, p in zip(others, at, strict=True)}
-            sheets.append(
-                _sheet(table, values, others, lookup, cell_size, title or matrix.batch.name)
-            )
+            sheet = _sheet(table, values, others, lookup, cell_size, title or matrix.batch.name)
+            # Of what makes several sheets, each is drawn again with its own values.
+            own = zip((a.name for a in others if a.varies), sheet.labels, strict=True)
+            told = {
+                "where": written_where(kept | {name: [label] for name, label in own}),
+                "settings": shared(table.present()),
+            }
+            recipe = drawn.model_copy(update=told) if drawn else None
+            sheets.append(replace(sheet, recipe=recipe))
     if not sheets:
         raise UsageError("every cell of the sheet is excluded", hint="choose others with --where")
     return sheets
@@ -132,25 +162,28 @@ def _table(matrix: Matrix, rows: Side, columns: Side, offset: int) -> Table | No
     kept_columns = [at for at in range(len(column_keys)) if any(row[at] for row in cells)]
     if not kept_rows:
         return None
+    shown = [tuple(cells[row][column] for column in kept_columns) for row in kept_rows]
+    present = [cell for row in shown for cell in row if cell]
     return Table(
-        tuple(_levels(rows, [row_keys[at] for at in kept_rows])),
-        tuple(_levels(columns, [column_keys[at] for at in kept_columns])),
-        tuple(tuple(cells[row][column] for column in kept_columns) for row in kept_rows),
+        tuple(_levels(rows, [row_keys[at] for at in kept_rows], present)),
+        tuple(_levels(columns, [column_keys[at] for at in kept_columns], present)),
+        tuple(shown),
     )
 
 
-def _levels(axes: Side, keys: Sequence[tuple[int, ...]]) -> Iterator[Level]:
+def _levels(axes: Side, keys: Sequence[tuple[int, ...]], cells: Sequence[Cell]) -> Iterator[Level]:
     """One level for each axis; neighbours that agree up to it share a heading."""
     for depth, axis in enumerate(axes):
         prefixes = [key[: depth + 1] for key in keys]
         groups = [list(group) for _, group in groupby(range(len(keys)), prefixes.__getitem__)]
-        headings = (_heading(axis, keys[at[0]][depth], at) for at in groups)
+        values = {key[depth]: axis.axis.value(key[depth]) for key in keys}
+        told = contrasted(axis.axis, values, cells)
+        headings = (
+            Heading(told[at].label, details(axis.name, told[at]), group[0], len(group))
+            for group in groups
+            for at in [keys[group[0]][depth]]
+        )
         yield Level(axis.name, tuple(headings))
-
-
-def _heading(axis: ChosenAxis, position: int, at: Sequence[int]) -> Heading:
-    value = axis.axis.value(position)
-    return Heading(value.label, details(axis.name, value), at[0], len(at))
 
 
 def _sheet(
@@ -208,9 +241,12 @@ def check_size(layout: Layout) -> None:
 
 
 def _typeface(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -> Typeface:
+    return typeface(_texts(table, caption, outcomes))
+
+
+def _texts(table: Table, caption: Caption, outcomes: Mapping[int, Outcome]) -> list[str]:
     headings = [h for level in (*table.rows, *table.columns) for h in level.headings]
     texts = [caption.title, *caption.context, *caption.facts, *caption.notes]
     texts += [text for heading in headings for text in (heading.label, *heading.details)]
     texts += [level.axis for level in (*table.rows, *table.columns)]
-    texts += [outcome.reason for outcome in outcomes.values() if isinstance(outcome, Failed)]
-    return typeface(texts)
+    return texts + [o.reason for o in outcomes.values() if isinstance(o, Failed)]

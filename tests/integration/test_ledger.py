@@ -409,3 +409,20 @@ def test_the_ledger_survives_a_killed_broker(tmp_path: Any) -> None:
         status = ledger.status("b-1")
         assert status
         assert status.done == 1
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_message_of_a_batch_in_another_script_is_taken_back(
+    ledger: Ledger, put_back: bool
+) -> None:
+    """Kombu, which puts back what a dead worker had, writes its letters as escapes."""
+    opened(ledger, "ünïcode-猫-1", length=4, priority=1)
+    ledger.feed(QUEUE, TASK)
+    assert [batch for batch, _, _ in queued(ledger)] == ["ünïcode-猫-1"] * 4
+    if put_back:
+        raw: Any = ledger.redis.lrange(QUEUE, 0, -1)
+        ledger.redis.delete(QUEUE)
+        ledger.redis.rpush(QUEUE, *(json.dumps(json.loads(text)) for text in raw))
+    opened(ledger, "b-1", length=2, priority=2)
+    ledger.feed(QUEUE, TASK)
+    assert [taken(ledger)[0] for _ in range(6)] == ["b-1"] * 2 + ["ünïcode-猫-1"] * 4

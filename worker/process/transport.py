@@ -19,7 +19,7 @@ from typing import Any
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
-from common.batch import BATCH_ID
+from common.batch import is_batch_id
 from common.broker import PROBE
 from common.dispatch import TASK_NAME
 
@@ -124,4 +124,4 @@ def _names_a_cell(arguments: Any, options: Any, embedded: Any) -> bool:
     batch_id, i, generation = arguments
     numbers = all(type(number) is int and 0 <= number < 2**53 for number in (i, generation))
     nothing = options == {} and isinstance(embedded, dict) and not any(embedded.values())
-    return bool(BATCH_ID.match(batch_id)) and numbers and nothing
+    return is_batch_id(batch_id) and numbers and nothing

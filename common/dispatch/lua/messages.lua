@@ -4,9 +4,14 @@
 local LONG_AGO = 0.0001
 
 -- What a message on the queue asks for, and its number: batch, cell, generation, number; nil for
--- no message of ours.
+-- no message of ours. Kombu, which puts a message back, writes letters of an id as escapes.
 local function asked(raw)
-  return string.match(raw, '"id": ?"([%w-]+):(%d+):(%d+):(%d+)"')
+  local id, i, generation, number = string.match(raw, '"id": ?"([^":]+):(%d+):(%d+):(%d+)"')
+  if id and string.find(id, '\\', 1, true) then
+    local sound, decoded = pcall(cjson.decode, '["' .. id .. '"]')
+    id = sound and not string.find(decoded[1], ':', 1, true) and decoded[1] or nil
+  end
+  return id, i, generation, number
 end
 
 -- What was sent of a batch is to be sent again, in the same order, before what waits since.

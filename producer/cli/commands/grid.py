@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from producer.cli import completion
-from producer.cli.options import batch_argument, farm_command, where_option
+from producer.cli.options import batch_argument, farm_command, sheet_options
 from producer.cli.output import Output
 from producer.farm import Farm
 
@@ -18,33 +15,16 @@ from producer.farm import Farm
     "-o",
     "--output",
     default=None,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The PNG to write; default NAME-grid.png.",
+    type=click.Path(),
+    help="The PNG to write, or a folder for it; default NAME-grid.png.",
 )
-@click.option(
-    "--rows",
-    metavar="AXES",
-    help="One axis or several joined by commas; default prompt, else the longest axis.",
-    shell_complete=completion.axes,
-)
-@click.option(
-    "--columns",
-    metavar="AXES",
-    help="Likewise; default variant, else the last axis.",
-    shell_complete=completion.axes,
-)
-@where_option
-@click.option(
-    "--cell-size",
-    type=click.IntRange(32, 4096),
-    help="Pixels of a picture's longer side; default what fits a screen.",
-)
+@sheet_options
 @farm_command
 def grid(
     farm: Farm,
     out: Output,
     batch: str,
-    output: Path | None,
+    output: str | None,
     rows: str | None,
     columns: str | None,
     where: tuple[str, ...],
@@ -59,10 +39,11 @@ def grid(
 
     \b
       gridfarm grid wrong-lora -o grid.png
+      gridfarm grid wrong-lora -o sheets/
       gridfarm grid @last --rows prompt,seed --columns variant --where variant=base
     """
     found = farm.find(batch)
-    path = output or Path(f"{found.id.rpartition('-')[0]}-grid.png")
+    path = output or f"{found.id.rpartition('-')[0]}-grid.png"
     sheets = farm.save_grid(
         found, path, rows=rows, columns=columns, where=where, cell_size=cell_size
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from common.errors import UsageError
+from common.store import file_in
 from producer.cli import completion
 from producer.cli.options import json_command
 from producer.cli.output import Output
@@ -20,32 +21,36 @@ from producer.language import first_batch
     "file",
     metavar="[FILE]",
     default="batch.yaml",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     shell_complete=completion.batch_files,
 )
 @json_command
-def init(out: Output, file: Path) -> None:
+def init(out: Output, file: str) -> None:
     """Write a first batch file to FILE.
 
-    FILE is batch.yaml if none is named; a file that is there is never overwritten. The new
-    one runs as it is and shows the language: prompts, seeds, settings, variants.
+    FILE is batch.yaml if none is named, and in FILE if that is a folder; a file that is there is
+    never overwritten. The new one runs as it is and shows the language: prompts, seeds,
+    settings, variants.
 
     \b
       gridfarm init
       gridfarm render batch.yaml --model tiny
     """
+    path = file_in(file, "batch.yaml")
     try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(first_batch(file))
+        if path != Path(file):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as new:
+            new.write(first_batch(path))
     except FileExistsError:
         raise UsageError(
-            f"{file} is there already", hint=f"name another file: gridfarm init {_free(file)}"
+            f"{path} is there already", hint=f"name another file: gridfarm init {_free(path)}"
         ) from None
     except OSError as error:
         raise UsageError(
-            f"cannot write {file}: {error.strerror or error}", hint="name a file in another folder"
+            f"cannot write {path}: {error.strerror or error}", hint="name a file in another folder"
         ) from error
-    out.result({"file": str(file)}, _next_steps(file))
+    out.result({"file": str(path)}, _next_steps(path))
 
 
 def _free(file: Path) -> str:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from common.batch import REFINER, TRAITS, WORD, AnyAxis, Cell, Matrix, complete
+from common.batch import (
+    REFINER,
+    TRAITS,
+    WORD,
+    AnyAxis,
+    Cell,
+    Layer,
+    Matrix,
+    complete,
+)
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
+from producer.language import as_it_stands, left_alone, short_labels
 from producer.language.settings import DEFAULTS, SETTINGS, as_text
 from producer.submission import Plan
 from producer.wording import counted, in_bytes
@@ -93,10 +103,12 @@ def _axis_lines(matrix: Matrix) -> Iterator[str]:
 
 def _some_labels(axis: AnyAxis) -> str:
     shown: list[str] = []
+    short = short_labels(axis)
     if axis.count > MOST_LABELS:
-        return f"{_short(axis.value(0).label)} … {_short(axis.value(axis.count - 1).label)}"
+        first, last = (axis.value(at).label for at in (0, axis.count - 1))
+        return f"{_short(short.get(first, first))} … {_short(short.get(last, last))}"
     for label in axis.labels():
-        shown.append(_short(label))
+        shown.append(_short(short.get(label, label)))
         if len(" · ".join(shown)) > SHOWN_LABELS:
             break
     return _short(" · ".join(shown), SHOWN_LABELS)
@@ -131,23 +143,44 @@ def _overrides(matrix: Matrix) -> list[str]:
     lines: list[str] = []
     for axis in matrix.axes:
         values = [axis.value(at) for at in range(min(axis.count, 1000))]
-        set_by = {v.label: _besides(axis.name, v.settings) for v in values}
-        if any(set_by.values()):
+        if any(_besides(axis.name, value.settings) for value in values):
+            layers = [value.settings for value in values]
+            kept = _settled(matrix, axis.name)
+            set_by = {v.label: _set_by(axis.name, v.settings, layers, kept) for v in values}
             lines += _value_lines(axis.name, set_by)
     return lines
 
 
-def _besides(axis: str, settings: dict[str, Any]) -> list[str]:
+def _settled(matrix: Matrix, axis: str) -> Layer:
+    """What every cell has whose value on that axis sets nothing."""
+    others = {n for other in matrix.axes if other.name != axis for n in other.setting_names()}
+    settings = {"scheduler": None, "loras": {}, **DEFAULTS, **complete(matrix.batch.settings)}
+    return {n: v for n, v in settings.items() if not any(_is_of(o, n) for o in others)}
+
+
+def _is_of(name: str, collection: str) -> bool:
+    return name == collection or name.startswith(f"{collection}.")
+
+
+def _set_by(axis: str, settings: Layer, layers: Sequence[Layer], kept: Layer) -> str:
+    """`guidance_scale 12`, and of what sets nothing `nothing (guidance_scale 7)`: what it leaves
+    alone that others set."""
+    stands = [as_it_stands(n, kept[n]) for n in left_alone(settings, layers) if n in kept]
+    left = ", ".join(text for one in stands for text in _besides(axis, one))
+    return (", ".join(_besides(axis, settings)) or "nothing") + (f" ({left})" if left else "")
+
+
+def _besides(axis: str, settings: Layer) -> list[str]:
     own = {axis, WORD + axis}
     return [f"{name} {as_text(value)}" for name, value in settings.items() if name not in own]
 
 
-def _value_lines(axis: str, set_by: dict[str, list[str]]) -> Iterator[str]:
+def _value_lines(axis: str, set_by: dict[str, str]) -> Iterator[str]:
     shown = [*set_by.items()][:SHOWN_VALUES]
     width = max(len(_short(label, 24)) for label, _ in shown)
     for number, (label, named) in enumerate(shown):
         title = axis if number == 0 else " " * len(axis)
-        line = f"  {title}  {_short(label, 24):<{width}}  {', '.join(named) or 'nothing'}"
+        line = f"  {title}  {_short(label, 24):<{width}}  {named}"
         yield line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…"
     if len(set_by) > len(shown):
         yield f"  {' ' * len(axis)}  … {len(set_by) - len(shown):,} more"
@@ -156,9 +189,11 @@ def _value_lines(axis: str, set_by: dict[str, list[str]]) -> Iterator[str]:
 def _first_cells(matrix: Matrix) -> list[str]:
     cells: list[Cell] = [*islice(matrix, FIRST_CELLS)]
     width = max((len(str(cell.i)) for cell in cells), default=1)
+    short = {axis.name: short_labels(axis) for axis in matrix.axes}
     lines = []
     for cell in cells:
-        labels = " · ".join(_short(label) for label in cell.labels.values())
+        shown = (short[axis].get(label, label) for axis, label in cell.labels.items())
+        labels = " · ".join(map(_short, shown))
         lines.append(f"  #{cell.i:<{width}}  {labels or 'the only cell'}")
     if matrix.cells > len(cells):
         lines.append(f"  … {matrix.cells - len(cells):,} more")

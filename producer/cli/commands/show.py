@@ -10,6 +10,7 @@ from producer.cli import completion
 from producer.cli.options import farm_command
 from producer.cli.output import Output
 from producer.farm import Farm
+from producer.pictures import SheetRecipe
 
 
 @click.command()
@@ -20,13 +21,17 @@ def show(farm: Farm, out: Output, what: str) -> None:
 
     IMAGE is a PNG file that gridfarm wrote, and needs no store; BATCH#I is cell I of a batch.
     Shown are the Job, which is everything that decides the pixels, the machine and library
-    versions that drew it, and how long that took. BATCH alone is shown as the batch file that
-    orders it again.
+    versions that drew it, and how long that took. Of a grid, which is a PNG too, it says which
+    batch it shows, and what draws it again. BATCH alone is shown as the batch file that orders
+    it again.
 
     \b
       gridfarm show pictures/wolf/s3/base.png
       gridfarm show wrong-lora#3
+      gridfarm show grid.png
       gridfarm show @last > again.yaml
     """
-    data = farm.show(what).to_json()
-    out.result(data, data.get("file") or json.dumps(data, ensure_ascii=False, indent=2))
+    recipe = farm.show(what)
+    data = recipe.to_json()
+    text = recipe.to_text() if isinstance(recipe, SheetRecipe) else data.get("file")
+    out.result(data, text or json.dumps(data, ensure_ascii=False, indent=2))

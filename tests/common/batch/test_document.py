@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from common.batch import BATCH_ID, Axis, Batch, RangeAxis, Value
+from common.batch import Axis, Batch, RangeAxis, Value, is_batch_id, slug
 from common.errors import GridfarmError
 
 PLAIN = Batch(name="A night!", settings={"model": "tiny", "prompt": "a wolf"}, axes=())
@@ -72,19 +73,54 @@ def test_the_id_has_64_bits_of_the_hash() -> None:
     longest = FULL.model_copy(update={"name": "n" * 100})
     for batch in (PLAIN, longest):
         assert len(batch.id.rpartition("-")[2]) == 16
-        assert BATCH_ID.match(batch.id)
+        assert is_batch_id(batch.id)
 
 
 @pytest.mark.parametrize(
     "batch_id", ["night-1a2b3c4d", f"night-{'0' * 16}", f"{'n' * 60}-{'0' * 16}"]
 )
 def test_ids_of_before_and_of_now_are_ids(batch_id: str) -> None:
-    assert BATCH_ID.match(batch_id)
+    assert is_batch_id(batch_id)
 
 
-@pytest.mark.parametrize("text", ["", "-x", "A-1", "../x", "a/b", "n" * 81, "night-1\n"])
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("A night!", "a-night"),
+        ("wrong_LoRA  2.1", "wrong-lora-2-1"),
+        ("n" * 59 + " x", "n" * 59),
+        ("!?", "batch"),
+        ("Ünïcode 猫", "ünïcode-猫"),
+        ("猫", "猫"),
+        ("ΟΔΟΣ Straße", "οδος-straße"),
+        ("cafe\u0301", "café"),
+        ("猫" * 60, "猫" * 26),
+        ("../\u202eevil\u200b\0", "evil"),
+    ],
+)
+def test_a_name_keeps_the_letters_of_its_script(name: str, kept: str) -> None:
+    assert slug(name) == kept
+    assert is_batch_id(f"{kept}-{'0' * 16}")
+
+
+def test_whatever_a_name_is_made_of_its_slug_begins_an_id() -> None:
+    """Every character there is, behind a letter; a slug is its own slug."""
+    for first in range(0, sys.maxunicode + 1, 8):
+        for char in {*slug(" a".join(map(chr, range(first, first + 8))))} - {"-"}:
+            name = slug(f"a{char}")
+            assert slug(name) == name
+            assert is_batch_id(f"{name}-0123456789abcdef"), char
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "-x", "A-1", "../x", "a/b", "n" * 81, "night-1\n", "cafe\u0301-1", "a\u202e-1",
+        "a\u200d-1", "\u0301a-1", "猫" * 34, "\ud800",
+    ],
+)  # fmt: skip
 def test_what_is_no_id(text: str) -> None:
-    assert not BATCH_ID.match(text)
+    assert not is_batch_id(text)
 
 
 @pytest.mark.parametrize("batch", [batch for batch, _ in GOLDEN.values()], ids=GOLDEN)

@@ -22,6 +22,15 @@ class TestList:
 
         assert list(store.list("")) == ["images/a.png"]
 
+    def test_names_that_a_disk_takes_apart_are_listed_whole(self, tmp_path: Path) -> None:
+        """As macOS' disks and some network shares do it: é is two characters there."""
+        (tmp_path / "active").mkdir()
+        (tmp_path / "active" / "cafe\u0301-1").write_bytes(b"")
+        (tmp_path / "active" / "café-2").write_bytes(b"")
+        store = open_store(str(tmp_path))
+
+        assert list(store.list("")) == ["active/café-1", "active/café-2"]
+
 
 class TestFiles:
     def test_a_persons_file_that_is_written_over_leaves_the_object_alone(

@@ -110,3 +110,16 @@ def test_what_a_removal_has_left_is_not_suggested(
     other = put_batch(store, frozen("wolfs"))
     hint = ask(capsys, "status", f"x{other}", "--store", store.url)[1]["hint"]
     assert hint == f"did you mean {other}?"
+
+
+@pytest.mark.parametrize("word", ["Ünïcode 猫", "u\u0308nïcode-猫", "ünï", "@last"])
+def test_a_name_in_another_script_is_found_by_its_letters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str
+) -> None:
+    """In one form of them or the other, as file systems and keyboards write them."""
+    batch, store = BATCH.model_copy(update={"name": "Ünïcode 猫"}), open_store(str(tmp_path))
+    store.put(object_names.batch(batch.id), batch.to_bytes())
+    remember(Farm().config.cache_dir, batch.id, store)
+    code, answer, _ = ask(capsys, "status", word, "--store", store.url)
+    assert (code, answer["batch"]) == (0, batch.id)
+    assert batch.id.startswith("ünïcode-猫-")

@@ -57,6 +57,27 @@ def test_plan_counts_offline(gridfarm: Any, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_plan_tells_of_the_base_what_others_change(tmp_path: Path) -> None:
+    text = (
+        "settings: {guidance_scale: 7, steps: 4}\nvariants:\n"
+        "  base: {}\n  both: {guidance_scale: 12, steps: 9}\n  sharp: {scheduler: euler}\n"
+    )
+    file = write(tmp_path / "a.yaml", "model: tiny\nprompts: [a wolf]\n" + text)
+    said = CliRunner().invoke(cli, ["plan", file]).output
+    assert "variant  base   nothing (guidance_scale 7, steps 4, scheduler default)\n" in said
+    assert "both   guidance_scale 12, steps 9\n" in said
+
+
+def test_plan_shows_random_seeds_as_they_can_be_typed(gridfarm: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "model: tiny\nprompts: [a wolf]\nseeds: {random: 3}\n")
+    said = CliRunner().invoke(cli, ["plan", file]).output
+    assert "seed    3  1242… · 1722… · 1060…" in said
+    for kept in ("seed=1722", "seeds=1722…", "seed=17227200041832915037"):
+        said = CliRunner().invoke(cli, ["plan", file, "--where", kept]).output
+        assert "seed    1  1722…" in said
+    assert gridfarm("plan", file, "--where", "seed!=1722")[0]["cells"] == 2
+
+
 def test_plan_of_the_article(gridfarm: Any) -> None:
     """15 cells; the hub LoRA is looked up at submit, or replaced by the tiny one."""
     answer, _ = gridfarm("plan", str(EXAMPLES / "wrong-lora.yaml"))

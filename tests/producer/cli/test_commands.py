@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from common.batch import Matrix, matrix
 from common.config import FarmConfig
@@ -72,6 +73,14 @@ class TestInit:
     def test_a_folder_that_is_not_there_is_said(self, gridfarm: Any) -> None:
         answer, _ = gridfarm("init", "nowhere/a.yaml", code=2)
         assert "nowhere/a.yaml" in answer["message"]
+
+    @pytest.mark.parametrize("folder", ["there", "there/", "new/", "a/b/"])
+    def test_a_folder_gets_a_file(self, gridfarm: Any, here: Path, folder: str) -> None:
+        (here / "there").mkdir()
+        file = str(Path(folder, "batch.yaml"))
+        assert gridfarm("init", folder)[0] == {"file": file}
+        assert "prompts:" in Path(file).read_text()
+        assert gridfarm("init", folder, code=2)[0]["message"] == f"{file} is there already"
 
     @pytest.mark.parametrize(("begin", "cells"), [("axes", 36), ("exclude", 15)])
     def test_the_lines_to_try_work(self, begin: str, cells: int) -> None:
@@ -173,6 +182,24 @@ def test_when_something_was(seconds: float, words: str) -> None:
     assert ago(NOW, NOW + seconds) == words
 
 
+class TestGrid:
+    @pytest.mark.parametrize("folder", ["there", "there/", "new/", "a/b/"])
+    def test_a_folder_gets_a_sheet_called_after_the_batch(
+        self, gridfarm: Any, shelf: Store, here: Path, folder: str
+    ) -> None:
+        put_batch(shelf, frozen("Night Wolves"))
+        (here / "there").mkdir()
+        answer, _ = gridfarm("grid", "Night Wolves", "-o", folder)
+        assert answer["files"] == [str(Path(folder, "night-wolves.png"))]
+        assert Path(answer["files"][0]).read_bytes().startswith(b"\x89PNG")
+
+    def test_several_sheets_in_a_folder(self, gridfarm: Any, shelf: Store, here: Path) -> None:
+        put_batch(shelf, frozen(more="axes: {steps: [1, 2], guidance_scale: [5, 9]}\n"))
+        more = ("--rows", "seeds", "--columns", "step")
+        answer, _ = gridfarm("grid", "night", "-o", f"{here}/", *more)
+        assert [Path(file).name for file in answer["files"]] == ["night-5.png", "night-9.png"]
+
+
 class TestOpen:
     @pytest.fixture
     def viewer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -202,6 +229,23 @@ class TestOpen:
             time.sleep(0.02)
         assert viewer.read_text() == f"{answer['grid']}\n"
         assert said == ""
+
+    def test_it_takes_the_options_that_it_names(
+        self, gridfarm: Any, shelf: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A sheet that is too large names them in its hint; with them it is drawn."""
+        put_batch(shelf, frozen(seeds="0..4999"))
+        for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+            monkeypatch.delenv(name, raising=False)
+        answer, _ = gridfarm("open", "night", code=2)
+        assert all(name in answer["hint"] for name in ("--rows", "--columns", "--where"))
+        options = ("--rows", "seeds", "--columns", "", "--where", "seeds=7..9")
+        answer, _ = gridfarm("open", "night", *options)
+        with Image.open(answer["grid"]) as default:
+            default_size = default.size
+        answer, _ = gridfarm("open", "night", *options, "--cell-size", "64")
+        with Image.open(answer["grid"]) as smaller:
+            assert smaller.height < default_size[1]
 
     @pytest.mark.skipif("sys.platform != 'linux'", reason="the viewer is xdg-open")
     @pytest.mark.parametrize("missing", ["DISPLAY", "PATH"], ids=["no screen", "no viewer"])

@@ -88,11 +88,37 @@ def test_where_finds_a_value_of_an_axis_too_long_to_list() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [("prompts", "prompt"), ("seeds", "seed"), ("variants", "variant"), ("moods", "mood"),
+     ("step", "steps"), ("colours", "colours"), ("colour", "colour"), ("bodies", "body")],
+)  # fmt: skip
+def test_an_axis_is_meant_by_its_plural_too(written: str, meant: str) -> None:
+    """Of an axis that is really called so, no other is meant."""
+    names = ("prompt", "seed", "variant", "mood", "steps", "colour", "colours", "body")
+    values = {name: {f"{name} {at}": {} for at in (1, 2)} for name in names}
+    cells = matrix(*(axis(name, values[name]) for name in names))
+    one = {name: f"{name} 1" for name in names if name != meant}
+    for side in ("rows", "columns"):
+        other = {"rows": "columns", "columns": "rows"}[side]
+        [sheet] = make_sheets(cells, painted, **{side: written, other: "", "where": one})  # type: ignore[arg-type]
+        table = sheet.table
+        assert [level.axis for level in (*table.rows, *table.columns)] == [meant]
+    kept = {**one, written: f"{meant} 2"}
+    [cell] = make_sheets(cells, painted, where=kept)[0].table.present()
+    assert cell.labels[meant] == f"{meant} 2"
+
+
+def test_values_of_an_axis_under_both_its_names_are_kept_together() -> None:
+    kept = {"prompt": "wolf", "prompts": ["hamburger"]}
+    assert labels_of(one_sheet(article(), where=kept))[0] == ["wolf", "hamburger"]
+
+
+@pytest.mark.parametrize(
     ("choice", "said", "hint"),
     [
         (
-            {"rows": "prompts"},
-            "no axis 'prompts'",
+            {"rows": "promts"},
+            "no axis 'promts'",
             "did you mean 'prompt'? there are: prompt, seed",
         ),
         ({"columns": "zebra"}, "no axis 'zebra'", "there are: prompt, seed"),

@@ -73,6 +73,18 @@ def test_a_reason_without_room_is_a_footnote() -> None:
     assert texts(layout, "reason") == ["[1]"] * 9
 
 
+@every_sheet
+def test_smaller_pictures_make_no_larger_sheet(case: Case) -> None:
+    """Headings, which stay as large, get their room beside or above the pictures."""
+    cells, _, choice = case
+    layouts = [
+        draw(cells, lambda _cell: None, **choice | {"cell_size": size})[1]
+        for size in (32, 64, 128, 200, 256, 400)
+    ]
+    areas = [layout.width * layout.height for layout in layouts]
+    assert areas == sorted(areas)
+
+
 def test_the_articles_grid_fits_a_screen() -> None:
     """Five prompts × three variants of 1024 pixels are about 1600 to 2000 pixels wide."""
     five = axis(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.batch import Cell
 from producer.pictures import Outcome, Picture, shown_size
-from producer.sheet.paint import PAPER
+from producer.sheet.paint import PAPER, RULE
 from tests.support.sheets import (
     L4,
     Case,
@@ -142,3 +142,30 @@ def test_a_tiny_picture_is_enlarged_pixel_by_pixel() -> None:
     box = layout.slots[0].box
     seen = np.asarray(sheet.crop((box.left, box.top, box.right, box.bottom)))
     assert np.array_equal(seen, noise.repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("choice", [{}, {"columns": "size"}], ids=["alone", "in a larger box"])
+def test_a_white_picture_has_a_hairline_around_it(choice: dict[str, object]) -> None:
+    """It does not melt into the sheet, and no pixel of it is covered."""
+    sizes = axis("size", {size: {"size": size} for size in ("256x256", "400x400")})
+    cells = matrix(sizes) if choice else matrix()
+    image, layout = draw(cells, lambda _cell: Picture(Image.new("RGB", (256, 256), "white")))
+    box = layout.slots[-1].box
+    left, top = box.left + (box.width - 256) // 2, box.top + (box.height - 256) // 2
+    seen = np.asarray(image.crop((left - 2, top - 2, left + 258, top + 258)))
+    rule, paper = (np.array(Image.new("RGB", (1, 1), ink))[0, 0] for ink in (RULE, PAPER))
+    assert (seen[0] == paper).all() and (seen[2:-2, 2:-2] == 255).all()
+    for line in (seen[1], seen[-2], seen[:, 1], seen[:, -2]):
+        assert (line[1:-1] == rule).all()
+
+
+@pytest.mark.parametrize(
+    ("edge", "framed"), [(0.0, False), (0.05, False), (0.3, True), (1.0, True)]
+)
+def test_one_pale_edge_is_enough_and_a_spot_is_not(edge: float, framed: bool) -> None:
+    picture = Image.new("RGB", (256, 256), "navy")
+    picture.paste("white", (250, 0, 256, round(256 * edge)))
+    image, layout = draw(matrix(), lambda _cell: Picture(picture))
+    box = layout.slots[0].box
+    paper = Image.new("RGB", (1, 1), PAPER).getpixel((0, 0))
+    assert (image.getpixel((box.right, box.top + 128)) != paper) == framed

@@ -26,6 +26,8 @@ from tests.support.trials import cells, contents, load
         ("negative_prompt=null", {"negative_prompt": ["none"]}),
         ("negative_prompt=ugly, blurry", {"negative_prompt": ["ugly"]}),
         ("loras.style=0.5", {"loras.style": ["0.5"]}),
+        ("animals=wolf", {"animal": ["wolf"]}),
+        ("seeds=3", {"seed": ["3"]}),
     ],
 )
 def test_values_as_a_person_names_them(option: str, kept: dict[str, list[str]]) -> None:
@@ -58,7 +60,7 @@ def test_conditions_of_the_file_still_hold() -> None:
     ("options", "message", "hint"),
     [
         (["animal"], "is not AXIS=VALUE", "--where prompt=wolf"),
-        (["animals=wolf"], "no axis 'animals'", "'animal'"),
+        (["anymal=wolf"], "no axis 'anymal'", "'animal'"),
         (["animal=wlof"], "no value of animal is 'wlof'", "'wolf'"),
         (["seed=1"], "no value of seed is 1", "0..9 by 3"),
         (["seed=0", "guidance_scale>7"], "no cell is left", "exclude"),
