@@ -14,6 +14,7 @@ from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
+from common.install import install_command
 from common.store import open_store
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
@@ -114,8 +115,7 @@ def _packages() -> Check:
         return Check(
             "packages",
             True,
-            f"producer only (no {', '.join(missing)}); "
-            "to render here: pip install 'gridfarm[local]'",
+            f"producer only (no {', '.join(missing)}); to render here: {install_command('local')}",
         )
     versions = ", ".join(f"{name} {_version(name)}" for name in WORKER_PACKAGES)
     return Check("packages", True, versions)

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.batch import Matrix
 from common.dispatch import Ledger
 from common.errors import UsageError
+from common.install import install_command
 from common.store import Store, object_names, open_store
 from producer.batches import LastBatch, Status, StatusWatcher, known_due
 from producer.language import BatchFile
@@ -125,7 +126,7 @@ def need_worker_packages() -> None:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("diffusers") is None:
         raise UsageError(
             "this is a producer-only install: it has no torch to render with",
-            hint="pip install 'gridfarm[local]', or gridfarm submit to a farm",
+            hint=f"{install_command('local')} brings it; or order from a farm: gridfarm submit",
         )
 
 
