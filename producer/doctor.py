@@ -15,7 +15,7 @@ from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 from common.install import install_command
-from common.store import open_store
+from common.store import check_existing, open_store
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 
@@ -67,6 +67,7 @@ def _store(config: FarmConfig) -> Check:
         )
     try:
         store = open_store(config.store)
+        check_existing(store)
         store.probe()
         if config.broker:
             with suppress(BrokerError):  # the broker's own check says why

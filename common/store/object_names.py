@@ -27,6 +27,12 @@ STORE_ID = "store.json"
 LATEST = "latest/"
 REMOVING = "removing/"
 
+#: What a store's folder has in it.
+AT_THE_TOP = frozenset(
+    ["images", "assets", "hub", "batches", "active", STORE_ID, "latest", "index", "removing"]
+    + ["probe"]
+)
+
 #: Milliseconds of Unix time at the end of the year 9999: what is left until then sorts the
 #: latest first.
 LAST_MS = 253_402_300_800_000

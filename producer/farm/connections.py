@@ -12,7 +12,7 @@ from common.batch import BATCH_ID, Batch
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreForeign
-from common.store import Store, open_store
+from common.store import Store, check_existing, open_store
 from producer.batches import FoundBatch, find_batch, store_for
 from producer.catalogue import batch_ids
 from producer.farm.batch_argument import BatchArgument, read_argument
@@ -44,7 +44,9 @@ class Connections:
         url = store_for(batch, self.config)
         if url != self.config.store and url not in self._stores:
             self.say(f"looking in {_from_here(url)}, where the last batch is")
-        return self.store_at(url) if url else self.store
+        store = self.store_at(url) if url else self.store
+        check_existing(store)
+        return store
 
     def store_of_first(self, batches: Sequence[BatchArgument]) -> Store:
         """Batches that are named together are in one store: the first one's."""

@@ -61,6 +61,7 @@ def test_last_is_found_though_another_store_is_configured(
 ) -> None:
     """A local render between two submits; a name still means the configured store."""
     elsewhere = str(tmp_path / "farm")
+    Path(elsewhere).mkdir()
     assert ask(capsys, "status", "@last", "--store", elsewhere)[1]["batch"] == BATCH.id
     code, answer, _ = ask(capsys, "status", "wolves", "--store", elsewhere)
     assert (code, answer["error"]) == (2, "NotFound")

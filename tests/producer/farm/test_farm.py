@@ -178,9 +178,10 @@ class TestWhatABatchIs:
             places = [problem.path for problem in caught.value.problems]
             assert places == ["settings.stepz", "settings.guidance_scale"]
 
-    def test_what_is_not_there(self) -> None:
+    def test_what_is_not_there(self, here: Path) -> None:
         with pytest.raises(InputFileError, match=r"nowhere\.yaml"):
             Farm().plan("nowhere.yaml")
+        (here.parent / "store").mkdir()
         with pytest.raises(NotFound, match="nowhere"):
             Farm().plan("nowhere")
         with pytest.raises(NotFound) as caught:
@@ -196,6 +197,7 @@ class TestWhatABatchIs:
         farm = Farm(say=said.append)
         assert [farm.status().batch, farm.status("@last").batch] == [batch_id] * 2
         assert said == ["looking in elsewhere, where the last batch is"]
+        (here.parent / "store").mkdir()
         with pytest.raises(NotFound):
             farm.status("night")
 
@@ -480,6 +482,7 @@ def test_no_priority_of_that_name(shelf: Store) -> None:
 
 
 def test_what_works_here(shelf: Store) -> None:
+    put_batch(shelf, frozen())
     checks = {check.name: check for check in Farm().examine()}
     assert checks["store"].ok
     assert shelf.url in checks["store"].message
