@@ -22,11 +22,13 @@ WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; when it is not `ok`, `message` says what to do."""
+    """One thing looked at; when it is not `ok`, `message` says what to do. A `warning` hinders
+    nothing that works now, and is worth knowing."""
 
     name: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 def examine(config: FarmConfig) -> list[Check]:
@@ -36,7 +38,7 @@ def examine(config: FarmConfig) -> list[Check]:
         _store(config),
         *_workers(config),
         _gpu(),
-        _packages(),
+        _packages(config),
     ]
 
 
@@ -61,6 +63,9 @@ def _broker(config: FarmConfig) -> Check:
 
 
 def _store(config: FarmConfig) -> Check:
+    if config.broker and not config.store:
+        text = "none configured; a farm needs one beside its broker: set GRIDFARM_STORE"
+        return Check("store", True, text, warning=True)
     if not config.store:
         return Check(
             "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` uses a folder"
@@ -86,7 +91,7 @@ def _workers(config: FarmConfig) -> Iterator[Check]:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]
     if not listening:
-        yield Check("workers", True, _nobody(alive))
+        yield Check("workers", True, _nobody(alive), warning=True)
     for worker in listening:
         paused = worker.state == "paused"
         yield Check(
@@ -110,13 +115,14 @@ def _gpu() -> Check:
     return Check("gpu", True, text)
 
 
-def _packages() -> Check:
+def _packages(config: FarmConfig) -> Check:
     missing = [name for name in WORKER_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         return Check(
             "packages",
             True,
             f"producer only (no {', '.join(missing)}); to render here: {install_command('local')}",
+            warning=not config.broker,
         )
     versions = ", ".join(f"{name} {_version(name)}" for name in WORKER_PACKAGES)
     return Check("packages", True, versions)
