@@ -38,7 +38,8 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
     """
     listing = farm.batches(None if everything else LISTED)
     data = {"batches": [row.__dict__ for row in listing]}
-    out.result(data, _table(listing.batches) if listing.batches else _nothing(listing.store))
+    nothing = _nothing(listing.store, on_a_farm=bool(farm.config.broker))
+    out.result(data, _table(listing.batches) if listing.batches else nothing)
     for row in listing:
         if row.problem:
             out.say(f"{row.batch}: {row.problem}")
@@ -46,11 +47,12 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
         out.say(f"{listing.total - LISTED:,} more: gridfarm list --all")
 
 
-def _nothing(store: str) -> str:
+def _nothing(store: str, *, on_a_farm: bool) -> str:
+    order = "submit batch.yaml" if on_a_farm else "render batch.yaml    # on this machine"
     return f"""no batches in {store} yet. Order one:
 
   gridfarm init              # a first batch file, batch.yaml
-  gridfarm submit batch.yaml"""
+  gridfarm {order}"""
 
 
 def _table(rows: Sequence[ListedBatch]) -> str:

@@ -152,7 +152,9 @@ class TestList:
 
     def test_an_empty_store_says_what_to_do(self, here: Path) -> None:
         (here.parent / "store").mkdir()
-        assert "gridfarm submit" in CliRunner().invoke(cli, ["list"]).output
+        broker = f"redis://127.0.0.1:{free_port()}"
+        said = CliRunner().invoke(cli, ["list", "--broker", broker]).output
+        assert "gridfarm submit" in said
 
     def test_the_table_is_aligned(self, shelf: Store) -> None:
         put_batch(shelf, frozen("a"), submitted=time.time(), done=range(4))
@@ -270,6 +272,32 @@ class TestFind:
         shelf.put(object_names.control("night-12345678"), b"{}")
         for word in ("night", "night-12345678", "nig"):
             assert gridfarm("status", word, code=2)[0]["error"] == "NotFound"
+
+
+class TestWithoutABroker:
+    """What is advised works where no broker is configured."""
+
+    @pytest.fixture
+    def failed(self, shelf: Store) -> str:
+        """A batch that is over, with a failed cell and pictures that are not there."""
+        batch = put_batch(shelf, frozen("night"), state="done", submitted=NOW, done=[0, 1, 2])
+        shelf.put(object_names.failure(batch, 3), b'{"reason": "black"}')
+        return batch
+
+    @pytest.mark.parametrize("command", [("status",), ("verify",), ("fetch",)])
+    def test_retry_is_advised_only_with_one(self, command: tuple[str], failed: str) -> None:
+        folder = ["out"] if command == ("fetch",) else []
+        said = CliRunner().invoke(cli, [*command, failed, *folder]).output
+        assert "the same gridfarm render FILE" in said
+        assert "retry" not in said
+        away = ["--broker", f"redis://127.0.0.1:{free_port()}"]
+        said = CliRunner().invoke(cli, [*command, failed, *folder, *away]).output
+        assert f"gridfarm retry {failed}" in said
+
+    def test_an_empty_store(self, here: Path) -> None:
+        (here.parent / "store").mkdir()
+        said = CliRunner().invoke(cli, ["list"]).output
+        assert ("gridfarm render" in said, "gridfarm submit" in said) == (True, False)
 
 
 class TestMistypedStore:
