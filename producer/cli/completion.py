@@ -19,7 +19,8 @@ from common.config import FarmConfig, load_config
 from common.store import open_store
 from producer.batches import LAST, store_for
 from producer.catalogue import batch_ids
-from producer.farm import ENDINGS, Farm
+from producer.farm import Farm
+from producer.language import ENDINGS
 
 PATIENCE_S = 1.5
 

@@ -12,14 +12,14 @@ from common.errors import UsageError
 from producer.cli import completion
 from producer.cli.options import json_command
 from producer.cli.output import Output
-from producer.language import first_batch
+from producer.language import DEFAULT, first_batch
 
 
 @click.command()
 @click.argument(
     "file",
     metavar="[FILE]",
-    default="batch.yaml",
+    default=DEFAULT,
     type=click.Path(path_type=Path),
     shell_complete=completion.batch_files,
 )

@@ -42,10 +42,10 @@ from producer.wording import counted
 def render(out: Output, options: BatchOptions, folder: Path | None, workers: int | None) -> int:
     """Render FILE on this machine.
 
-    FILE is a batch file, or - for standard input; --prompt renders without one. A broker,
-    workers and a folder as the store are started and ended with it; nothing is installed or
-    configured first. Leaves DIR/images and, unless a sheet would be too large to open,
-    DIR/grid.png. The same command again renders only what is new.
+    FILE is a batch file, batch.yaml if none is named, or - for standard input; --prompt renders
+    without one. A broker, workers and a folder as the store are started and ended with it;
+    nothing is installed or configured first. Leaves DIR/images and, unless a sheet would be too
+    large to open, DIR/grid.png. The same command again renders only what is new.
 
     \b
       gridfarm render batch.yaml
@@ -58,7 +58,7 @@ def render(out: Output, options: BatchOptions, folder: Path | None, workers: int
     """
     with like_ctrl_c(signal.SIGTERM, signal.SIGHUP):
         report = Farm(say=out.say, progress=out.progress).render(
-            options.read(),
+            options.read(out.say),
             out=folder,
             workers=workers,
             watch=partial(show_progress, out=out, nobody="starting workers"),

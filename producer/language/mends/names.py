@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from glob import has_magic
+from itertools import takewhile
+from pathlib import Path
 
-from common.text import ELSEWHERE, closest, suggestion
+from common.text import ELSEWHERE, closest, mean_path, suggestion
 from producer.language.axes import TOP_AXES, generators
 from producer.language.settings import SETTINGS
 from producer.language.yaml import Items, Node, is_null
@@ -70,6 +73,18 @@ def word(name: str, known: Iterable[str]) -> str:
     if close := closest(name, known):
         return f"did you mean {{{close}}}?"
     return f"write words: {{{name}: […]}}, or {{{{{name}}}}} for literal braces"
+
+
+def file(file: str) -> str:
+    return mean_path(Path(file)) or "paths are relative to the batch file"
+
+
+def files(pattern: str, folder: Path) -> str:
+    """The folder in which the files of a pattern are, unless it is there."""
+    fixed = takewhile(lambda part: not has_magic(part), Path(pattern).expanduser().parts)
+    place = folder.joinpath(*fixed)
+    near = "" if place.exists() else mean_path(place)
+    return near or f"it was looked for in {folder}"
 
 
 def lora(name: str, known: Iterable[str]) -> str:

@@ -181,7 +181,7 @@ _GENERATORS = {
 
 _TABLES = {
     "not-a-file": Row("{file!r} is no file", "paths are relative to the batch file"),
-    "no-such-file": Row("{file!r} is not there", "paths are relative to the batch file"),
+    "no-such-file": Row("{file!r} is not there", names.file),
     "unreadable-file": Row("cannot read {file!r}: {says}", "paths are relative to the batch file"),
     "table-too-large": Row("{file} has more than {most:,} bytes", "split it"),
     "table-not-utf-8": Row("line {line} of {file} is not UTF-8", "save the file as UTF-8"),
@@ -203,7 +203,7 @@ _TABLES = {
     "pattern": Row(
         "cannot look for {pattern!q}: {says}", "write a pattern such as ./models/*.safetensors"
     ),
-    "no-file-matches": Row("no file matches {pattern!q}", "it was looked for in {folder}"),
+    "no-file-matches": Row("no file matches {pattern!q}", names.files),
     "too-many-files": Row("more than {most:,} files match {pattern!r}", "name fewer"),
     "takes-too-long": Row(
         "looking for {pattern!q} takes more than {seconds:g} s",
