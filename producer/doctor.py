@@ -15,7 +15,8 @@ from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 from common.install import install_command
-from common.store import check_existing, open_store
+from common.store import open_store
+from producer.catalogue import check_existing
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 

@@ -4,7 +4,6 @@ object_names   every object name there is; begin here
 protocol       `Store`: what can be done with named bytes, and what names are
 opening        `open_store`: from a URL to a store
 store_id       which store this is, whatever its URL
-existing       whether a folder is a store already
 folder         a folder as a store
 s3             a bucket as a store; boto3 is loaded when one is opened
 s3_errors      what a server answers, as the store's errors
@@ -14,7 +13,7 @@ local_files    files of this machine, written whole or not at all
 from __future__ import annotations
 
 from common.store import object_names
-from common.store.existing import check_existing
+from common.store.folder import FolderStore
 from common.store.local_files import FULL, disk_errors, link, prepared, replacing
 from common.store.opening import open_store
 from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
@@ -23,9 +22,9 @@ from common.store.store_id import read_store_id, write_store_id
 __all__ = [
     "FULL",
     "GET_BYTES",
+    "FolderStore",
     "OnBytes",
     "Store",
-    "check_existing",
     "check_size",
     "disk_errors",
     "link",

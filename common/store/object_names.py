@@ -29,8 +29,7 @@ REMOVING = "removing/"
 
 #: What a store's folder has in it.
 AT_THE_TOP = frozenset(
-    ["images", "assets", "hub", "batches", "active", STORE_ID, "latest", "index", "removing"]
-    + ["probe"]
+    [STORE_ID, *"images assets hub batches active latest index removing probe".split()]
 )
 
 #: Milliseconds of Unix time at the end of the year 9999: what is left until then sorts the

@@ -11,9 +11,10 @@ from __future__ import annotations
 from common.text.escape import escaped
 from common.text.near_paths import mean_path, near_path
 from common.text.redact import without_login, without_password
-from common.text.suggest import ELSEWHERE, LISTED, closest, suggestion
+from common.text.suggest import COMPARED, ELSEWHERE, LISTED, closest, suggestion
 
 __all__ = [
+    "COMPARED",
     "ELSEWHERE",
     "LISTED",
     "closest",

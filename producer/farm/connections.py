@@ -12,9 +12,9 @@ from common.batch import BATCH_ID, Batch
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
 from common.errors import BrokerError, GridfarmError, NotFound, StoreError, StoreForeign
-from common.store import Store, check_existing, open_store
+from common.store import Store, open_store
 from producer.batches import FoundBatch, find_batch, store_for
-from producer.catalogue import batch_ids
+from producer.catalogue import batch_ids, check_existing
 from producer.farm.batch_argument import BatchArgument, read_argument
 from producer.language import BatchFile
 from producer.progress import Say

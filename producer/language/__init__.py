@@ -13,7 +13,7 @@ from __future__ import annotations
 from producer.language.default_file import DEFAULT, default_file
 from producer.language.json_schema import as_text, batch_schema
 from producer.language.mends import problem_of
-from producer.language.mistakes import Mistake
+from producer.language.mistakes import Finding, Mistake
 from producer.language.printer import printed
 from producer.language.reader import ENDINGS, BatchFile, load_batch_file
 from producer.language.references import with_references
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT",
     "ENDINGS",
     "BatchFile",
+    "Finding",
     "Mistake",
     "as_text",
     "batch_schema",

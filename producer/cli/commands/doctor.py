@@ -19,7 +19,11 @@ NOTHING_WORKS = 3
 #: So many of the batches that were forgotten are named.
 NAMED = 8
 #: What each check is: its word where there is no terminal, its mark on one, its colour.
-_STATES = {"ok": ("ok", "✓", "green"), "warning": ("note", "!", "yellow"), "bad": ("BAD", "✗", "red")}
+_STATES = {
+    "ok": ("ok", "✓", "green"),
+    "warning": ("note", "!", "yellow"),
+    "bad": ("BAD", "✗", "red"),
+}
 
 
 @click.command()

@@ -19,9 +19,7 @@ from producer.language.yaml import Entries, Items, Node, Scalar, is_null
 _NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
 
 
-def torn_off(
-    entries: Mapping[str, Node], is_known: Callable[[str], bool]
-) -> dict[str, list[str]]:
+def torn_off(entries: Mapping[str, Node], is_known: Callable[[str], bool]) -> dict[str, list[str]]:
     """What commas have torn off a value in braces, by that value's name: in `{prompt: A wolf,
     chilly}` YAML reads a name, `chilly`, with nothing behind it."""
     torn: dict[str, list[str]] = {}

@@ -230,7 +230,7 @@ _CONDITIONS = {
     "turned-comparison": Row("{text!r} is no comparison", 'write "{sign}= {rest}"'),
     "compared-with-text": Row("{sign} compares numbers, and {text!r} is none", 'write "> 9"'),
     "axis-without-numbers": Row(
-        "{sign} compares numbers, and {axis.name} has none", "list the values"
+        "{sign} compares numbers, and {axis.name} has none", ranges.values_of
     ),
 }
 

@@ -23,9 +23,7 @@ _COMMA = r"\1, "
 _NEEDS_QUOTES = re.compile(r"^[\[{\"'*&!%@`|>#]|: ")
 
 
-def place(
-    says: str, line: int, column: int, text: str, context: str, opened: int | None
-) -> str:
+def place(says: str, line: int, column: int, text: str, context: str, opened: int | None) -> str:
     """`line` and `column` count from 1, `text` is that line, `context` is what PyYAML was
     reading and `opened` the line where that began."""
     if "\t" in text[:column] and not text[: column - 1].strip():

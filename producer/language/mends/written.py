@@ -1,4 +1,4 @@
-"""A part of a file as it should be: what stands there, on one line, with its quotes and brackets."""
+"""A part of a file as it should be, on one line, with its quotes and brackets."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ FILES = [
     ('no-such-value-after-sign', "prompts: [a]\nseeds: 0..9\nexclude: [{seed: '! 10'}]", "exclude.1.seed: no value of seed is '10' (it has 0..9)"),
     ('turned-comparison', "prompts: [a]\naxes: {steps: [20]}\nexclude: [{steps: '=> 20'}]", 'exclude.1.steps: \'=> 20\' is no comparison (write ">= 20")'),
     ('compared-with-text', "prompts: [a]\nseeds: 0..9\nexclude: [{seed: '> many'}]", 'exclude.1.seed: > compares numbers, and \'many\' is none (write "> 9")'),
-    ('axis-without-numbers', "prompts: {a: x, b: y}\nexclude: [{prompt: '> 9'}]", 'exclude.1.prompt: > compares numbers, and prompt has none (list the values)'),
+    ('axis-without-numbers', "prompts: {a: x, b: y}\nexclude: [{prompt: '> 9'}]", 'exclude.1.prompt: > compares numbers, and prompt has none (list the values: a, b)'),
     ('set-by-two-axes', 'prompts: {w: {prompt: a, seed: 1}}\nseeds: 0..3', 'seeds: sets seed, which prompts.w sets too (keep seed in one)'),
     ('no-prompt', 'seeds: 0..3', 'prompts: has no prompt (write prompts: ["A wolf"])'),
     ('too-many-cells', 'prompts: [a]\nseeds: 0..18446744073709551615', '1 × 18,446,744,073,709,551,616 makes 18,446,744,073,709,551,616 cells (at most 1,000,000,000 are read)'),

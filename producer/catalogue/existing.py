@@ -7,10 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from common.errors import StoreError
-from common.store import object_names
-from common.store.folder import FolderStore
-from common.store.local_files import disk_errors
-from common.store.protocol import Store
+from common.store import FolderStore, Store, disk_errors, object_names
 from common.text import mean_path
 
 #: What lies in a folder without anybody's doing.

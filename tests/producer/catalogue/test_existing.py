@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import StoreError
-from common.store import check_existing, object_names, open_store
+from common.store import object_names, open_store
+from producer.catalogue import check_existing
 
 
 def refusal(folder: Path) -> tuple[str, str]:
