@@ -27,8 +27,8 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
 
     Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
     again, and what is not rendered yet comes with the next call. What is damaged in the store,
-    cannot be read there, or is not there any more, is named; gridfarm retry draws it again, but
-    for what cannot be read.
+    cannot be read there, or is not there any more, is named. gridfarm retry draws it again, and
+    without a broker the same gridfarm render, but for what cannot be read.
 
     \b
       gridfarm fetch wrong-lora pictures
