@@ -11,5 +11,6 @@ picture    pictures as bytes, and what is known of them
 broker     the connection to Redis
 dispatch   batches on their way to the workers: store, ledger, queue
 gpus       the GPUs of this machine
+install    how what is missing here can be installed
 lifeline   child processes that end with their parent
 """

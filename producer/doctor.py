@@ -15,8 +15,10 @@ from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
+from common.install import install_command
 from common.job import BUILTIN_MODELS, SDXL, HubName
 from common.store import open_store
+from producer.catalogue import check_existing
 from producer.submission import ON_CPU, probe_hub
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
@@ -24,13 +26,13 @@ WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; when it is not `ok`, `message` says what to do. `warn`: it works, but
-    not as a person may expect."""
+    """One thing looked at; when it is not `ok`, `message` says what to do. A `warning` hinders
+    nothing that works now, and is worth knowing."""
 
     name: str
     ok: bool
     message: str
-    warn: bool = False
+    warning: bool = False
 
 
 def examine(config: FarmConfig) -> list[Check]:
@@ -41,7 +43,7 @@ def examine(config: FarmConfig) -> list[Check]:
         *_workers(config),
         _gpu(),
         _hub(),
-        _packages(),
+        _packages(config),
     ]
 
 
@@ -66,12 +68,16 @@ def _broker(config: FarmConfig) -> Check:
 
 
 def _store(config: FarmConfig) -> Check:
+    if config.broker and not config.store:
+        text = "none configured; a farm needs one beside its broker: set GRIDFARM_STORE"
+        return Check("store", True, text, warning=True)
     if not config.store:
         return Check(
             "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` uses a folder"
         )
     try:
         store = open_store(config.store)
+        check_existing(store)
         store.probe()
         if config.broker:
             with suppress(BrokerError):  # the broker's own check says why
@@ -90,7 +96,7 @@ def _workers(config: FarmConfig) -> Iterator[Check]:
         return  # the broker's own check says why
     listening = [worker for worker in alive if queue_name() in worker.queues]
     if not listening:
-        yield Check("workers", True, _nobody(alive))
+        yield Check("workers", True, _nobody(alive), warning=True)
     for worker in listening:
         paused = worker.state == "paused"
         yield Check(
@@ -111,7 +117,7 @@ def _nobody(alive: list[WorkerReport]) -> str:
 def _gpu() -> Check:
     gpus = visible_gpus()
     text = f"{len(gpus)} NVIDIA" if gpus else f"none here: {ON_CPU}"
-    return Check("gpu", True, text, warn=not gpus)
+    return Check("gpu", True, text, warning=not gpus)
 
 
 def _hub() -> Check:
@@ -120,20 +126,20 @@ def _hub() -> Check:
     snapshot = cached_snapshot(sdxl.hub_id, sdxl.revision)
     here = f"sdxl is {'' if snapshot and snapshot.has('base', 'fp16') else 'not '}in its cache"
     if hub_is_off():
-        return Check("hub", True, f"not asked, as HF_HUB_OFFLINE is set; {here}", warn=True)
+        return Check("hub", True, f"not asked, as HF_HUB_OFFLINE is set; {here}", warning=True)
     if trouble := probe_hub(HubName(sdxl.hub_id, sdxl.revision)):
-        return Check("hub", True, f"{trouble}; {here}", warn=True)
+        return Check("hub", True, f"{trouble}; {here}", warning=True)
     return Check("hub", True, f"answers; {here}")
 
 
-def _packages() -> Check:
+def _packages(config: FarmConfig) -> Check:
     missing = [name for name in WORKER_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         return Check(
             "packages",
             True,
-            f"producer only (no {', '.join(missing)}); "
-            "to render here: pip install 'gridfarm[local]'",
+            f"producer only (no {', '.join(missing)}); to render here: {install_command('local')}",
+            warning=not config.broker,
         )
     versions = ", ".join(f"{name} {_version(name)}" for name in WORKER_PACKAGES)
     return Check("packages", True, versions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from common.broker import Broker
 from common.config import FarmConfig, load_config
 from common.errors import GridfarmError, UsageError
 from common.gpus import visible_gpus
+from common.install import install_command
 from common.text import escaped
 from worker.logs import FORMATS, set_up_logging
 from worker.preemption import CLOUDS, METADATA_URL, Metadata, NoticeWatcher
@@ -91,6 +93,7 @@ def main(
         return
     options = _process_options(**process_options)
     try:
+        _need_torch()
         config = load_config({"broker": broker, "store": store})
         config.need_store()
         # Here, since a process that cannot have it would be started again and again.
@@ -106,6 +109,13 @@ def main(
         grace_s=options.grace,
     )
     sys.exit(launcher.run())
+
+
+def _need_torch() -> None:
+    """Raises UsageError; a process without it would be started again and again."""
+    if find_spec("torch") is None:
+        hint = f"{install_command('worker')} brings it"
+        raise UsageError("this install has no torch to render with", hint=hint)
 
 
 def _process_options(gpu: str, **options: Any) -> ProcessOptions:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from common.errors import InputFileError
+from common.text import mean_path
 
 #: Bytes; the limit of the safetensors library itself.
 MAX_HEADER = 100_000_000
@@ -80,12 +81,16 @@ def read_header(path: Path, *, name: str = "") -> list[TensorEntry]:
             entries = list(_entries(_header(file, size, name), name))
             data_start = file.tell()
     except FileNotFoundError as error:
-        raise InputFileError(f"{name}: there is no such file", hint="check the path") from error
+        raise InputFileError(f"{name}: there is no such file", hint=_meant(path)) from error
     except OSError as error:
         raise InputFileError(f"{name}: cannot be read: {error.strerror}") from error
     entries.sort(key=lambda entry: (entry.begin, entry.end))
     _check_layout(entries, size - data_start, name)
     return [_moved(entry, data_start) for entry in entries]
+
+
+def _meant(path: Path) -> str:
+    return mean_path(path, (".safetensors",)) or "check the path"
 
 
 def _header(file: BinaryIO, size: int, name: str) -> dict[str, Any]:

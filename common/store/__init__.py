@@ -13,6 +13,7 @@ local_files    files of this machine, written whole or not at all
 from __future__ import annotations
 
 from common.store import object_names
+from common.store.folder import FolderStore
 from common.store.local_files import FULL, disk_errors, file_in, link, prepared, replacing
 from common.store.opening import open_store
 from common.store.protocol import GET_BYTES, OnBytes, Store, check_size
@@ -21,6 +22,7 @@ from common.store.store_id import read_store_id, write_store_id
 __all__ = [
     "FULL",
     "GET_BYTES",
+    "FolderStore",
     "OnBytes",
     "Store",
     "check_size",

@@ -27,6 +27,11 @@ STORE_ID = "store.json"
 LATEST = "latest/"
 REMOVING = "removing/"
 
+#: What a store's folder has in it.
+AT_THE_TOP = frozenset(
+    [STORE_ID, *"images assets hub batches active latest index removing probe".split()]
+)
+
 #: Milliseconds of Unix time at the end of the year 9999: what is left until then sorts the
 #: latest first.
 LAST_MS = 253_402_300_800_000

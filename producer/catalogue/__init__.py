@@ -6,10 +6,12 @@ latest       the same, the one that was submitted last first
 keys         the keys of a batch's pictures, or why nobody can tell
 key_index    short hashes of every batch's keys, kept in the store
 owners       which pictures other batches have
+existing     whether a folder is a store at all
 """
 
 from __future__ import annotations
 
+from producer.catalogue.existing import check_existing
 from producer.catalogue.ids import batch_ids
 from producer.catalogue.key_index import KeyIndex
 from producer.catalogue.keys import UnknownKeys, keys_of
@@ -20,6 +22,7 @@ __all__ = [
     "KeyIndex",
     "UnknownKeys",
     "batch_ids",
+    "check_existing",
     "forget_latest",
     "keys_of",
     "keys_of_others",

@@ -17,7 +17,8 @@ from click.shell_completion import CompletionItem
 
 from producer.batches import LAST
 from producer.catalogue import batch_ids
-from producer.farm import ENDINGS, Farm
+from producer.farm import Farm
+from producer.language import ENDINGS
 
 PATIENCE_S = 1.5
 

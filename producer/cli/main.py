@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from importlib import import_module
 from typing import NamedTuple
@@ -77,6 +78,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0].endswith((".yaml", ".yml")):
+            file = shlex.quote(args[0])
+            ctx.fail(f"a batch file is no command. Did you mean: gridfarm render {file}")
         name, command, rest = super().resolve_command(ctx, args)
         if isinstance(command, NotLoaded):
             command = command.load()

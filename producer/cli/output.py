@@ -75,11 +75,16 @@ class _Bars:
         self._rich.stop()
 
 
+def styled(text: str, **style: Any) -> str:
+    """`click.style`, but for who wants no colours (https://no-color.org)."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
+
+
 def print_error(error: GridfarmError, *, as_json: bool) -> None:
     """One message with its hint on stderr; with --json also one object on stdout."""
     if as_json:
         click.echo(escaped(json.dumps(error_json(error), ensure_ascii=False)))
-    click.echo(f"{click.style('Error:', fg='red')} {escaped(error.message)}", err=True)
+    click.echo(f"{styled('Error:', fg='red')} {escaped(error.message)}", err=True)
     if error.hint:
         click.echo(f"  {escaped(error.hint)}", err=True)
 

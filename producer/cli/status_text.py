@@ -8,7 +8,7 @@ from typing import Any
 
 from common.dispatch import WorkerReport
 from producer.batches import Status
-from producer.cli.flaw_text import them
+from producer.cli.flaw_text import again_by, them
 from producer.cli.output import Output
 from producer.wording import counted
 
@@ -20,8 +20,8 @@ FEW_WORKERS = 4
 SUBMIT_AGAIN = "its submit is under way, or was cut off: then give it again"
 
 
-def show_status(status: Status, out: Output) -> None:
-    out.result(status_json(status), status_text(status))
+def show_status(status: Status, out: Output, *, on_a_farm: bool = True) -> None:
+    out.result(status_json(status), status_text(status, on_a_farm=on_a_farm))
 
 
 def status_json(status: Status) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def status_json(status: Status) -> dict[str, Any]:
 
 
 def status_text(status: Status, *, on_a_farm: bool = True) -> str:
-    """`on_a_farm`: with the command that renders what failed again."""
+    """`on_a_farm`: what goes on or is rendered again is ordered from a broker's workers."""
     parts = [f"{status.done:,} of {counted(status.jobs, 'picture')} stored"]
     parts += [f"{status.failed:,} failed"] if status.failed else []
     if status.state == "cancelled":
@@ -60,14 +60,16 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
         lines += [f"  set aside, as it cannot be read: {status.aside}"]
         lines += ["  the workers try again by themselves, for now they render the others"]
     if status.state in ("paused", "cancelled"):
-        lines += [f"  it goes on with: gridfarm resume {status.batch}"]
+        broker = "" if on_a_farm else ", with its broker named (GRIDFARM_BROKER)"
+        lines += [f"  it goes on with: gridfarm resume {status.batch}{broker}"]
     if status.state == "stopped":
         lines += ["  its render on this machine has ended; the same gridfarm render goes on"]
     if status.state == "submitting":
         lines += [f"  {SUBMIT_AGAIN}"]
-    again = on_a_farm and status.over and status.failed
-    retry = ["", f"  gridfarm retry {status.batch} renders {them(status.failed)} again"]
-    return "\n".join([*lines, *_failure_lines(status), *(retry if again else [])])
+    again = again_by(status.batch, on_a_farm=on_a_farm)
+    retry = ["", f"  {again} renders {them(status.failed)} again"]
+    to_retry = status.over and status.failed
+    return "\n".join([*lines, *_failure_lines(status), *(retry if to_retry else [])])
 
 
 def steps_text(workers: Sequence[WorkerReport]) -> str:

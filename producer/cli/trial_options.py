@@ -15,7 +15,8 @@ from common.errors import UsageError
 from producer.cli import completion
 from producer.cli.options import where_option
 from producer.farm import as_yaml
-from producer.language import BatchFile, load_batch_file
+from producer.language import BatchFile, default_file, load_batch_file
+from producer.progress import Say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,20 +45,18 @@ class BatchOptions:
             "model": self.model,
         }
 
-    def read(self) -> BatchFile:
-        """What is written, unchanged. Raises UsageError for an unclear command line,
-        BatchFileError, and InputFileError."""
+    def read(self, say: Say) -> BatchFile:
+        """What is written, unchanged; a file that nobody named is said. Raises UsageError for an
+        unclear command line, BatchFileError, and InputFileError."""
         if self.prompts:
             return self._of_prompts()
         if self.seeds:
             hint = "or write --set seed=4, --where seed=4"
             raise UsageError("--seeds goes with --prompt", hint=hint)
         if self.file is None:
-            raise UsageError(
-                "FILE is missing",
-                hint="name a batch file, - for standard input, or write --prompt; "
-                "gridfarm init writes a first one",
-            )
+            file = default_file(Path(), click.get_current_context().command_path)
+            say(f"file: {file}")
+            return load_batch_file(file, base_dir=file.parent)
         if self.file == "-":
             text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
             return load_batch_file(None, text=text, base_dir=Path.cwd())

@@ -8,7 +8,7 @@ connections      the broker and the stores, each opened when it is first needed
 
 from __future__ import annotations
 
-from producer.farm.batch_argument import ENDINGS, as_yaml
+from producer.farm.batch_argument import as_yaml
 from producer.farm.farm import Farm
 
-__all__ = ["ENDINGS", "Farm", "as_yaml"]
+__all__ = ["Farm", "as_yaml"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from producer.batches import FoundBatch
-from producer.language import BatchFile, load_batch_file
+from producer.language import ENDINGS, BatchFile, load_batch_file
 from producer.lint import notes_on_batch
 from producer.progress import Say
 from producer.trial import limited, only_where, with_model, with_settings
@@ -24,7 +24,6 @@ Where = str | Iterable[str] | Mapping[str, object]
 #: `"steps=10"`, several such, or `{"steps": 10}`.
 Set = str | Iterable[str] | Mapping[str, object]
 
-ENDINGS = (".yaml", ".yml")
 #: How mistakes call a batch file that is none.
 IN_TEXT, IN_MAPPING = Path("the text"), Path("the mapping")
 

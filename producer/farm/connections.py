@@ -22,7 +22,7 @@ from common.errors import (
 )
 from common.store import Store, open_store
 from producer.batches import FoundBatch, find_batch, remembered
-from producer.catalogue import batch_ids
+from producer.catalogue import batch_ids, check_existing
 from producer.farm.batch_argument import BatchArgument, read_argument
 from producer.local import PLACE_NAME, Place, Presence, find_place, from_here, take_in
 from producer.progress import ProgressCallback, Say
@@ -42,9 +42,11 @@ class Connections:
     @property
     def store(self) -> Store:
         """The configured store, else that of the renders here, which is said. Raises UsageError
-        where there is none."""
+        where there is none, and StoreError for a folder that is none."""
         if self.config.store:
-            return self.store_at(self.config.store)
+            store = self.store_at(self.config.store)
+            check_existing(store)
+            return store
         place = find_place(Path.cwd())
         if place is None:
             raise _no_store(self.config)
@@ -92,14 +94,16 @@ class Connections:
     @property
     def reachable_store(self) -> Store | None:
         """The store; None where there is none, and, said aloud, when it is away."""
-        if not self.config.store and find_place(Path.cwd()) is None:
+        place = find_place(Path.cwd())
+        if not self.config.store and place is None:
             return None
         try:
-            self.store.exists("active")
+            store = self.render_store
+            store.exists("active")
         except StoreError as error:
             self.say(f"planning without the store: {error.message}")
             return None
-        return self.store
+        return store
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -16,6 +16,7 @@ from typing import Any
 from common.batch import AnyAxis, Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS
+from common.text import mean_path
 from producer.language.axes import AxisReader, BundleReader, Settings, check_name
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
@@ -33,6 +34,7 @@ from producer.language.words import check_words_together, words_of
 from producer.language.yaml import MAX_BYTES, NULL, Entries, Node, Scalar, is_null, read_yaml
 
 MAX_NAME = 100
+ENDINGS = (".yaml", ".yml")
 MAX_NOTES = 20
 
 #: The keys at the top, and what stands under each.
@@ -108,7 +110,7 @@ def _contents(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = "name a batch file, or - for standard input"
+        hint = mean_path(path, ENDINGS) or "name a batch file, or - for standard input"
         raise InputFileError(f"cannot read {str(path)!r}: {reason}", hint=hint) from None
 
 

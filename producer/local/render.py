@@ -12,6 +12,7 @@ from pathlib import Path
 from common.batch import Matrix
 from common.dispatch import UNFINISHED, Ledger
 from common.errors import BrokerEnded, BrokerError, UsageError
+from common.install import install_command
 from common.store import Store, object_names
 from producer.batches import Status, StatusWatcher, known_due, remember
 from producer.language import BatchFile
@@ -175,7 +176,7 @@ def need_worker_packages() -> None:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("diffusers") is None:
         raise UsageError(
             "this is a producer-only install: it has no torch to render with",
-            hint="pip install 'gridfarm[local]', or gridfarm submit to a farm",
+            hint=f"{install_command('local')} brings it; or order from a farm: gridfarm submit",
         )
 
 

@@ -94,7 +94,8 @@ def damage(why: str) -> str:
 
 def mend(batch: str = "BATCH") -> str:
     """What to do about a picture that is damaged."""
-    return f"gridfarm verify {batch} notes it, then gridfarm retry {batch} draws it again"
+    again = f"gridfarm retry {batch}, or without a broker the same gridfarm render FILE"
+    return f"gridfarm verify {batch} notes it, then {again} draws it again"
 
 
 def flaw_of(png: bytes, job: Job) -> str:

@@ -16,6 +16,7 @@ from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS, HubName, ModelRef
 from common.store import Store
+from common.text import mean_path
 from producer.language import BatchFile
 from producer.progress import ProgressCallback, show_no_progress
 from producer.submission.hub import Hub, recorded_commit
@@ -139,7 +140,8 @@ class _Resolver:
         if not name or name.file:
             raise InputFileError(
                 f"the model {written!r} is neither a folder nor a file ({path})",
-                hint="a model is sdxl, tiny, a hub id owner/name, a folder in the hub's layout "
+                hint=mean_path(path)
+                or "a model is sdxl, tiny, a hub id owner/name, a folder in the hub's layout "
                 "or one .safetensors file",
             )
         commit = self.commit(name)

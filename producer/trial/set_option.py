@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ from pydantic import JsonValue
 
 from common.batch import LORA, WORD, AnyAxis, Axis, Batch, RangeAxis, Value
 from common.errors import UsageError
-from producer.language import BatchFile, Mistake, problem_of
+from common.text import closest
+from producer.language import BatchFile, Finding, Mistake, problem_of
 from producer.language.axes import TOP_AXES, BundleReader
-from producer.language.settings import as_text
+from producer.language.settings import SETTINGS, as_text
 from producer.language.yaml import Node, Scalar, plain, read_yaml
 from producer.trial.where import with_axes
 
@@ -40,7 +42,7 @@ def _read(option: str, file: BatchFile) -> tuple[str, Settings]:
     name, equals, text = option.partition("=")
     name = name.strip()
     if not equals or not name:
-        raise UsageError(f"--set {option!r} is not NAME=VALUE", hint="write --set steps=10")
+        raise UsageError(f"--set {option!r} is not NAME=VALUE", hint=_meant(option, file))
     if name in TOP_AXES:
         raise UsageError(f"--set {name}: {name} is an axis", hint=f"write --set {TOP_AXES[name]}=…")
     flat = WORD + name if name in file.scope.words else name
@@ -49,10 +51,29 @@ def _read(option: str, file: BatchFile) -> tuple[str, Settings]:
     except Mistake as mistake:
         problem = problem_of(mistake.findings[0])
         place = ".".join(filter(None, (name, problem.path)))
-        several = "--set takes one value; several make an axis of the file"
-        hint = several if _SEVERAL.fullmatch(text.strip()) else problem.hint
+        hint = _hint(mistake.findings[0], name, text.strip(), file) or problem.hint
         raise UsageError(f"--set {place}: {problem.message}", hint=hint) from None
     return name, settings
+
+
+def _hint(found: Finding, name: str, text: str, file: BatchFile) -> str:
+    """What a command line can do about it where that is not what a file can; "" where it is."""
+    if _SEVERAL.fullmatch(text) or found.kind == "random-seed":
+        return "--set takes one value; several make an axis of the file"
+    if found.kind == "not-a-setting" and any(axis.name == name for axis in file.batch.axes):
+        return f"{name} is an axis: --where {shlex.quote(f'{name}={text}')} chooses a value of it"
+    if found.kind == "not-a-setting" and (word := closest(name, [*file.scope.words, *SETTINGS])):
+        return f"did you mean {word!r}?"
+    return "" if text else f"write a value behind the sign: --set {name}=…"
+
+
+def _meant(option: str, file: BatchFile) -> str:
+    """`steps`, `steps:3`, `steps 3`."""
+    name, _, text = (part.strip() for part in re.split(r"([:\s])", f"{option} ", maxsplit=1))
+    known = closest(name.strip("= "), [*file.scope.words, *SETTINGS])
+    if not known:
+        return "write --set steps=10"
+    return f"write --set {shlex.quote(f'{known}={text}') if text else f'{known}=…'}"
 
 
 def _node(text: str) -> Node:

@@ -48,7 +48,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.catalogue.keys": ("producer/catalogue/test_owners.py",),
     "producer.cli.__main__": (f"{_CLI}/test_interrupts.py",),
     "producer.cli.commands.cancel": ("integration/control/test_cancel_and_pause.py",),
-    "producer.cli.commands.doctor": (f"{_CLI}/test_cli.py", "integration/test_broker_trouble.py"),
     "producer.cli.commands.fetch": (f"{_CLI}/test_cli.py", "integration/test_farm.py"),
     "producer.cli.commands.grid": (f"{_CLI}/test_cli.py",),
     "producer.cli.commands.init": (f"{_CLI}/test_commands.py",),

@@ -34,3 +34,15 @@ def test_ctrl_c_while_modules_are_loaded(module: str) -> None:
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGINT
     assert "Traceback" not in said
+
+
+def test_an_install_without_torch_is_refused_with_what_brings_it() -> None:
+    """One line and what to do, and no process that is started again and again."""
+    code = "import sys; sys.modules['torch'] = None; from worker.__main__ import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[0] == "Error: this install has no torch to render with"
+    assert "pip install -e '.[worker]' brings it" in ended.stderr

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
 import click
 
 from producer.cli.options import farm_command
-from producer.cli.output import Output
+from producer.cli.output import Output, styled
 from producer.doctor import Check
 from producer.farm import Farm
 
 NOTHING_WORKS = 3
 #: So many of the batches that were forgotten are named.
 NAMED = 8
+#: What each check is: its word where there is no terminal, its mark on one, its colour.
+_STATES = {
+    "ok": ("ok", "✓", "green"),
+    "warning": ("note", "!", "yellow"),
+    "bad": ("BAD", "✗", "red"),
+}
 
 
 @click.command()
@@ -25,7 +37,8 @@ NAMED = 8
 def doctor(farm: Farm, out: Output, adopt_store: bool) -> int:
     """Say what works here and what does not.
 
-    Broker, store, workers, GPU, the hub, packages, and what to do about each that is not well.
+    Broker, store, workers, GPU, the hub, packages, each with a mark: ✓ well, ! worth knowing,
+    ✗ not well, and then what to do about it. The last line counts them.
 
     \b
       gridfarm doctor
@@ -41,7 +54,7 @@ def doctor(farm: Farm, out: Output, adopt_store: bool) -> int:
     checks = farm.examine()
     ok = all(check.ok for check in checks)
     data = {"ok": ok, "checks": [check.__dict__ for check in checks]}
-    out.result(data, "\n".join(_check_line(check) for check in checks))
+    out.result(data, _text(checks))
     return 0 if ok else NOTHING_WORKS
 
 
@@ -56,7 +69,33 @@ def _adopt_store(farm: Farm, out: Output) -> None:
         )
 
 
-def _check_line(check: Check) -> str:
-    mark = click.style("warn", fg="yellow") if check.warn else click.style("ok  ", fg="green")
-    mark = mark if check.ok else click.style("BAD ", fg="red")
-    return f"{mark} {check.name:<9} {check.message}"
+def _text(checks: Sequence[Check]) -> str:
+    return "\n".join([*map(_line, checks), "", _summary(checks)])
+
+
+def _line(check: Check) -> str:
+    """On a terminal a mark that stands out and lines that fit; else a word, and one line each."""
+    word, mark, colour = _STATES[_state(check)]
+    on_screen = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    shown = mark if on_screen and sys.stdout.encoding.lower().startswith("utf") else f"{word:<4}"
+    begin = f"{shown} {check.name:<9} "
+    text = check.message
+    if on_screen:
+        width = shutil.get_terminal_size().columns - len(begin)
+        lines = textwrap.wrap(text, max(40, width), break_long_words=False, break_on_hyphens=False)
+        text = f"\n{' ' * len(begin)}".join(lines)
+    return f"{styled(begin, fg=colour)}{text}"
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    counts = []
+    for state, words in (("bad", "not well"), ("warning", "to note")):
+        names = [check.name for check in checks if _state(check) == state]
+        if names:
+            text = f"{len(names)} {words}: {', '.join(dict.fromkeys(names))}"
+            counts.append(styled(text, fg=_STATES[state][2]))
+    return "; ".join(counts) or "all is well"
+
+
+def _state(check: Check) -> str:
+    return "bad" if not check.ok else "warning" if check.warning else "ok"

@@ -27,8 +27,8 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
 
     Under readable names: prompt/s<seed>/variant.png. What is there already is not copied
     again, and what is not rendered yet comes with the next call. What is damaged in the store,
-    cannot be read there, or is not there any more, is named; gridfarm retry draws it again, but
-    for what cannot be read.
+    cannot be read there, or is not there any more, is named. gridfarm retry draws it again, and
+    without a broker the same gridfarm render, but for what cannot be read.
 
     \b
       gridfarm fetch wrong-lora pictures
@@ -49,11 +49,11 @@ def fetch(farm: Farm, out: Output, batch: str, folder: Path) -> int:
         "noted": report.noted,
         "flaws": [flaw.to_json() for flaw in report.flaws],
     }
-    out.result(data, _text(report, found.id, folder))
+    out.result(data, _text(report, found.id, folder, on_a_farm=bool(farm.config.broker)))
     return FAILED_CELLS if report.flaws else 0
 
 
-def _text(report: FetchReport, batch_id: str, folder: Path) -> str:
+def _text(report: FetchReport, batch_id: str, folder: Path, *, on_a_farm: bool) -> str:
     counts = {
         "there already": report.skipped,
         "not rendered yet": report.missing,
@@ -68,6 +68,6 @@ def _text(report: FetchReport, batch_id: str, folder: Path) -> str:
         [
             ", ".join(parts),
             *flaw_lines(report.flaws, len(report.flaws)),
-            *mending(batch_id, pictures, noted=report.noted),
+            *mending(batch_id, pictures, noted=report.noted, on_a_farm=on_a_farm),
         ]
     )

@@ -13,14 +13,14 @@ from common.store import file_in
 from producer.cli import completion
 from producer.cli.options import json_command
 from producer.cli.output import Output
-from producer.language import first_batch
+from producer.language import DEFAULT, first_batch
 
 
 @click.command()
 @click.argument(
     "file",
     metavar="[FILE]",
-    default="batch.yaml",
+    default=DEFAULT,
     type=click.Path(),
     shell_complete=completion.batch_files,
 )

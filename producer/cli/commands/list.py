@@ -9,7 +9,7 @@ import click
 
 from producer.batches import ListedBatch
 from producer.cli.options import farm_command
-from producer.cli.output import Output
+from producer.cli.output import Output, styled
 from producer.farm import Farm
 from producer.wording import counted
 
@@ -38,7 +38,8 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
     """
     listing = farm.batches(None if everything else LISTED)
     data = {"batches": [row.__dict__ for row in listing]}
-    out.result(data, _table(listing.batches) if listing.batches else _nothing(listing.store))
+    nothing = _nothing(listing.store, on_a_farm=bool(farm.config.broker))
+    out.result(data, _table(listing.batches) if listing.batches else nothing)
     for row in listing:
         if row.problem:
             out.say(f"{row.batch}: {row.problem}")
@@ -46,11 +47,12 @@ def list_batches(farm: Farm, out: Output, everything: bool) -> None:
         out.say(f"{listing.total - LISTED:,} more: gridfarm list --all")
 
 
-def _nothing(store: str) -> str:
+def _nothing(store: str, *, on_a_farm: bool) -> str:
+    order = "submit batch.yaml" if on_a_farm else "render batch.yaml    # on this machine"
     return f"""no batches in {store} yet. Order one:
 
   gridfarm init              # a first batch file, batch.yaml
-  gridfarm submit batch.yaml"""
+  gridfarm {order}"""
 
 
 def _table(rows: Sequence[ListedBatch]) -> str:
@@ -58,7 +60,7 @@ def _table(rows: Sequence[ListedBatch]) -> str:
     columns = [at for at in range(len(COLUMNS)) if any(line[at] for line in cells[1:])]
     widths = {at: max(len(line[at]) for line in cells) for at in columns}
     padded = [[_padded(line[at], at, widths[at]) for at in columns] for line in cells]
-    heading = click.style("  ".join(padded[0]).rstrip(), dim=True)
+    heading = styled("  ".join(padded[0]).rstrip(), dim=True)
     return "\n".join([heading, *("  ".join(line).rstrip() for line in padded[1:])])
 
 
@@ -73,7 +75,7 @@ def _padded(text: str, column: int, width: int) -> str:
     """Numbers end below each other; colour says at a glance what is over and what is not."""
     padded = f"{text:>{width}}" if COLUMNS[column] in ("stored", "failed") else f"{text:<{width}}"
     colour = {"state": COLOURS.get(text), "failed": "red"}.get(COLUMNS[column])
-    return click.style(padded, fg=colour) if colour and text not in COLUMNS else padded
+    return styled(padded, fg=colour) if colour and text not in COLUMNS else padded
 
 
 def ago(when: float, now: float) -> str:

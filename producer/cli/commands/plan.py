@@ -51,14 +51,15 @@ def plan(farm: Farm, out: Output, options: BatchOptions, exact: bool) -> None:
 
     Axes, overrides, the first cells, how many pictures and how much disk; all mistakes of the
     file at once. Renders and uploads nothing and works offline; with a store it also says how
-    many pictures are stored already. FILE may be - for standard input.
+    many pictures are stored already. FILE is batch.yaml if none is named, or - for standard
+    input.
 
     \b
       gridfarm plan batch.yaml
       gridfarm plan batch.yaml --where prompt=wolf --limit 4
       gridfarm plan --prompt "a wolf in Yosemite" --seeds 1..4 --set steps=30
     """
-    planned = farm.plan(options.read(), exact=exact, **options.trial)
+    planned = farm.plan(options.read(out.say), exact=exact, **options.trial)
     out.result(planned.to_json(), "\n".join(_lines(planned, exact)))
 
 

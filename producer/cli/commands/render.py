@@ -49,9 +49,10 @@ def render(
 ) -> int:
     """Render FILE on this machine.
 
-    FILE is a batch file, or - for standard input; --prompt renders without one. A broker and
-    workers are started and ended with it; nothing is installed or configured first. The same
-    command again renders only what is new, and so does any other batch with pictures in common.
+    FILE is a batch file, batch.yaml if none is named, or - for standard input; --prompt renders
+    without one. A broker and workers are started and ended with it; nothing is installed or
+    configured first. The same command again renders only what is new, and so does any other
+    batch with pictures in common.
 
     Pictures are stored in the store that is named or configured, and so shared with a farm, else
     in gridfarm-out/store of this folder or the nearest above that has one. DIR shows this batch
@@ -73,7 +74,7 @@ def render(
     """
     with like_ctrl_c(signal.SIGTERM, signal.SIGHUP):
         report = Farm(store=store, say=out.say, progress=out.progress).render(
-            options.read(),
+            options.read(out.say),
             out=folder,
             workers=workers,
             watch=partial(show_progress, out=out, nobody="starting workers"),

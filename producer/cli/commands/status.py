@@ -25,4 +25,4 @@ def status(farm: Farm, out: Output, batch: str) -> None:
       gridfarm status
       gridfarm status wrong-lora --json
     """
-    show_status(farm.status(batch), out)
+    show_status(farm.status(batch), out, on_a_farm=bool(farm.config.broker))

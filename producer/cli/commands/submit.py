@@ -27,10 +27,10 @@ def submit(
 ) -> int:
     """Order FILE from the farm.
 
-    FILE is a batch file, or - for standard input; --prompt orders without one. Prints the
-    batch's id. The same file again is the same batch: what is stored is not rendered twice, a
-    cancelled batch goes on, failed cells stay failed (gridfarm retry). One that is under way
-    stays as it is, but for --priority.
+    FILE is a batch file, batch.yaml if none is named, or - for standard input; --prompt orders
+    without one. Prints the batch's id. The same file again is the same batch: what is stored is
+    not rendered twice, a cancelled batch goes on, failed cells stay failed (gridfarm retry). One
+    that is under way stays as it is, but for --priority.
 
     \b
       gridfarm submit batch.yaml
@@ -39,7 +39,7 @@ def submit(
 
     With --watch it ends with 4 when cells failed, and Ctrl-C ends the watching only.
     """
-    report = farm.submit(options.read(), gpu=gpu, priority=priority, **options.trial)
+    report = farm.submit(options.read(out.say), gpu=gpu, priority=priority, **options.trial)
     if not (and_watch and out.as_json):
         out.result(report.__dict__, report.summary)
     return watch_to_its_end(farm.watcher(report.batch), out) if and_watch else 0

@@ -25,7 +25,7 @@ def verify(farm: Farm, out: Output, batch: str, quick: bool) -> int:
     Reads every picture that should be stored and compares it with its key, its checksums and the
     SHA-256 in its sidecar. Says which are missing, damaged or cannot be read; what is not
     rendered yet is no fault. What is damaged is noted in the store: status and grid show it, and
-    retry draws it again.
+    retry draws it again, and without a broker the same gridfarm render.
 
     \b
       gridfarm verify wrong-lora
@@ -35,11 +35,11 @@ def verify(farm: Farm, out: Output, batch: str, quick: bool) -> int:
     Ends with 4 when a picture is missing, damaged or cannot be read, else with 0.
     """
     report = farm.verify(batch, quick=quick)
-    out.result(report.to_json(), _text(report))
+    out.result(report.to_json(), _text(report, on_a_farm=bool(farm.config.broker)))
     return FAILED_CELLS if report.flaws else 0
 
 
-def _text(report: VerifyReport) -> str:
+def _text(report: VerifyReport, *, on_a_farm: bool) -> str:
     pictures: dict[Fault, int] = {
         "missing": report.missing,
         "damaged": report.damaged or 0,
@@ -49,7 +49,7 @@ def _text(report: VerifyReport) -> str:
         [
             f"{report.batch}: {_counts(report)}",
             *flaw_lines(report.flaws, sum(pictures.values())),
-            *mending(report.batch, pictures, noted=report.noted),
+            *mending(report.batch, pictures, noted=report.noted, on_a_farm=on_a_farm),
         ]
     )
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from common.batch import GROUPS, AnyAxis, Axis, Value
-from producer.language.axes.bundles import BundleReader, Settings
+from producer.language.axes.bundles import BundleReader, Settings, is_setting
 from producer.language.axes.generators import Written, generated, generator_in, in_list
 from producer.language.axes.misreadings import (
     check_commas,
     check_is_setting,
     check_not_a_text,
     check_value_names,
+    torn_off,
 )
 from producer.language.axes.names import (
     TOP_AXES,
@@ -67,9 +68,19 @@ class AxisReader:
                 yield AxisPlace(key, TOP_AXES[key], node)
             elif key in ("axes", "words"):
                 with collecting(self.findings, key):
-                    for name, axis in mapping(node, key).items():
-                        word = name if key == "words" else None
-                        yield AxisPlace(f"{key}.{name}", name, axis, word)
+                    yield from self._under(key, mapping(node, key))
+
+    def _under(self, key: str, written: Mapping[str, Node]) -> Iterator[AxisPlace]:
+        """The axes that stand under `axes` or `words`."""
+        torn = torn_off(written, is_setting if key == "axes" else lambda _: False)
+        self.broken |= {*torn, *(name for names in torn.values() for name in names)}
+        for name, axis in written.items():
+            if name in torn and isinstance(axis, Scalar):
+                values = ", ".join([axis.text, *torn[name]])
+                found = Finding("torn-list", {"name": name, "values": values}, f"{key}.{name}")
+                self.findings.append(found)
+            elif name not in self.broken:
+                yield AxisPlace(f"{key}.{name}", name, axis, name if key == "words" else None)
 
     def _axis(self, place: AxisPlace) -> Iterator[AnyAxis]:
         """The axis, or nothing where none of its values is right. Raises Mistake."""

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from common.batch import GROUPS
 from common.job import warnings
+from producer.language.axes.misreadings import torn_off
 from producer.language.mistakes import Finding, Mistake, collecting, read_each
 from producer.language.settings import SETTINGS, Scope, find_setting, mapping
 from producer.language.yaml import Entries, Node, Scalar
@@ -34,9 +35,15 @@ class BundleReader:
     def bundle(self, node: Entries, path: str, word: str = "") -> Settings:
         """The settings written in a mapping; `word` may be set by its own axis alone."""
         settings: Settings = {}
+        torn = {n: off for n, off in torn_off(node.values, is_setting).items() if _is_text(n)}
+        off = {name for names in torn.values() for name in names}
         for name, value in node.values.items():
+            if name in off:
+                continue
             place = f"{path}.{name}"
             with collecting(self.findings, place):
+                if isinstance(value, Scalar) and name in torn:
+                    raise Mistake("torn-text", text=", ".join([value.text, *torn[name]]))
                 if name.startswith("words."):
                     raise Mistake("word-in-a-bundle")
                 flat = f"words.{name}" if name == word else name
@@ -70,6 +77,10 @@ class BundleReader:
         if setting is None:
             raise Mistake("not-a-setting-of-the-group", group=group, name=name)
         return setting.read(node, self.scope)
+
+
+def is_setting(name: str) -> bool:
+    return name in GROUPS or find_setting(name) is not None
 
 
 def _is_text(name: str) -> bool:

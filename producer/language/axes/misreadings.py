@@ -4,7 +4,7 @@ names that are almost a setting's. Each check raises Mistake.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from common.batch import GROUPS
@@ -17,6 +17,21 @@ from producer.language.yaml import Entries, Items, Node, Scalar, is_null
 
 #: What other programs and people write into `seeds: {…}`.
 _NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
+
+
+def torn_off(entries: Mapping[str, Node], is_known: Callable[[str], bool]) -> dict[str, list[str]]:
+    """What commas have torn off a value in braces, by that value's name: in `{prompt: A wolf,
+    chilly}` YAML reads a name, `chilly`, with nothing behind it."""
+    torn: dict[str, list[str]] = {}
+    last = ""
+    for name, node in entries.items():
+        nothing = isinstance(node, Scalar) and node.value is None and not node.text
+        if last and nothing and not is_known(name):
+            torn.setdefault(last, []).append(name)
+        else:
+            cut = isinstance(node, Scalar) and node.plain and not is_null(node)
+            last = name if cut else ""
+    return torn
 
 
 def check_commas(place: AxisPlace, node: Items) -> None:

@@ -2,7 +2,8 @@
 
 In reading order: `table` (each kind with its message and its mend), `wording` (from a finding to
 a Problem), and the mends that take more than a few words: `unreadable` (YAML's), `names`,
-`values`, `forms` (lists and mappings), `ranges`, `whole_file`.
+`values`, `forms` (lists and mappings), `ranges`, `whole_file`; `written` shows a line as it should
+be.
 """
 
 from __future__ import annotations

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from glob import has_magic
+from itertools import takewhile
+from pathlib import Path
 
-from common.text import ELSEWHERE, closest, suggestion
+from common.text import ELSEWHERE, closest, mean_path, suggestion
 from producer.language.axes import TOP_AXES, generators
+from producer.language.mends import forms
+from producer.language.mends.written import line, quoted
 from producer.language.settings import SETTINGS
-from producer.language.yaml import Items, Node, is_null
+from producer.language.yaml import Items, Node, Scalar, is_null
 
 _DOTTED = tuple(name for name in SETTINGS if "." in name)
 
@@ -20,11 +25,10 @@ def one_of(name: str, known: Iterable[str]) -> str:
 def key(name: str, node: Node, known: Mapping[str, str]) -> str:
     """A key at the top: singular instead of plural, a setting, or misspelt."""
     if f"{name}s" in TOP_AXES:
-        return f"write {name}s:"
-    if name in SETTINGS and isinstance(node, Items):
-        return f"write it under axes: {{{name}: […]}}"
+        return f"write {line(f'{name}s', node)}"
     if name in SETTINGS:
-        return f"write it under settings: {{{name}: …}}"
+        place = "axes" if isinstance(node, Items) else "settings"
+        return f"write it under {place}: {{{line(name, node)}}}"
     return suggestion(name, known)
 
 
@@ -33,9 +37,11 @@ def setting(name: str, node: Node) -> str:
         return "it makes values of an axis"
     if f"refiner.{name}" in SETTINGS:
         return f"write refiner: {{{name}: …}}"
+    if is_null(node) and (written := forms.settings(Scalar(name, name))) != forms.NO_SETTING:
+        return f"write {written}"
     close = closest(name, SETTINGS)
     if close is None and is_null(node):
-        return "quote the prompt if the comma or brace belongs to it"
+        return f"quote the prompt if the brace belongs to it: {quoted(f'{{{name}}}')}"
     return f"did you mean {close!r}?" if close else suggestion(name, SETTINGS)
 
 
@@ -58,18 +64,30 @@ def axis(name: str, node: Node) -> str:
     return f"did you mean {close!r}?" if close else "use a letter, then letters, digits, _ and -"
 
 
-def bundles_of(axis: str) -> str:
+def bundles_of(axis: str, node: Node) -> str:
     """An axis whose values are bundles, unless a setting was meant."""
     close = closest(axis, SETTINGS) if axis != "variant" else None
     if close:
         return f"{axis} is not a setting; did you mean {close!r}?"
-    return "write name: {setting: value}"
+    return f"write name: {forms.settings(node)}"
 
 
 def word(name: str, known: Iterable[str]) -> str:
     if close := closest(name, known):
         return f"did you mean {{{close}}}?"
     return f"write words: {{{name}: […]}}, or {{{{{name}}}}} for literal braces"
+
+
+def file(file: str) -> str:
+    return mean_path(Path(file)) or "paths are relative to the batch file"
+
+
+def files(pattern: str, folder: Path) -> str:
+    """The folder in which the files of a pattern are, unless it is there."""
+    fixed = takewhile(lambda part: not has_magic(part), Path(pattern).expanduser().parts)
+    place = folder.joinpath(*fixed)
+    near = "" if place.exists() else mean_path(place)
+    return near or f"it was looked for in {folder}"
 
 
 def lora(name: str, known: Iterable[str]) -> str:

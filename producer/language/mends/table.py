@@ -70,6 +70,7 @@ _SETTINGS = {
     "not-a-setting": Row("is not a setting", names.setting),
     "not-a-dotted-setting": Row("is not a setting", names.dotted_setting),
     "not-a-setting-of-the-group": Row("is not a setting of the {group}", names.setting_of_group),
+    "torn-text": Row("ends at its comma", forms.torn_text),
     "word-in-a-bundle": Row("is not a setting", "write words: at the top of the file"),
     "set-again": Row("sets {setting} again", "keep one of the two"),
     "no-such-entry": Row("is not known here", names.one_of),
@@ -81,8 +82,8 @@ _SETTINGS = {
     "out-of-bounds": Row("must be {bounds}, not {node}", values.number),
     "random-seed": Row("must be a number, not {node}", "random seeds: {{random: 4, from: 7}}"),
     "not-a-choice": Row(values.choices, values.did_you_mean),
-    "not-a-size": Row("must be WIDTHxHEIGHT in pixels, not {node}", "write it as 1024x1024"),
-    "several-sizes": Row("must be one size, not {node}", "write it as 1024x1024"),
+    "not-a-size": Row("must be WIDTHxHEIGHT in pixels, not {node}", values.size),
+    "several-sizes": Row("must be one size, not {node}", values.size),
     "size-off-the-grid": Row(
         "must have sides that are multiples of 8 from 64 to 8192, not {node}", values.nearest_size
     ),
@@ -103,6 +104,7 @@ _SETTINGS = {
 _AXES = {
     "axis-twice": Row("is the same axis as {other}", "keep one of them"),
     "axis-name": Row("{name!r} can't name an axis", names.axis),
+    "torn-list": Row("is a list without its brackets", "write {name}: [{values}]"),
     "key-under-axes": Row("is not written under axes", "write {name}: at the top of the file"),
     "word-name": Row("{name!r} can't name a word", "use a letter, then letters, digits and _"),
     "word-named-as-a-setting": Row("{name} is a setting's name", "rename the word"),
@@ -181,7 +183,7 @@ _GENERATORS = {
 
 _TABLES = {
     "not-a-file": Row("{file!r} is no file", "paths are relative to the batch file"),
-    "no-such-file": Row("{file!r} is not there", "paths are relative to the batch file"),
+    "no-such-file": Row("{file!r} is not there", names.file),
     "unreadable-file": Row("cannot read {file!r}: {says}", "paths are relative to the batch file"),
     "table-too-large": Row("{file} has more than {most:,} bytes", "split it"),
     "table-not-utf-8": Row("line {line} of {file} is not UTF-8", "save the file as UTF-8"),
@@ -203,7 +205,7 @@ _TABLES = {
     "pattern": Row(
         "cannot look for {pattern!q}: {says}", "write a pattern such as ./models/*.safetensors"
     ),
-    "no-file-matches": Row("no file matches {pattern!q}", "it was looked for in {folder}"),
+    "no-file-matches": Row("no file matches {pattern!q}", names.files),
     "too-many-files": Row("more than {most:,} files match {pattern!r}", "name fewer"),
     "takes-too-long": Row(
         "looking for {pattern!q} takes more than {seconds:g} s",
@@ -212,7 +214,7 @@ _TABLES = {
 }
 
 _CONDITIONS = {
-    "not-conditions": Row("must be a list, not {node}", "write {key}: [{{axis: value}}]"),
+    "not-conditions": Row("must be a list, not {node}", forms.conditions),
     "too-many-conditions": Row("has {entries:,} entries", "at most {most:,}"),
     "condition-without-axis": Row(
         "names no axis, so it would match every cell", "write {{axis: value}}"
@@ -228,7 +230,7 @@ _CONDITIONS = {
     "turned-comparison": Row("{text!r} is no comparison", 'write "{sign}= {rest}"'),
     "compared-with-text": Row("{sign} compares numbers, and {text!r} is none", 'write "> 9"'),
     "axis-without-numbers": Row(
-        "{sign} compares numbers, and {axis.name} has none", "list the values"
+        "{sign} compares numbers, and {axis.name} has none", ranges.values_of
     ),
 }
 

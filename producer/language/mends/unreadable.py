@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import re
 
+from common.batch import GROUPS
+from producer.language.settings import find_setting
+
 #: `seed: > 5`: YAML takes the sign for the beginning of a text of several lines, or a tag.
 _COMPARED = re.compile(r":\s*([<>!]=?\s*-?[\w.]+)")
 
 #: A line's value, which in a list of prompts is all of it but the hyphen.
 _VALUE = re.compile(r"^\s*(?:- +(?:(?:negative_)?prompt: +)?|[\w.-]+: +)(\S.*)$")
 
+#: `settings: steps: 30`: a bundle without its braces.
+_BUNDLE = re.compile(r"^\s*(?:- +)?([\w-]+): +([\w.]+): +([^{\[].*)$")
+
+#: Two texts in quotes without a comma.
+_TOUCHING = re.compile(r"""(?<=[\w.!?)+-])(["'])\s+(?=["'])""")
+_COMMA = r"\1, "
+
 _NEEDS_QUOTES = re.compile(r"^[\[{\"'*&!%@`|>#]|: ")
 
 
-def place(line: int, column: int, text: str, context: str, opened: int | None) -> str:
+def place(says: str, line: int, column: int, text: str, context: str, opened: int | None) -> str:
     """`line` and `column` count from 1, `text` is that line, `context` is what PyYAML was
     reading and `opened` the line where that began."""
     if "\t" in text[:column] and not text[: column - 1].strip():
         return "indent with spaces, not with a tab"
-    if "quoted scalar" in context and opened and opened != line:
+    if "quoted scalar" in context and opened and (opened != line or "end of stream" in says):
         return f"close the quote that opens in line {opened}"
+    if "flow" in context and _TOUCHING.search(text):
+        return f"put a comma between the texts: {_TOUCHING.sub(_COMMA, text).strip()[:200]}"
     if "flow" in context and opened:
         return f"close the bracket of line {opened}, and quote the prompts in it"
     hyphen = text.lstrip().startswith("- ")
@@ -31,6 +43,10 @@ def place(line: int, column: int, text: str, context: str, opened: int | None) -
 def _quotes(text: str) -> str:
     if compared := _COMPARED.search(text):
         return f'quote the comparison: "{compared[1]}"'
+    if bundle := _BUNDLE.match(text):
+        key, setting, value = bundle.groups()
+        if find_setting(setting) or setting in GROUPS:
+            return f"write {key}: {{{setting}: {value.strip()[:100]}}}"
     if (value := _VALUE.match(text)) and _NEEDS_QUOTES.search(value[1]):
         return f"quote the prompt: {_quoted(value[1])}"
     return "check the indentation, and quote the prompt if this is one"

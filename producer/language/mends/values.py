@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterable
 
 from common.text import closest
-from producer.language.settings import Bounds
+from producer.language.mends.written import line
+from producer.language.settings import SETTINGS, Bounds
 from producer.language.yaml import Items, Node, Scalar
 
 
-def number(node: Node, bounds: Bounds) -> str:
+def number(node: Node, bounds: Bounds, path: str) -> str:
     if not isinstance(node, Scalar):
-        return "several values make an axis (seeds: …, or one under axes)"
+        return f"several values make an axis: {_axis_of(node, path)}"
     value = node.value
     if isinstance(value, str):
         return _number_in_text(node)
@@ -24,6 +25,15 @@ def number(node: Node, bounds: Bounds) -> str:
     return f"write {value / 100:g}" if percent else ""
 
 
+def _axis_of(node: Node, path: str) -> str:
+    """Where the values of a setting's list belong, as the line should be."""
+    *above, name = path.split(".")
+    name = f"refiner.{name}" if above[-1:] == ["refiner"] else name
+    if name == "seed":
+        return line("seeds", node)
+    return f"axes: {{{line(name, node)}}}" if name in SETTINGS else "seeds: …, or one under axes"
+
+
 def _number_in_text(node: Scalar) -> str:
     if not node.plain and re.fullmatch(r"[-+]?[\d.]+", node.text):
         return "write it without quotes"
@@ -31,6 +41,10 @@ def _number_in_text(node: Scalar) -> str:
         return f"write {ends[1]}..{ends[2]}, which makes an axis"
     if re.fullmatch(r"\d+\s*\.\.+\s*\d+.*", node.text):
         return "a range makes an axis: seeds: 0..99, or one under axes"
+    if re.fullmatch(r"[-+]?[\d.]+(\s*,\s+[-+]?[\d.]+)+", node.text):
+        return f"write [{node.text}], which makes an axis"
+    if ends := re.fullmatch(r"(\d+)\s*(?:to|through|…)\s*(\d+)", node.text):
+        return f"write {ends[1]}..{ends[2]}, which makes an axis"
     if re.fullmatch(r"\d+,\d+", node.text):
         return f"write {node.text.replace(',', '.')}"
     return ""
@@ -50,6 +64,14 @@ def sources(node: Node, known: Iterable[str]) -> str:
     return f"must be {', '.join(forms)}, not {node}"
 
 
+def size(node: Node) -> str:
+    """Of a list, a single side, or two without the x."""
+    written = node.values if isinstance(node, Items) else (node,)
+    text = " ".join(v.text for v in written if isinstance(v, Scalar))
+    sides = [int(side) for side in re.findall(r"\d{2,5}", text)[:2]] or [1024]
+    return f"write it as {sides[0]}x{sides[-1]}"
+
+
 def nearest_size(sides: tuple[int, int]) -> str:
     width, height = (min(8192, max(64, 8 * round(side / 8))) for side in sides)
     return f"the nearest is {width}x{height}"
@@ -67,6 +89,8 @@ def loras(node: Node, known: Collection[str]) -> str:
             return f"write {{{', '.join(f'{name}: 1.0' for name in names)}}}"
         return "strengths of one LoRA are an axis, loras.NAME: [0.5, 1]"
     text = node.text if isinstance(node, Scalar) else ""
+    if re.fullmatch(r"\w[\w-]*", text):
+        return f"write {{{text}: 1.0}}"
     if ".." in text:
         return f"write an axis: loras.NAME: {text}"
-    return f"write {{{text if text in known else 'name'}: 1.0}}"
+    return "write {name: 1.0}"

@@ -14,9 +14,9 @@ from producer.language.yaml import shown
 
 
 def problem_of(finding: Finding) -> Problem:
-    """The path, the message and the mend of one mistake."""
-    row = TABLE[finding.kind]
-    return Problem(finding.path, _said(row.message, finding.facts), _said(row.mend, finding.facts))
+    """The path, which is a fact too, the message and the mend of one mistake."""
+    row, facts = TABLE[finding.kind], {**finding.facts, "path": finding.path}
+    return Problem(finding.path, _said(row.message, facts), _said(row.mend, facts))
 
 
 def _said(words: Words, facts: Mapping[str, Any]) -> str:

@@ -159,9 +159,11 @@ class TestList:
         answer, said = gridfarm("list", "--broker", place)
         assert (len(answer["batches"]), place in said) == (1, True)
 
-    @pytest.mark.usefixtures("here")
-    def test_an_empty_store_says_what_to_do(self) -> None:
-        assert "gridfarm submit" in CliRunner().invoke(cli, ["list"]).output
+    def test_an_empty_store_says_what_to_do(self, here: Path) -> None:
+        (here.parent / "store").mkdir()
+        broker = f"redis://127.0.0.1:{free_port()}"
+        said = CliRunner().invoke(cli, ["list", "--broker", broker]).output
+        assert "gridfarm submit" in said
 
     def test_the_table_is_aligned(self, shelf: Store) -> None:
         put_batch(shelf, frozen("a"), submitted=time.time(), done=range(4))
@@ -314,3 +316,65 @@ class TestFind:
         shelf.put(object_names.control("night-12345678"), b"{}")
         for word in ("night", "night-12345678", "nig"):
             assert gridfarm("status", word, code=2)[0]["error"] == "NotFound"
+
+
+class TestWithoutABroker:
+    """What is advised works where no broker is configured."""
+
+    @pytest.fixture
+    def failed(self, shelf: Store) -> str:
+        """A batch that is over, with a failed cell and pictures that are not there."""
+        batch = put_batch(shelf, frozen("night"), state="done", submitted=NOW, done=[0, 1, 2])
+        shelf.put(object_names.failure(batch, 3), b'{"reason": "black"}')
+        return batch
+
+    @pytest.mark.parametrize("command", [("status",), ("verify",), ("fetch",)])
+    def test_retry_is_advised_only_with_one(self, command: tuple[str], failed: str) -> None:
+        folder = ["out"] if command == ("fetch",) else []
+        said = CliRunner().invoke(cli, [*command, failed, *folder]).output
+        assert "the same gridfarm render FILE" in said
+        assert "retry" not in said
+        away = ["--broker", f"redis://127.0.0.1:{free_port()}"]
+        said = CliRunner().invoke(cli, [*command, failed, *folder, *away]).output
+        assert f"gridfarm retry {failed}" in said
+
+    def test_an_empty_store(self, here: Path) -> None:
+        (here.parent / "store").mkdir()
+        said = CliRunner().invoke(cli, ["list"]).output
+        assert ("gridfarm render" in said, "gridfarm submit" in said) == (True, False)
+
+
+class TestMistypedStore:
+    """A folder that is only read is never made, nor taken for a store without batches."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("list",), ("status",), ("status", "night"), ("show", "night"), ("grid", "night"),
+            ("fetch", "night", "out"), ("verify", "night"), ("rm", "night", "--yes"),
+            ("open", "night"), ("cancel", "night"), ("retry", "night"),
+            ("watch", "night"),
+        ],
+    )  # fmt: skip
+    def test_a_folder_that_is_not_there(
+        self, command: tuple[str, ...], gridfarm: Any, here: Path, shelf: Store
+    ) -> None:
+        put_batch(shelf, frozen("night"), submitted=NOW)
+        answer, _ = gridfarm(*command, "--store", "../stroe", code=3)
+        assert answer["message"] == f"there is no folder {here / '../stroe'}"
+        assert answer["hint"] == f"did you mean '{here / '../store'}'?"
+        assert not (here.parent / "stroe").exists()
+
+    def test_a_folder_that_is_no_store(self, gridfarm: Any, here: Path, shelf: Store) -> None:
+        put_batch(shelf, frozen("night"), submitted=NOW)
+        (here.parent / "cache").mkdir(exist_ok=True)
+        answer, _ = gridfarm("list", "--store", "..", code=3)
+        assert "is no store: it has" in answer["message"]
+        assert answer["hint"] == f"did you mean '{here / '../store'}'?"
+
+    @pytest.mark.usefixtures("here")
+    def test_doctor_makes_none(self, gridfarm: Any, tmp_path: Path) -> None:
+        answer, _ = gridfarm("doctor", "--store", str(tmp_path / "stroe"), code=3)
+        [store] = [check for check in answer["checks"] if check["name"] == "store"]
+        assert "there is no folder" in store["message"]
+        assert not (tmp_path / "stroe").exists()

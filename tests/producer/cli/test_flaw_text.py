@@ -39,6 +39,12 @@ def test_what_to_do() -> None:
     ]
 
 
+def test_without_a_broker_no_order_to_a_farm_is_advised() -> None:
+    assert mending("night-1", {"missing": 2}, noted=True, on_a_farm=False) == [
+        "the same gridfarm render FILE draws them again"
+    ]
+
+
 def test_what_is_damaged_and_not_noted_is_drawn_again_by_no_retry() -> None:
     assert mending("night-1", {"damaged": 2}, noted=False) == []
     assert mending("night-1", {"missing": 2}, noted=False) == [

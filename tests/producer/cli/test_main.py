@@ -59,3 +59,8 @@ sys.exit(loaded != {"producer.cli.commands.status"})
 def test_an_unknown_command_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["stauts"]) == 2
     assert "stauts" in capsys.readouterr().err
+
+
+def test_a_batch_file_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["my batch.yaml"]) == 2
+    assert "gridfarm render 'my batch.yaml'" in capsys.readouterr().err

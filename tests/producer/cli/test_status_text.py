@@ -140,7 +140,8 @@ def test_what_renders_failed_cells_again_is_said_when_the_batch_is_over(
     status = replace(failures(count), state="done")
     line = f"\n\n  gridfarm retry {status.batch} renders {whom} again"
     assert status_text(status).endswith(line)
-    assert "retry" not in status_text(status, on_a_farm=False)
+    here = status_text(status, on_a_farm=False)
+    assert here.endswith(f"\n\n  the same gridfarm render FILE renders {whom} again")
     assert "retry" not in status_text(failures(count))
     assert "retry" not in status_text(replace(RENDERING, state="done"))
 

@@ -181,9 +181,10 @@ class TestWhatABatchIs:
             places = [problem.path for problem in caught.value.problems]
             assert places == ["settings.stepz", "settings.guidance_scale"]
 
-    def test_what_is_not_there(self) -> None:
+    def test_what_is_not_there(self, here: Path) -> None:
         with pytest.raises(InputFileError, match=r"nowhere\.yaml"):
             Farm().plan("nowhere.yaml")
+        (here.parent / "store").mkdir()
         with pytest.raises(NotFound, match="nowhere"):
             Farm().plan("nowhere")
         with pytest.raises(NotFound) as caught:
@@ -502,6 +503,7 @@ def test_no_priority_of_that_name(shelf: Store) -> None:
 
 
 def test_what_works_here(shelf: Store) -> None:
+    put_batch(shelf, frozen())
     checks = {check.name: check for check in Farm().examine()}
     assert checks["store"].ok
     assert shelf.url in checks["store"].message

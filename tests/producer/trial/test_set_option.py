@@ -98,7 +98,13 @@ def test_values(option: str, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("option", "message", "hint"),
     [
-        ("steps", "is not NAME=VALUE", "--set steps=10"),
+        ("steps", "is not NAME=VALUE", "--set steps=…"),
+        ("stpes:3", "is not NAME=VALUE", "--set steps=3"),
+        ("anmal fox", "is not NAME=VALUE", "--set animal=fox"),
+        ("?", "is not NAME=VALUE", "--set steps=10"),
+        ("steps=", "--set steps: must be", "write a value"),
+        ("anmal=fox", "--set anmal: is not a setting", "'animal'"),
+        ("seed=random", "--set seed: must be", "--set takes one value"),
         ("steps=ten", "--set steps: must be a whole number", ""),
         ("steps=10,20", "--set steps: must be", "--set takes one value"),
         ("steps=10..20", "--set steps: must be", "--set takes one value"),
@@ -115,3 +121,9 @@ def test_mistakes_are_usage_errors(option: str, message: str, hint: str) -> None
         said_by(load(), option)
     assert message in caught.value.message + caught.value.hint
     assert hint in caught.value.hint
+
+
+def test_an_axis_is_chosen_from_and_not_set() -> None:
+    with pytest.raises(UsageError) as caught:
+        said_by(load("prompts: [a]\nvariants: {base: {}, few: {steps: 3}}"), "variant=few")
+    assert "--where variant=few" in caught.value.hint

@@ -59,7 +59,13 @@ def test_conditions_of_the_file_still_hold() -> None:
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        (["animal"], "is not AXIS=VALUE", "--where prompt=wolf"),
+        (["animal"], "is not AXIS=VALUE", "--where animal=wolf"),
+        (["Big Cat"], "is not AXIS=VALUE", "--where 'animal=big cat'"),
+        (["promt:note"], "is not AXIS=VALUE", "--where prompt=note"),
+        (["?"], "is not AXIS=VALUE", "--where prompt=wolf"),
+        (["steps=3"], "no axis 'steps'", "--set"),
+        (["loras.style=0.4"], "no value of loras.style is 0.4", "nearest is 0.5"),
+        (["animal>3"], "has none", "wolf, big cat"),
         (["anymal=wolf"], "no axis 'anymal'", "'animal'"),
         (["animal=wlof"], "no value of animal is 'wlof'", "'wolf'"),
         (["seed=1"], "no value of seed is 1", "0..9 by 3"),
