@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer import Farm
+from common.store import open_store
+from producer.batches import remember
 from producer.cli.main import run
 from producer.local import Place, find_place
 from tests.support.orders import frozen, put_batch
@@ -50,7 +51,7 @@ class TestWhatIsUsed:
         stores = {name: tmp_path / name for name in ("flag", "environment", "file")}
         stores["place"] = tmp_path / "project" / "gridfarm-out" / "store"
         for name, store in stores.items():
-            put_batch(Farm(store=store).store, frozen(name))
+            put_batch(open_store(str(store)), frozen(name))
         return stores
 
     def test_the_first_that_names_one(
@@ -94,17 +95,15 @@ class TestWhatIsUsed:
 def test_without_any_store_the_error_says_where_the_last_batch_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from producer.batches import remember
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRIDFARM_CACHE", str(tmp_path / "cache"))
     assert run(["list"]) == 2
     said = capsys.readouterr().err
     assert "there is no gridfarm-out in this folder or above" in said
     assert said.splitlines()[1].startswith("  gridfarm render FILE makes one here")
-    farm = Farm(store=tmp_path / "elsewhere")
-    batch = put_batch(farm.store, frozen())
-    remember(farm.config.cache_dir, batch, farm.store)
+    elsewhere = open_store(str(tmp_path / "elsewhere"))
+    batch = put_batch(elsewhere, frozen())
+    remember(tmp_path / "cache", batch, elsewhere)
     for command in ("list", "status", "grid"):
         assert run([command]) == 2
         said = capsys.readouterr().err

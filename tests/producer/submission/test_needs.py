@@ -196,6 +196,7 @@ def test_a_folder_that_is_half_gone_can_still_be_asked_about(
     (folder / "unet/config.json").unlink()
     file = tmp_path / "batch.yaml"
     file.write_text("prompts: [a wolf]\nmodel: ./mine\n")
+    (tmp_path / "store").mkdir()
     assert run(["status", str(file), "--store", str(tmp_path / "store")]) == 2
     assert "unet/config.json" not in capsys.readouterr().err
 
@@ -242,7 +243,7 @@ def test_doctor_warns_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for gpus, warns in (("", True), ("0", False)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
         check = doctor("gpu")
-        assert check.ok and check.warn == warns
+        assert check.ok and check.warning == warns
         assert ("SDXL takes minutes a picture" in check.message) == warns
 
 
@@ -253,9 +254,9 @@ def test_doctor_asks_the_hub(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatc
     assert hub.requests == 1
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     check = doctor("hub")
-    assert check.ok and check.warn and "HF_HUB_OFFLINE is set" in check.message
+    assert check.ok and check.warning and "HF_HUB_OFFLINE is set" in check.message
     assert hub.requests == 1
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
     check = doctor("hub")
-    assert check.ok and check.warn and "the hub cannot be reached" in check.message
+    assert check.ok and check.warning and "the hub cannot be reached" in check.message
