@@ -15,7 +15,8 @@ class WorkerReport:
     `state` is `starting`, `downloading`, `loading`, `listening`, `rendering`, `paused` or
     `leaving`; `message` says what is downloading and how far, what is loading onto which device,
     why the worker is paused or leaves; and `lasts_s` says for how many seconds that has been so:
-    a span, as the machines' clocks disagree.
+    a span, as the machines' clocks disagree. `store` is the URL of its store, and `store_id` the
+    id of the farm's store for which it last found that to be this one, "" before it looked.
     """
 
     name: str
@@ -26,6 +27,8 @@ class WorkerReport:
     state: str
     message: str = ""
     lasts_s: float = 0.0
+    store: str = ""
+    store_id: str = ""
 
 
 class WorkerRegister:
@@ -34,9 +37,11 @@ class WorkerRegister:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
 
-    def heartbeat(self, report: WorkerReport, *, ttl_ms: int) -> None:
-        """The worker counts as alive for `ttl_ms` more (the step `beat`)."""
-        self.broker.step("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+    def heartbeat(self, report: WorkerReport, *, ttl_ms: int) -> str:
+        """The worker counts as alive for `ttl_ms` more (the step `beat`). The id of the farm's
+        store, "" where the broker knows of none."""
+        answer: bytes = self.broker.step("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+        return answer.decode(errors="replace")
 
     def leave(self, worker: str) -> None:
         """The worker of this name is gone, at once."""
@@ -58,4 +63,5 @@ def _read_report(text: bytes) -> WorkerReport | None:
         return None
     numbers = type(report.threads) is int and type(report.lasts_s) in (int, float)
     texts = (report.name, report.machine, report.device, report.state, report.message)
+    texts += (report.store, report.store_id)
     return report if numbers and all(isinstance(text, str) for text in texts) else None

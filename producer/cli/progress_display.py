@@ -16,6 +16,7 @@ from common.text import escaped
 from producer.batches import Status, StatusWatcher
 from producer.cli.output import Output
 from producer.cli.status_text import SUBMIT_AGAIN, status_json, status_text
+from producer.listeners import paused_line
 from producer.wording import counted
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ TELLING_END = 18
 PHASES = ("downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
 
-NOBODY = "no worker is listening: start one with gridfarm-worker"
 
 
 def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
@@ -51,12 +51,13 @@ def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
     return FAILED_CELLS if last.failed else 0
 
 
-def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = NOBODY) -> Status:
-    """Draw each status; returns the last one. `nobody` is said while no worker listens."""
+def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = "") -> Status:
+    """Draw each status; returns the last one. `nobody` is said while no worker is alive, instead of
+    what to do about it."""
     out.end_progress()
     if out.as_json:
         return _print_json(statuses)
-    return (_draw_bar if sys.stderr.isatty() else _print_lines)(statuses, nobody)
+    return (_draw_bar if sys.stderr.isatty() else _print_lines)(statuses, nobody, out)
 
 
 class Rate:
@@ -85,7 +86,7 @@ class Rate:
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def describe(status: Status, nobody: str) -> str:
+def describe(status: Status, nobody: str = "") -> str:
     """What is going on, in a few words: what holds everybody up, else how many are at work."""
     workers = status.listening
     if status.state == "paused":
@@ -94,12 +95,12 @@ def describe(status: Status, nobody: str) -> str:
     if status.state == "submitting":
         return SUBMIT_AGAIN
     if not workers:
-        return nobody
+        return status.waits_for if status.others or not nobody else nobody
     if status.aside:
         return f"set aside, as it cannot be read: {status.aside}"
     states = Counter(worker.state for worker in workers)
     if states["paused"] == len(workers):
-        return f"paused: {workers[0].message}"
+        return paused_line(workers[0])
     if states["rendering"] + states["listening"] == 0:
         return _held_up(status)
     parts = [f"{states[state]} {state}" for state in (*PHASES, *ENDS) if states[state]]
@@ -132,12 +133,13 @@ def _print_json(statuses: Iterable[Status]) -> Status:
     return status
 
 
-def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
+def _print_lines(statuses: Iterable[Status], nobody: str, out: Output) -> Status:
     """One line when the words change and every ten seconds when only the counts do."""
     rate, words, printed_at = Rate(), "", -LINE_EVERY_S
     for status in statuses:
         now = time.monotonic()
         rate.add(status.done, now=now)
+        _say_who_is_paused(status, out, but=describe(status, nobody))
         news = describe(status, nobody) != words and now - printed_at > NEWS_EVERY_S
         if news or now - printed_at > LINE_EVERY_S or status.over:
             words, printed_at = describe(status, nobody), now
@@ -164,14 +166,24 @@ def _remaining(status: Status) -> int:
     return status.jobs - status.done - status.failed
 
 
-def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
+def _say_who_is_paused(status: Status, out: Output, *, but: str = "") -> None:
+    """Each in a line of its own, once: a bar has no room for the reason, and where others work its
+    words do not have it. `but` is said already."""
+    for worker in status.listening if not status.over else ():
+        line = paused_line(worker)
+        if worker.state == "paused" and line != but:
+            out.say(line)
+
+
+def _draw_bar(statuses: Iterable[Status], nobody: str, out: Output) -> Status:
     from rich.console import Console
     from rich.live import Live
 
     rate = Rate()
     console = Console(stderr=True)
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False) as live, out.drawing_on(console):
         for status in statuses:
+            _say_who_is_paused(status, out)
             rate.add(status.done, now=time.monotonic())
             live.update(bar_of(status, rate, nobody, console.width), refresh=True)
     return status

@@ -223,7 +223,7 @@ class Farm:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
         ledger = self._servers.watched_ledger(found.store)
-        return StatusWatcher(found.id, found.document, found.store, ledger)
+        return StatusWatcher(found.id, found.document, found.store, ledger, self.say)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
         """The status of `batch` when it is done or cancelled. Raises what `follow` does."""

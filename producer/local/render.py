@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -84,9 +84,9 @@ class LocalRender:
     def _rendered(self) -> tuple[Matrix, Status]:
         with local_broker() as broker:
             ledger = broker.ledger
-            resolved = resolve(self.file, Hub(self.store, self.say))
+            resolved = resolve(_for_any_gpu(self.file), Hub(self.store, self.say))
             report = self._order(resolved, ledger)
-            watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger)
+            watcher = StatusWatcher(report.batch, resolved.batch, self.store, ledger, self.say)
             status = self._work(watcher, ledger) if report.queued else watcher.status()
             return watcher.matrix, status
 
@@ -118,6 +118,11 @@ class LocalRender:
         except SheetTooLarge as too_large:
             self.say(f"no grid is drawn: {too_large.message}")
             return ()
+
+
+def _for_any_gpu(file: BatchFile) -> BatchFile:
+    """What was pinned to a farm's GPU type is rendered by what is here."""
+    return replace(file, batch=file.batch.model_copy(update={"gpu": None}))
 
 
 def need_worker_packages() -> None:
@@ -157,8 +162,16 @@ def _as_fetched(status: Status, flaws: tuple[Flaw, ...]) -> Status:
 
 
 def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[Status]:
-    """Raises GridfarmError when the workers have ended and the batch is not over."""
+    """Raises GridfarmError when the workers have ended and the batch is not over, UsageError when
+    none of them is of the kind that it needs: no other will come."""
     for status in statuses:
         yield status
-        if not status.over:
-            workers.check()
+        if status.over:
+            return
+        workers.check()
+        if status.waits_for and len(status.others) >= workers.count:
+            raise UsageError(
+                f"this machine cannot render it: it {status.waits_for}",
+                hint="render it with --set noise=cpu, which makes other pictures, or order it from"
+                " a farm with such a worker: gridfarm submit",
+            )

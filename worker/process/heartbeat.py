@@ -82,8 +82,12 @@ class Heartbeat:
     def beat(self, ttl_ms: int = ALIVE_MS) -> None:
         state, message = self._state()
         lasts_s = self._lasts_s(state)
-        report = replace(self.report, state=state, message=message, lasts_s=lasts_s)
-        self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms)
+        farm_store = self.task.outage.farm_store
+        report = replace(
+            self.report, state=state, message=message, lasts_s=lasts_s,
+            store=farm_store.store.url, store_id=farm_store.checked_id,
+        )  # fmt: skip
+        farm_store.heard(self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms))
         self._said, self._said_at = (state, message), time.monotonic()
 
     def deregister(self, *, quarantined: bool) -> None:

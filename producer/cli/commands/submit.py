@@ -41,5 +41,7 @@ def submit(
     """
     report = farm.submit(options.read(), gpu=gpu, priority=priority, **options.trial)
     if not (and_watch and out.as_json):
-        out.result(report.__dict__, report.summary)
+        # Who watches is told below, as long as it is so.
+        hold_ups = [] if and_watch else [f"  {line}" for line in report.hold_ups]
+        out.result(report.__dict__, "\n".join([report.summary, *hold_ups]))
     return watch_to_its_end(farm.watcher(report.batch), out) if and_watch else 0

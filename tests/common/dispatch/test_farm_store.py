@@ -88,7 +88,7 @@ def test_an_idle_farm_moves_with_the_next_order(store: Store, other: Store, ledg
     FarmStore(store, ledger).adopt()
     submit(Resolved(frozen()), other, ledger)
     assert FarmStore(other, ledger).check() is True
-    with pytest.raises(StoreForeign, match=r"it has the id"):
+    with pytest.raises(StoreForeign, match=r"its store.json has the id"):
         FarmStore(store, ledger).check()
 
 
