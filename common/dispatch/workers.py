@@ -62,6 +62,6 @@ def _read_report(text: bytes) -> WorkerReport | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     numbers = type(report.threads) is int and type(report.lasts_s) in (int, float)
-    texts = (report.name, report.machine, report.device, report.state, report.message)
-    texts += (report.store, report.store_id)
+    of_worker = (report.name, report.machine, report.device, report.state, report.message)
+    texts = (*of_worker, report.store, report.store_id)
     return report if numbers and all(isinstance(text, str) for text in texts) else None

@@ -4,6 +4,7 @@ lookup     which batch is meant by a word or a file; `@last`
 priority   high, normal, low
 due        which of its pictures have to be in the store
 stored_state  what a batch does by the store alone
+absence    a broker that does not answer who follows a batch
 status     how a batch stands, once or again and again
 listing    how all of them stand
 lost       which of its pictures the store has lost

@@ -24,8 +24,8 @@ from producer.batches.absence import Absence
 from producer.batches.priority import priority_name
 from producer.batches.stored_state import stored_state
 from producer.listeners import Listeners
-from producer.progress import Say, say_nothing
 from producer.pictures import read_flaws, standing_flaws
+from producer.progress import Say, say_nothing
 from producer.submission import stored_jobs
 
 #: Between two looks of `follow`.

@@ -37,7 +37,6 @@ PHASES = ("downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
 
 
-
 def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
     """Show a batch's progress until it is over; the exit code."""
     try:

@@ -56,7 +56,7 @@ class SubmitReport:
     queued: int
     stored: int
     state: State = "rendering"
-    hold_ups: tuple[str, ...] = ()
+    hold_ups: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def summary(self) -> str:

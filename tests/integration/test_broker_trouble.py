@@ -160,7 +160,7 @@ def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli, file
     said = "no worker of this version of gridfarm is listening; 1 of another version listens"
     for command in (["doctor"], ["status", "spot"], ["submit", file]):
         assert said in gridfarm(*command)
-    assert pool.ledger.redis.llen(queue_name()) == 3
+    assert pool.ledger.redis.llen(queue_name()) == 6
     pool.start("right", *QUICK)
     pool.eventually(is_over(pool, 3))
     assert "begins" not in pool.log("newer")

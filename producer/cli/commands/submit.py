@@ -28,9 +28,9 @@ def submit(
     """Order FILE from the farm.
 
     FILE is a batch file, or - for standard input; --prompt orders without one. Prints the
-    batch's id. The same file again is the same batch: what is stored is not rendered twice, a
-    cancelled batch goes on, failed cells stay failed (gridfarm retry). One that is under way
-    stays as it is, but for --priority.
+    batch's id, and what it waits for if no worker could take it. The same file again is the same
+    batch: what is stored is not rendered twice, a cancelled batch goes on, failed cells stay failed
+    (gridfarm retry). One that is under way stays as it is, but for --priority.
 
     \b
       gridfarm submit batch.yaml
