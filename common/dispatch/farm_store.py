@@ -133,7 +133,8 @@ class FarmStore:
 
     def _foreign(self, known: str) -> StoreForeign:
         here, there, own = self.store.url, self._url(), read_store_id(self.store)
-        which = f"which is {there}" if there != here else "which has that name on another machine"
+        same = "which has the same name: on another machine, or before this one was emptied"
+        which = same if there == here else f"which is {there}"
         what = (
             f"its store.json has the id {own[:8]}…, and the farm's {known[:8]}…"
             if own
