@@ -8,6 +8,7 @@ in that file is one beside it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,6 +17,10 @@ from pathlib import Path
 from common.errors import UsageError
 
 FILE = "gridfarm.toml"
+#: What may be meant as a URL, rightly written or not, stays as it is for who opens it.
+_PERHAPS_A_URL = re.compile(
+    r"[~\"']|(?:s3[an]?|file|gs|az|hf|https?|rediss?):|[^/]*:[/\d]|s3[an]?//", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def _read(path: Path, names: list[str]) -> dict[str, str]:
 
 def _from_there(file: Path, name: str, value: str) -> str:
     """A relative folder means the same wherever below `file` a command is given."""
-    if name == "broker" or "://" in value or value.startswith("~"):
+    value = value.strip()
+    if name == "broker" or _PERHAPS_A_URL.match(value):
         return value
     return str(file.parent.absolute() / value)

@@ -9,7 +9,8 @@
     local       this machine as a farm             farm           all of it, for scripts
     cli         `gridfarm`, a thin skin of Farm    doctor         what works here
 
-`progress` and `wording` are how people are told; `guardian` ends the broker of a render.
+`progress` and `wording` are how people are told, `listeners` who could take what waits; `guardian`
+ends the broker of a render.
 
 A name is loaded when it is asked for, so that `gridfarm --help` pays for click alone.
 """

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from common.assets import cached_snapshot, hub_is_off
 from common.broker import Broker
 from common.config import FarmConfig
-from common.dispatch import FarmStore, Ledger, WorkerReport, queue_name
+from common.dispatch import FarmStore, Ledger, WorkerReport, queue_kind, queue_name
 from common.errors import BrokerError, GridfarmError
 from common.gpus import visible_gpus
 from common.install import install_command
 from common.job import BUILTIN_MODELS, SDXL, HubName
 from common.store import open_store
 from producer.catalogue import check_existing
+from producer.listeners import Listeners, check_version, gpu_types, of_another_version
 from producer.submission import ON_CPU, probe_hub
+from producer.wording import counted
 
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "compel", "peft")
 
@@ -90,28 +92,28 @@ def _store(config: FarmConfig) -> Check:
 def _workers(config: FarmConfig) -> Iterator[Check]:
     if not config.broker:
         return
+    ledger = Ledger(config.broker)
     try:
-        alive = Ledger(config.broker).workers.alive()
+        alive, left = ledger.workers.alive(), ledger.left()
     except GridfarmError:
         return  # the broker's own check says why
-    listening = [worker for worker in alive if queue_name() in worker.queues]
-    if not listening:
-        yield Check("workers", True, _nobody(alive), warning=True)
-    for worker in listening:
-        paused = worker.state == "paused"
-        yield Check(
-            "worker",
-            not paused,
-            f"{worker.name}: {worker.device}, {worker.state}"
-            + (f": {worker.message}" if worker.message else ""),
-        )
+    here = [worker for worker in alive if not of_another_version(worker)]
+    for worker in here:
+        yield Check("worker", worker.state != "paused", _worker(worker))
+    if unable := check_version(alive) if here else Listeners.of(queue_name(), alive).waits_for:
+        yield Check("workers", True, unable, warning=True)
+    for queue, count in left.items():
+        waits_for = Listeners.of(queue, alive).waits_for if queue_kind(queue) else ""
+        if waits_for:
+            yield Check(
+                "queue", True, f"{waits_for} ({counted(count, 'picture')} left)", warning=True
+            )
 
 
-def _nobody(alive: list[WorkerReport]) -> str:
-    text = f"none listens on {queue_name()}; start one: gridfarm-worker"
-    if others := sorted({queue for worker in alive for queue in worker.queues}):
-        text += f" ({len(alive)} of another gridfarm version on {', '.join(others)})"
-    return text
+def _worker(worker: WorkerReport) -> str:
+    types = "".join(f", --gpu {kind}" for kind in gpu_types(worker))
+    doing = f": {worker.message}" * bool(worker.message)
+    return f"{worker.name}: {worker.device}{types}, {worker.state}{doing}"
 
 
 def _gpu() -> Check:

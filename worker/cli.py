@@ -14,12 +14,19 @@ from common.batch import slug
 from common.broker import Broker
 from common.config import FarmConfig, load_config
 from common.errors import GridfarmError, UsageError
-from common.gpus import visible_gpus
 from common.install import install_command
+from common.store import open_store
 from common.text import escaped
 from worker.logs import FORMATS, set_up_logging
 from worker.preemption import CLOUDS, METADATA_URL, Metadata, NoticeWatcher
-from worker.supervisor import Launcher, ProcessOptions, Slot
+from worker.supervisor import (
+    Launcher,
+    ProcessOptions,
+    Slot,
+    check_cache,
+    check_install,
+    fitted,
+)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,9 +42,11 @@ from worker.supervisor import Launcher, ProcessOptions, Slot
 )
 @click.option("--cpu-threads", type=click.IntRange(1), help="Threads of torch on a CPU.")
 @click.option(
-    "--gpu", default="", help="The pool's GPU type (l4, a100): also takes batches pinned to it."
+    "--gpu",
+    default="",
+    help="The pool's GPU type (l4, a100), or a name of its own: also takes batches pinned to it.",
 )
-@click.option("--device", help="cuda, cuda:1 or cpu; default a GPU if there is one.")
+@click.option("--device", help="cuda, cuda:1 (that GPU alone) or cpu; default all GPUs, if any.")
 @click.option("--gpus", help="GPUs to use, as CUDA_VISIBLE_DEVICES: 0,2; default all.")
 @click.option(
     "--cloud",
@@ -91,20 +100,18 @@ def main(
     """Render gridfarm's cells on this machine until it is told to stop (Ctrl-C, SIGTERM)."""
     if context.invoked_subcommand:
         return
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     options = _process_options(**process_options)
     try:
         _need_torch()
         config = load_config({"broker": broker, "store": store})
-        config.need_store()
-        # Here, since a process that cannot have it would be started again and again.
-        Broker(config.need_broker()).ping()
+        slots = _checked_slots(config, options, workers, gpus)
     except GridfarmError as error:
         _refuse(error)
     set_up_logging(options.log_format)
-    if gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     launcher = Launcher(
-        _slots(config, options, workers),
+        slots,
         watcher=None if cloud == "none" else NoticeWatcher(cloud, Metadata(metadata_url)),
         grace_s=options.grace,
     )
@@ -122,13 +129,20 @@ def _process_options(gpu: str, **options: Any) -> ProcessOptions:
     return ProcessOptions(gpu=slug(gpu) if gpu else "", **options)
 
 
-def _slots(config: FarmConfig, options: ProcessOptions, workers: int | None) -> list[Slot]:
-    """One per worker process, pinned to the GPUs in turn."""
+def _checked_slots(
+    config: FarmConfig, options: ProcessOptions, workers: int | None, chosen: str | None
+) -> list[Slot]:
+    """One per worker process, pinned to the GPUs in turn. Raises GridfarmError for what is said
+    once here, since a process that lacks it would be started again and again."""
+    store = open_store(config.need_store())
+    Broker(config.need_broker()).ping()
+    check_install()
+    fitting, gpus = fitted(options, chosen=chosen)
+    check_cache(config.cache_dir)
+    store.probe()
     environment = {"GRIDFARM_BROKER": config.broker, "GRIDFARM_STORE": config.store}
-    on_gpu = not options.device or options.device.startswith("cuda")
-    gpus = visible_gpus() if on_gpu else []
     return [
-        Slot(options, environment | _pin(gpus, number))
+        Slot(fitting, environment | _pin(gpus, number))
         for number in range(workers or len(gpus) or 1)
     ]
 

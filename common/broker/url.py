@@ -43,6 +43,8 @@ _OTHER_SCHEMES = {
         for name in ("redis+", "rediss+", "redis-", "rediss-")
     },
 }
+#: As Valkey's own clients write them.
+_SAME = {"valkey": "redis", "valkeys": "rediss"}
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CHOICES = {
     "ssl_cert_reqs": ("required", "optional", "none"),
@@ -55,6 +57,13 @@ _PARTS = re.compile(
 )
 _SERVER = re.compile(
     r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<host>[a-z0-9_.-]+))(?::(?P<port>\d{1,5}))?",
+    re.IGNORECASE | re.ASCII,
+)
+#: `host:6379`, `redis:/host`, `redis//host`: a server, but for the two slashes before it. A word
+#: alone might be a password.
+_ALMOST = re.compile(
+    r"(?:(?P<scheme>rediss?)(?::/{1,3}|//?)(?P<named>[a-z0-9_.-]+(?::\d{1,5})?)"
+    r"|(?P<bare>[a-z0-9_.-]+:\d{1,5}))(?:/(?P<number>\d{0,9}))?",
     re.IGNORECASE | re.ASCII,
 )
 _DATABASE = re.compile(r"/?|/(?P<number>\d{1,9})", re.ASCII)
@@ -74,7 +83,7 @@ def read_url(url: str) -> Address:
     text = url.strip()
     parts = _PARTS.fullmatch(text)
     if not parts or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
-        raise BrokerRefused("the broker's URL is no broker's URL", hint=FORM)
+        raise BrokerRefused("the broker's URL is no broker's URL", hint=_meant(text))
     scheme = _scheme(parts["scheme"].lower())
     if "@" in parts["path"] + (parts["query"] or "") + (parts["fragment"] or ""):
         raise BrokerRefused(
@@ -90,9 +99,23 @@ def read_url(url: str) -> Address:
     return Address(canonical, without_password(text))
 
 
+def _meant(text: str) -> str:
+    """What to write instead; of what may hold a password, nothing is said again."""
+    if text[:1] in ("'", '"'):
+        return f"it begins with a quote: a file of environment variables needs none; {FORM}"
+    if text.lower().startswith("s3:"):
+        return f"that is a store, for GRIDFARM_STORE; {FORM}"
+    if found := _ALMOST.fullmatch(text):
+        scheme, server = (found["scheme"] or "redis").lower(), found["named"] or found["bare"]
+        return f"did you mean {scheme}://{server}/{found['number'] or 0}?"
+    return FORM
+
+
 def _scheme(scheme: str) -> str:
     if scheme in ("redis", "rediss"):
         return scheme
+    if scheme in _SAME:
+        return _SAME[scheme]
     if scheme in _OTHER_SCHEMES:
         what, hint = _OTHER_SCHEMES[scheme]
         raise BrokerRefused(f"the broker's URL, {scheme}://…, names {what}", hint=hint)

@@ -21,7 +21,7 @@ from common.dispatch.dispatcher import Dispatcher
 from common.dispatch.ending import Ending
 from common.dispatch.farm_store import FarmStore
 from common.dispatch.ledger import LEASE_MS, Ledger, LedgerStatus
-from common.dispatch.queues import TASK_NAME, celery_app, queue_name, queue_of
+from common.dispatch.queues import TASK_NAME, celery_app, queue_kind, queue_name, queue_of
 from common.dispatch.rebuild import opening
 from common.dispatch.records import (
     Control,
@@ -60,6 +60,7 @@ __all__ = [
     "mark_active",
     "new_control",
     "opening",
+    "queue_kind",
     "queue_name",
     "queue_of",
     "read_batch",

@@ -34,6 +34,9 @@ class FarmStore:
         self.broker = ledger.broker
         self._looked_at = -LOOK_IDLY_EVERY_S
         self._refused: StoreForeign | None = None
+        #: For which id of the farm's store a look last went well, and which one was heard since.
+        self.checked_id = ""
+        self._heard_id = ""
 
     def check(self) -> bool:
         """True for the farm's store, whose id the broker has. Only then is what is missing gone.
@@ -49,17 +52,29 @@ class FarmStore:
         if known and read_store_id(self.store) != known:
             self._refused = self._foreign(known)
             raise self._refused
+        self.checked_id = self._heard_id = known
         return bool(known)
 
     def check_if_due(self, *, idle: bool = False) -> bool:
-        """`check`, unless that went well within the last LOOK_EVERY_S, or LOOK_IDLY_EVERY_S;
-        whether it looked."""
+        """`check`, unless that went well within the last LOOK_EVERY_S, or LOOK_IDLY_EVERY_S, and
+        no other id was `heard` since; whether it looked."""
         every_s = LOOK_IDLY_EVERY_S if idle else LOOK_EVERY_S
-        if time.monotonic() < self._looked_at + every_s:
+        as_before = self._heard_id == self.checked_id
+        if as_before and time.monotonic() < self._looked_at + every_s:
             return False
         self.check()
         self._looked_at = time.monotonic()
         return True
+
+    def heard(self, known: str) -> None:
+        """The broker knows the farm's store by this id: another one than before is looked at when
+        `check_if_due` is called next."""
+        self._heard_id = known
+
+    def other_url(self) -> str:
+        """Where the farm's store is, if it is not this one; else ""."""
+        known = self._known()
+        return self._url() if known and read_store_id(self.store) != known else ""
 
     def probe(self) -> None:
         """Raises StoreError unless the store is the farm's, answers, and grants everything."""
@@ -111,15 +126,23 @@ class FarmStore:
             value = cast("bytes | None", self.broker.redis.hget(NAME, "id"))
         return (value or b"").decode(errors="replace")
 
-    def _foreign(self, known: str) -> StoreForeign:
+    def _url(self) -> str:
         with self.broker.errors():
-            url = cast("bytes | None", self.broker.redis.hget(NAME, "url")) or b""
-        own = read_store_id(self.store)
-        what = f"it has the id {own[:8]}…" if own else "it has no id: is it empty, or not mounted?"
+            value = cast("bytes | None", self.broker.redis.hget(NAME, "url"))
+        return (value or b"").decode(errors="replace")
+
+    def _foreign(self, known: str) -> StoreForeign:
+        here, there, own = self.store.url, self._url(), read_store_id(self.store)
+        same = "which has the same name: on another machine, or before this one was emptied"
+        which = same if there == here else f"which is {there}"
+        what = (
+            f"its store.json has the id {own[:8]}…, and the farm's {known[:8]}…"
+            if own
+            else "nothing was ever ordered in it: is it empty, or not mounted?"
+        )
         return StoreForeign(
-            f"{self.store.url} is not the store of the farm on {self.broker.place}, which is"
-            f" {url.decode(errors='replace')} with the id {known[:8]}…; {what}",
-            hint="set GRIDFARM_STORE to the farm's store, or GRIDFARM_BROKER to a broker of its own"
-            " (redis://host:6379/1); if the farm has moved here for good:"
-            " gridfarm doctor --adopt-store",
+            f"{here} is not the store of the farm on {self.broker.place}, {which}; {what}",
+            hint="set GRIDFARM_STORE to the farm's store (a folder must be one that all machines"
+            " share), or GRIDFARM_BROKER to a broker of its own (redis://host:6379/1); if the farm"
+            " has moved here for good: gridfarm doctor --adopt-store",
         )

@@ -335,6 +335,15 @@ class Ledger:
             ids |= {batch_id.decode() for batch_id in cast("list[bytes]", found)}
         return [name for name in sorted(ids) if (seen := self.status(name)) and seen.running]
 
+    def left(self) -> dict[str, int]:
+        """Queue → how many cells it has to be rendered, those of paused batches too; no step, and
+        only queues that have some."""
+        found = {}
+        for queue in self._members("gridfarm:queues"):
+            with self.broker.errors():
+                found[queue] = int(self.redis.hget(f"gridfarm:queue:{queue}", "left") or 0)
+        return {queue: count for queue, count in found.items() if count > 0}
+
     def done_bitmap(self, batch_id: str) -> bytes:
         """The cells that are stored (`common.dispatch.bitmap`); may be shorter than the batch."""
         with self.broker.errors():

@@ -27,6 +27,14 @@ def queue_name(kind: str = "") -> str:
     return f"{base}.{kind}" if kind else base
 
 
+def queue_kind(queue: str) -> str | None:
+    """The `kind` that a queue was named with; None for one of another version."""
+    base = queue_name()
+    if queue != base and not queue.startswith(f"{base}."):
+        return None
+    return queue.removeprefix(base).removeprefix(".")
+
+
 def queue_of(batch: Batch) -> str:
     """The queue a batch is fed to."""
     return queue_name(batch.gpu or ("cuda" if _needs_cuda(batch) else ""))

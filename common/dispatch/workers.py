@@ -17,7 +17,8 @@ class WorkerReport:
     what failed and is tried again, why the worker is paused or leaves; and `lasts_s` says for how
     many seconds that has been so: a span, as the machines' clocks disagree. `step` of `steps`
     denoising steps, those of both stages, are done of the picture that a worker renders; 0 of 0
-    unless it takes long.
+    unless it takes long. `store` is the URL of its store, and `store_id` the id of the farm's store
+    for which it last found that to be this one, "" before it looked.
     """
 
     name: str
@@ -30,6 +31,8 @@ class WorkerReport:
     lasts_s: float = 0.0
     step: int = 0
     steps: int = 0
+    store: str = ""
+    store_id: str = ""
 
 
 class WorkerRegister:
@@ -38,9 +41,11 @@ class WorkerRegister:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
 
-    def heartbeat(self, report: WorkerReport, *, ttl_ms: int) -> None:
-        """The worker counts as alive for `ttl_ms` more (the step `beat`)."""
-        self.broker.step("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+    def heartbeat(self, report: WorkerReport, *, ttl_ms: int) -> str:
+        """The worker counts as alive for `ttl_ms` more (the step `beat`). The id of the farm's
+        store, "" where the broker knows of none."""
+        answer: bytes = self.broker.step("beat", report.name, json.dumps(asdict(report)), ttl_ms)
+        return answer.decode(errors="replace")
 
     def leave(self, worker: str) -> None:
         """The worker of this name is gone, at once."""
@@ -62,5 +67,6 @@ def _read_report(text: bytes) -> WorkerReport | None:
         return None
     whole = (report.threads, report.step, report.steps)
     numbers = all(type(n) is int for n in whole) and type(report.lasts_s) in (int, float)
-    texts = (report.name, report.machine, report.device, report.state, report.message)
+    of_worker = (report.name, report.machine, report.device, report.state, report.message)
+    texts = (*of_worker, report.store, report.store_id)
     return report if numbers and all(isinstance(text, str) for text in texts) else None

@@ -3,6 +3,7 @@
 object_names   every object name there is; begin here
 protocol       `Store`: what can be done with named bytes, and what names are
 opening        `open_store`: from a URL to a store
+mistyped       what was meant by a URL that is none
 store_id       which store this is, whatever its URL
 folder         a folder as a store
 s3             a bucket as a store; boto3 is loaded when one is opened

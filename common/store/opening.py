@@ -2,6 +2,9 @@
 
 open_store("s3://bucket/prefix")    any S3-compatible server (common.store.s3)
 open_store("~/renders")             a folder, or a file:// URL (common.store.folder)
+
+A store that nobody fills is waited for without end, so what only might be a folder's name is
+refused (`common.store.mistyped`).
 """
 
 from __future__ import annotations
@@ -12,27 +15,23 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import UsageError
 from common.store.folder import FolderStore
+from common.store.mistyped import check_url
 from common.store.protocol import Store, check_name
 from common.text import without_login
 
-URL_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 BUCKET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
 
 
 def open_store(url: str) -> Store:
     """The store at `url`; no request is made yet. Raises UsageError for what is no store."""
-    scheme = URL_SCHEME.match(url)
-    if url and not scheme:
-        return _open_folder(Path(url))
-    if scheme and scheme[1].lower() == "file":
+    url = url.strip()
+    check_url(url)
+    scheme = url.partition(":")[0].lower() if ":" in url else ""
+    if scheme == "file":
         return _open_folder(_file_url_path(url))
-    if scheme and scheme[1].lower() == "s3":
+    if scheme == "s3":
         return _open_bucket(url)
-    raise UsageError(
-        f"{without_login(url)!r} is not a store that gridfarm knows",
-        hint="set GRIDFARM_STORE to s3://bucket/prefix (with AWS_ENDPOINT_URL_S3 for a server"
-        " that is not AWS) or to a folder",
-    )
+    return _open_folder(Path(url))
 
 
 def _open_folder(path: Path) -> Store:

@@ -1,10 +1,10 @@
 """The batches of a store, and what a person does with them.
 
 lookup     which batch is meant by a word or a file
-last       what was ordered last from this machine: `@last`
 priority   high, normal, low
 due        which of its pictures have to be in the store
 stored_state  what a batch does by the store alone
+absence    a broker that does not answer who follows a batch
 status     how a batch stands, once or again and again
 pace       how fast it is rendered, and how long the rest takes
 listing    how all of them stand
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from producer.batches.control import Controller
 from producer.batches.due import due_cells, known_due
-from producer.batches.last import remember, remembered
 from producer.batches.listing import ListedBatch, Listing, list_batches
 from producer.batches.lookup import (
     LAST,
@@ -49,6 +48,4 @@ __all__ = [
     "known_due",
     "list_batches",
     "priority_number",
-    "remember",
-    "remembered",
 ]

@@ -14,8 +14,7 @@ from common.config import FarmConfig
 from common.dispatch import read_batch
 from common.errors import NotFound
 from common.store import Store, object_names
-from producer.batches.last import remembered
-from producer.catalogue import batch_ids, latest_first
+from producer.catalogue import batch_ids, latest_first, remembered
 from producer.language import BatchFile
 from producer.submission import resolve_offline
 

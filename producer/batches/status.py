@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from common.batch import Batch, Matrix
 from common.dispatch import (
@@ -20,19 +20,20 @@ from common.dispatch import (
 )
 from common.errors import BrokerEnded, BrokerError, NotFound, StoreError, StoreForeign
 from common.store import Store, object_names
+from producer.batches.absence import Absence
 from producer.batches.priority import priority_name
 from producer.batches.stored_state import stored_state
+from producer.listeners import Listeners
 from producer.pictures import read_flaws, standing_flaws
+from producer.progress import Say, say_nothing
 from producer.submission import stored_jobs
 
 #: Between two looks of `follow`.
 POLL_S = 0.25
 #: Between two rebuilds of what Redis forgot.
 TICK_EVERY_S = 5.0
-#: `follow` gives up when every worker has been paused for so long,
+#: `follow` gives up when every worker has been paused for so long.
 PAUSED_FOR_S = 300.0
-#: or when the broker has not answered for so long.
-BROKER_AWAY_S = 60.0
 MOST_FAILURES = 1_000
 
 
@@ -42,7 +43,7 @@ class Status:
     `queued` (nobody has begun), `rendering`, `paused`, `stopped` (a render on somebody's machine,
     before its end), `cancelled` or `done`. `failures` has at
     most MOST_FAILURES entries `{"i", "labels", "reason"}`. `listening` are the workers that take
-    this batch's queue, `priority` is `high`, `normal` or `low`."""
+    this batch's queue, `others` those that do not, `priority` is `high`, `normal` or `low`."""
 
     batch: str
     state: str
@@ -54,6 +55,9 @@ class Status:
     workers: int
     failures: list[dict[str, object]] = field(default_factory=list)
     listening: tuple[WorkerReport, ...] = ()
+    others: tuple[WorkerReport, ...] = ()
+    #: What the batch is fed to; "" where no broker was asked who listens.
+    queue: str = ""
     priority: str = "normal"
     #: Why the workers cannot read the batch, so that they leave it alone for now; "" if they can.
     aside: str = ""
@@ -63,6 +67,16 @@ class Status:
     @property
     def over(self) -> bool:
         return self.state in ("done", "cancelled")
+
+    @property
+    def listeners(self) -> Listeners | None:
+        return Listeners(self.queue, self.listening, self.others) if self.queue else None
+
+    @property
+    def waits_for(self) -> str:
+        """What kind of worker is missing, and who listens instead: `a worker on CUDA (noise: cuda);
+        2 listen on the CPU`. "" where there is one, or nobody was asked."""
+        return self.listeners.waits_for if self.listeners and not self.over else ""
 
     def but_for(self, flaws: list[dict[str, object]], *, count: int, counted_done: int) -> Status:
         """With `count` pictures as failed cells, of which `counted_done` were counted as done;
@@ -80,7 +94,15 @@ class Status:
 class StatusWatcher:
     """Looks at one batch, in the ledger while it has it, else in the store."""
 
-    def __init__(self, batch_id: str, batch: Batch, store: Store, ledger: Ledger | None) -> None:
+    def __init__(
+        self,
+        batch_id: str,
+        batch: Batch,
+        store: Store,
+        ledger: Ledger | None,
+        say: Say = say_nothing,
+    ) -> None:
+        self.say = say
         self.batch_id = batch_id
         self.matrix = Matrix(batch)
         self.store = store
@@ -96,21 +118,22 @@ class StatusWatcher:
         """`status` as it was counted, with what failed in rendering alone."""
         try:
             entry = self.ledger.status(self.batch_id) if self.ledger else None
-            return self._from_ledger(entry) if entry else self._from_store()
+            return self._from_ledger(entry) if entry else self._from_store(self._listeners())
         except (BrokerError, BrokerEnded):
             return self._from_store()
 
     def follow(self) -> Iterator[Status]:
         """A Status whenever something may have changed, the last one when the batch is over.
 
-        Rebuilds the ledger if Redis forgot it. Raises StoreError when every worker has been
+        Rebuilds the ledger if Redis forgot it; says when the broker does not answer, and when it
+        does again. Raises StoreError when every worker has been
         paused for five minutes, StoreForeign when the farm has moved to another store, BrokerError
         when the broker stays away for a minute, BrokerEnded when the render on this machine that
         was watched has ended before the batch has, NotFound when the batch was removed.
         """
         assert self.ledger
         dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
-        next_tick, away_since = 0.0, None
+        absence, next_tick = Absence(self.say), 0.0
         while True:
             now = time.monotonic()
             try:
@@ -120,16 +143,14 @@ class StatusWatcher:
                     self._tick(dispatcher)
                     next_tick = now + TICK_EVERY_S
                     status = self._look_while_there()
-                away_since = None
+                absence.over()
             except BrokerEnded:
                 # A render on this machine, watched by another process, ended with its broker.
                 status = self._from_store()
                 if not status.over:
                     raise
-            except BrokerError:
-                away_since = away_since or now
-                if now - away_since > BROKER_AWAY_S:
-                    raise
+            except BrokerError as error:
+                absence.goes_on(error, since=now)
                 time.sleep(1)
                 continue
             if status.over:
@@ -159,14 +180,13 @@ class StatusWatcher:
         entry = self.ledger.status(self.batch_id)
         if entry:
             return self._from_ledger(entry)
-        status = self._from_store()
+        status = self._from_store(self._listeners())
         if not self.store.exists(object_names.batch(self.batch_id)):
             raise NotFound(f"the batch {self.batch_id} was removed")
         return status
 
     def _from_ledger(self, entry: LedgerStatus) -> Status:
         assert self.ledger
-        workers = tuple(w for w in self.ledger.workers.alive() if self.queue in w.queues)
         reasons = self._reasons() if entry.failed else {}
         return Status(
             batch=self.batch_id,
@@ -176,19 +196,21 @@ class StatusWatcher:
             failed=entry.failed,
             running=entry.running,
             waiting=max(0, entry.total - entry.done - entry.failed - entry.running),
-            workers=len(workers),
             failures=self._failures(reasons),
-            listening=workers,
             priority=priority_name(entry.priority),
             aside=entry.aside,
             found=entry.found,
+            **_who(self._listeners()),
         )
+
+    def _listeners(self) -> Listeners | None:
+        return Listeners.of(self.queue, self.ledger.workers.alive()) if self.ledger else None
 
     def _reasons(self) -> dict[int, str]:
         assert self.ledger
         return self.ledger.failures(self.batch_id, most=MOST_FAILURES)
 
-    def _from_store(self) -> Status:
+    def _from_store(self, listeners: Listeners | None = None) -> Status:
         stored = stored_jobs(self.matrix, self.batch_id, self.store)
         failures = read_failures(self.store, self.batch_id, len(self.matrix))
         reasons = {i: reason for i, reason in failures.items() if not is_set(stored.done, i)}
@@ -202,9 +224,9 @@ class StatusWatcher:
             failed=failed,
             running=0,
             waiting=max(0, jobs - done - failed),
-            workers=0,
             failures=self._failures(reasons),
             priority=priority_name(control.priority),
+            **_who(listeners),
         )
 
     def _with_flaws(self, status: Status) -> Status:
@@ -234,19 +256,30 @@ class StatusWatcher:
         ]
 
 
+def _who(listeners: Listeners | None) -> dict[str, Any]:
+    """The fields of a Status that say who listens."""
+    if listeners is None:
+        return {"workers": 0}
+    able, others = listeners.able, listeners.others
+    return {
+        "workers": len(able), "listening": able, "others": others, "queue": listeners.queue
+    }  # fmt: skip
+
+
 def _number(failure: dict[str, object]) -> int:
     return cast(int, failure["i"])
 
 
 def changes(statuses: Iterable[Status]) -> Iterator[Status]:
     """Those that differ from the one before in more than how long a worker has done what it
-    does."""
+    does, or what workers do that have no part in it."""
     before = None
     for status in statuses:
         workers = tuple(replace(worker, lasts_s=0.0) for worker in status.listening)
-        if replace(status, listening=workers) != before:
+        now = replace(status, listening=workers, others=()), status.waits_for
+        if now != before:
             yield status
-        before = replace(status, listening=workers)
+        before = now
 
 
 def _give_up_if_all_paused(status: Status) -> None:

@@ -6,6 +6,7 @@ latest       the same, the one that was submitted last first
 keys         the keys of a batch's pictures, or why nobody can tell
 key_index    short hashes of every batch's keys, kept in the store
 owners       which pictures other batches have
+ordered_here  those that were ordered from this machine: `@last`
 existing     whether a folder is a store at all
 """
 
@@ -16,6 +17,7 @@ from producer.catalogue.ids import batch_ids
 from producer.catalogue.key_index import KeyIndex
 from producer.catalogue.keys import UnknownKeys, keys_of
 from producer.catalogue.latest import forget_latest, latest_first, note_latest
+from producer.catalogue.ordered_here import remember, remembered
 from producer.catalogue.owners import keys_of_others, owners_of
 
 __all__ = [
@@ -29,4 +31,6 @@ __all__ = [
     "latest_first",
     "note_latest",
     "owners_of",
+    "remember",
+    "remembered",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +23,8 @@ class Output:
     as_json: bool = False
     _said: set[str] = field(default_factory=set)
     _bars: Any = None
+    #: rich's console, while something is drawn on it that moves: what is said goes above that.
+    _console: Any = None
 
     def result(self, data: dict[str, Any], text: str) -> None:
         self.end_progress()
@@ -33,18 +37,35 @@ class Output:
         """A message for the person; the same one only once."""
         if text not in self._said:
             self._said.add(text)
-            click.echo(escaped(text), err=True)
+            self._write(escaped(text))
+
+    def _write(self, text: str) -> None:
+        if self._console:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(text, err=True)
+
+    @contextmanager
+    def drawing_on(self, console: Any) -> Iterator[None]:
+        """Say everything above what is drawn there, which else would be written over."""
+        self._console = console
+        try:
+            yield
+        finally:
+            self._console = None
 
     def progress(self, what: str, done: int, of: int) -> None:
         """A bar for each thing that takes more than a moment, on a terminal only."""
         if can_redraw():
             self._bars = self._bars or _Bars()
+            self._console = self._bars.console
             self._bars.show(what, done, of)
 
     def end_progress(self) -> None:
         """Take the bars away, before something else is drawn where they are."""
         if self._bars:
             self._bars.end()
+            self._console = None
         self._bars = None
 
 
@@ -60,9 +81,10 @@ class _Bars:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        self.console = Console(stderr=True)
         counts = TextColumn("{task.completed:.0f}/{task.total:.0f}")
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), counts)
-        self._rich = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._rich = Progress(*columns, console=self.console, transient=True)
         self._tasks: dict[str, Any] = {}
         self._rich.start()
 

@@ -16,6 +16,7 @@ from common.text import escaped
 from producer.batches import Pace, Status, StatusWatcher
 from producer.cli.output import Output, can_redraw
 from producer.cli.status_text import SUBMIT_AGAIN, FailureNews, status_json, status_text, steps_text
+from producer.listeners import paused_line
 from producer.wording import as_rate, counted, in_time
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ TELLING_END = 18
 PHASES = ("retrying", "downloading", "loading", "starting")
 ENDS = ("leaving", "paused")
 
-NOBODY = "no worker is listening: start one with gridfarm-worker"
-
 
 def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
     """Show a batch's progress until it is over; the exit code."""
@@ -51,12 +50,13 @@ def watch_to_its_end(watcher: StatusWatcher, out: Output) -> int:
     return FAILED_CELLS if last.failed else 0
 
 
-def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = NOBODY) -> Status:
-    """Draw each status; returns the last one. `nobody` is said while no worker listens."""
+def show_progress(statuses: Iterable[Status], out: Output, *, nobody: str = "") -> Status:
+    """Draw each status; returns the last one. `nobody` is said while no worker is alive, instead of
+    what to do about it."""
     out.end_progress()
     if out.as_json:
         return _print_json(statuses)
-    return (_draw_bar if can_redraw() else _print_lines)(statuses, nobody)
+    return (_draw_bar if can_redraw() else _print_lines)(statuses, nobody, out)
 
 
 class LogTimer:
@@ -79,7 +79,7 @@ class LogTimer:
         return True
 
 
-def describe(status: Status, nobody: str) -> str:
+def describe(status: Status, nobody: str = "") -> str:
     """What is going on, in a few words: what holds everybody up, else how many are at work."""
     workers = status.listening
     if status.state == "paused":
@@ -88,12 +88,12 @@ def describe(status: Status, nobody: str) -> str:
     if status.state == "submitting":
         return SUBMIT_AGAIN
     if not workers:
-        return nobody
+        return status.waits_for if status.others or not nobody else nobody
     if status.aside:
         return f"set aside, as it cannot be read: {status.aside}"
     states = Counter(worker.state for worker in workers)
     if states["paused"] == len(workers):
-        return f"paused: {workers[0].message}"
+        return paused_line(workers[0])
     if states["rendering"] + states["listening"] == 0:
         return _held_up(status)
     parts = [f"{states[state]} {state}" for state in (*PHASES, *ENDS) if states[state]]
@@ -126,7 +126,7 @@ def _print_json(statuses: Iterable[Status]) -> Status:
     return status
 
 
-def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
+def _print_lines(statuses: Iterable[Status], nobody: str, out: Output) -> Status:
     """Now and then one line."""
     pace, timer, failures = Pace(), LogTimer(), FailureNews()
     for status in statuses:
@@ -134,6 +134,7 @@ def _print_lines(statuses: Iterable[Status], nobody: str) -> Status:
             click.echo(escaped(line), err=True)
         pace.look(status, now=time.time())
         words = describe(status, nobody)
+        _say_who_is_paused(status, out, but=words)
         if timer.due(_gist(status, words), now=time.monotonic()) or status.over:
             click.echo(_line(status, pace, words), err=True)
     return status
@@ -160,15 +161,25 @@ def _rate_and_rest(pace: Pace) -> list[str]:
     return [*rate, *([f"{in_time(pace.left_s)} left"] if pace.left_s else [])]
 
 
-def _draw_bar(statuses: Iterable[Status], nobody: str) -> Status:
+def _say_who_is_paused(status: Status, out: Output, *, but: str = "") -> None:
+    """Each in a line of its own, once: a bar has no room for the reason, and where others work its
+    words do not have it. `but` is said already."""
+    for worker in status.listening if not status.over else ():
+        line = paused_line(worker)
+        if worker.state == "paused" and line != but:
+            out.say(line)
+
+
+def _draw_bar(statuses: Iterable[Status], nobody: str, out: Output) -> Status:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     pace, failures = Pace(), FailureNews()
     console = Console(stderr=True)
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False) as live, out.drawing_on(console):
         for status in statuses:
+            _say_who_is_paused(status, out)
             for line in failures.of(status):
                 console.print(Text(escaped(line)))
             pace.look(status, now=time.time())

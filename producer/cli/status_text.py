@@ -35,6 +35,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "running": status.running,
         "waiting": status.waiting,
         "workers": status.workers,
+        "waits_for": status.waits_for,
         "aside": status.aside,
         "failures": status.failures,
     }
@@ -52,10 +53,11 @@ def status_text(status: Status, *, on_a_farm: bool = True) -> str:
     elif not status.over:
         parts += [f"{status.running:,} running", f"{status.waiting:,} waiting"]
         workers = f"{counted(status.workers, 'worker')}{steps_text(status.listening)}"
-        parts += [workers if status.workers else "no worker is listening"]
+        parts += [workers] if status.workers else []
     urgency = "" if status.priority == "normal" or status.over else f", {status.priority} priority"
     lines = [f"{status.batch}: {status.state}{urgency}", f"  {', '.join(parts)}"]
-    lines += [f"  paused: {w.name}: {w.message}" for w in status.listening if w.state == "paused"]
+    if status.listeners and not status.over:
+        lines += [f"  {line}" for line in status.listeners.hold_ups]
     if status.aside:
         lines += [f"  set aside, as it cannot be read: {status.aside}"]
         lines += ["  the workers try again by themselves, for now they render the others"]

@@ -21,8 +21,8 @@ from common.errors import (
     UsageError,
 )
 from common.store import Store, open_store
-from producer.batches import FoundBatch, find_batch, remembered
-from producer.catalogue import batch_ids, check_existing
+from producer.batches import FoundBatch, find_batch
+from producer.catalogue import batch_ids, check_existing, remembered
 from producer.farm.batch_argument import BatchArgument, read_argument
 from producer.local import PLACE_NAME, Place, Presence, find_place, from_here, take_in
 from producer.progress import ProgressCallback, Say

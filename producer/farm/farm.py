@@ -28,8 +28,8 @@ from producer.batches import (
     known_due,
     list_batches,
     priority_number,
-    remember,
 )
+from producer.catalogue import remember
 from producer.doctor import Check, examine
 from producer.farm.batch_argument import (
     BatchArgument,
@@ -227,7 +227,7 @@ class Farm:
         """For a display that moves: its `follow()` looks four times a second, changed or not."""
         found = self.find(batch)
         ledger = self._servers.watched_ledger(found.store, found.id)
-        return StatusWatcher(found.id, found.document, found.store, ledger)
+        return StatusWatcher(found.id, found.document, found.store, ledger, self.say)
 
     def wait(self, batch: BatchArgument = LAST) -> Status:
         """The status of `batch` when it is done or cancelled. Raises what `follow` does."""

@@ -6,7 +6,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.batch import Matrix
@@ -14,7 +14,8 @@ from common.dispatch import UNFINISHED, Ledger
 from common.errors import BrokerEnded, BrokerError, UsageError
 from common.install import install_command
 from common.store import Store, object_names
-from producer.batches import Status, StatusWatcher, known_due, remember
+from producer.batches import Status, StatusWatcher, known_due
+from producer.catalogue import remember
 from producer.language import BatchFile
 from producer.local.broker import LocalBroker, local_broker
 from producer.local.presence import Held, OtherRender, Presence
@@ -128,11 +129,11 @@ class LocalRender:
     def _resolved(self) -> Resolved:
         """With files of this machine read where they lie."""
         hub = Hub(self.store, self.say, renders_here=True)
-        resolved = resolve(self.file, hub, self.cache_dir, self.progress)
+        resolved = resolve(_for_any_gpu(self.file), hub, self.cache_dir, self.progress)
         return resolved.without_files_in(self.cache_dir)
 
     def _watcher(self, resolved: Resolved, ledger: Ledger) -> StatusWatcher:
-        return StatusWatcher(resolved.batch.id, resolved.batch, self.store, ledger)
+        return StatusWatcher(resolved.batch.id, resolved.batch, self.store, ledger, self.say)
 
     def _order(self, resolved: Resolved, ledger: Ledger) -> SubmitReport:
         batch = resolved.batch
@@ -169,6 +170,11 @@ def _taken_back_unless(under_way: bool, ledger: Ledger, batch_id: str) -> Iterat
         if not under_way:
             ledger.drop(batch_id)
         raise
+
+
+def _for_any_gpu(file: BatchFile) -> BatchFile:
+    """What was pinned to a farm's GPU type is rendered by what is here."""
+    return replace(file, batch=file.batch.model_copy(update={"gpu": None}))
 
 
 def need_worker_packages() -> None:
@@ -208,8 +214,16 @@ def _as_fetched(status: Status, flaws: tuple[Flaw, ...]) -> Status:
 
 
 def _while_alive(statuses: Iterator[Status], workers: LocalWorkers) -> Iterator[Status]:
-    """Raises GridfarmError when the workers have ended and the batch is not over."""
+    """Raises GridfarmError when the workers have ended and the batch is not over, UsageError when
+    none of them is of the kind that it needs: no other will come."""
     for status in statuses:
         yield status
-        if not status.over:
-            workers.check()
+        if status.over:
+            return
+        workers.check()
+        if status.waits_for and len(status.others) >= workers.count:
+            raise UsageError(
+                f"this machine cannot render it: it {status.waits_for}",
+                hint="render it with --set noise=cpu, which makes other pictures, or order it from"
+                " a farm with such a worker: gridfarm submit",
+            )

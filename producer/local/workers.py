@@ -26,14 +26,16 @@ class LocalWorkers:
     """The launcher of this machine's workers; its output goes to `log`."""
 
     log: Path
+    #: How many processes there are to be.
+    count: int = 0
     _launcher: subprocess.Popen[bytes] | None = None
 
     def start(self, broker: str, store_url: str, cache: str, workers: int | None) -> None:
         """`workers` processes, by default one per GPU, else one; the CPU's cores are shared."""
-        count = workers or len(visible_gpus()) or 1
-        command = [*WORKER, f"--workers={count}"]
+        self.count = workers or len(visible_gpus()) or 1
+        command = [*WORKER, f"--workers={self.count}"]
         if not visible_gpus():
-            command += [f"--cpu-threads={max(1, (os.cpu_count() or 1) // count)}"]
+            command += [f"--cpu-threads={max(1, (os.cpu_count() or 1) // self.count)}"]
         servers = {
             "GRIDFARM_BROKER": broker,
             "GRIDFARM_STORE": store_url,

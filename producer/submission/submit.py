@@ -8,6 +8,7 @@ halfway leaves an active batch that any worker opens, or a document alone: such 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from common.batch import Matrix
@@ -28,9 +29,10 @@ from common.dispatch import (
     read_failures,
     write_control,
 )
-from common.errors import GridfarmError, StoreError
-from common.store import Store, object_names
+from common.errors import BrokerError, GridfarmError, StoreError
+from common.store import Store, object_names, read_store_id
 from producer.catalogue import KeyIndex, forget_latest, note_latest
+from producer.listeners import Listeners
 from producer.progress import ProgressCallback, Say, say_nothing, show_no_progress
 from producer.removal import protect_pictures
 from producer.submission.resolve import Resolved
@@ -46,7 +48,8 @@ LASTING = (object_names.batch, object_names.control)
 @dataclass(frozen=True)
 class SubmitReport:
     """`queued` is what is still to be rendered; all counts but `cells` are of jobs. `state` is
-    `paused` where the batch was under way and paused before; it stays so."""
+    `paused` where the batch was under way and paused before; it stays so. `hold_ups` says in a line
+    each what it waits for: that no worker could take it, or which are paused, and why."""
 
     batch: str
     cells: int
@@ -54,6 +57,7 @@ class SubmitReport:
     queued: int
     stored: int
     state: State = "rendering"
+    hold_ups: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def summary(self) -> str:
@@ -83,7 +87,11 @@ def submit(
     """
     matrix = Matrix(resolved.batch)
     check_document(resolved.batch, store, say)
-    FarmStore(store, ledger).adopt()
+    farm_store = FarmStore(store, ledger)
+    before = farm_store.other_url()
+    farm_store.adopt()
+    if before:
+        say(f"the farm's store is now {store.url}, and was {before}: who still has that one waits")
     upload(resolved.assets, store, progress)
     while True:
         protect_pictures(matrix, store, ledger, say, progress)
@@ -93,7 +101,16 @@ def submit(
         say(f"{report.batch} was removed meanwhile, and is ordered again")
     if matrix.distinct:
         KeyIndex(store).update({report.batch: matrix.distinct.jobs})
-    return report
+    return replace(report, hold_ups=_hold_ups(matrix, store, ledger)) if report.queued else report
+
+
+def _hold_ups(matrix: Matrix, store: Store, ledger: Ledger) -> tuple[str, ...]:
+    """None where broker or store do not say: the order is placed all the same."""
+    with suppress(BrokerError, StoreError):
+        listeners = Listeners.of(queue_of(matrix.batch), ledger.workers.alive())
+        unsure = listeners.with_other_names(store.url, read_store_id(store) or "")
+        return (*listeners.hold_ups, *unsure)
+    return ()
 
 
 def _ordered(

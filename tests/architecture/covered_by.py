@@ -29,8 +29,10 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     ),
     "common.dispatch.queues": ("integration/test_dispatch.py", "integration/test_tls.py"),
     "common.dispatch.rebuild": ("integration/test_dispatch.py", "integration/test_remove.py"),
+    "common.store.mistyped": ("common/store/test_opening.py",),
     "common.store.protocol": ("common/store/test_contract.py",),
     "common.store.s3_errors": ("common/store/test_s3.py", "integration/test_store_trouble.py"),
+    "producer.batches.absence": ("integration/test_who_listens.py",),
     "producer.batches.control": ("integration/control/test_cancel_and_pause.py",),
     "producer.batches.lost": (
         "integration/control/test_lost_pictures.py",

@@ -41,6 +41,11 @@ def test_a_relative_folder_is_one_beside_the_file(tmp_path: Path) -> None:
         "~/renders": "~/renders",
         "s3://bucket/renders": "s3://bucket/renders",
         "file:///srv/renders": "file:///srv/renders",
+        "s3:/bucket": "s3:/bucket",
+        "s3//bucket": "s3//bucket",
+        "gs:bucket": "gs:bucket",
+        "minio:9000/bucket": "minio:9000/bucket",
+        "renders: old": str(tmp_path / "renders: old"),
     }.items():
         (tmp_path / "gridfarm.toml").write_text(f'store = "{written}"\n')
         for folder in (tmp_path, below):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.gpus import visible_gpus
+from common.gpus import installed_gpus, visible_gpus
 
 
 @pytest.fixture
@@ -24,7 +24,14 @@ def answering(smi: Path, script: str) -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "gpus"),
-    [("0,1", ["0", "1"]), ("GPU-5a,", ["GPU-5a"]), ("", []), (" ", [])],
+    [
+        ("0,1", ["0", "1"]),
+        ("GPU-5a,", ["GPU-5a"]),
+        ("0,-1,2", ["0"]),
+        ("-1", []),
+        ("", []),
+        (" ", []),
+    ],
 )
 def test_what_the_environment_chooses_is_not_asked(
     smi: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, gpus: list[str]
@@ -35,8 +42,9 @@ def test_what_the_environment_chooses_is_not_asked(
 
 
 def test_else_the_driver_names_them(smi: Path) -> None:
-    answering(smi, "echo GPU-1\necho GPU-2")
+    answering(smi, "echo 'GPU-1, NVIDIA L4'\necho 'GPU-2, NVIDIA L4'")
     assert visible_gpus() == ["GPU-1", "GPU-2"]
+    assert {gpu.name for gpu in installed_gpus()} == {"NVIDIA L4"}
 
 
 def test_a_driver_that_fails_or_is_missing_is_no_gpu(smi: Path) -> None:

@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from common.dispatch import Ledger, queue_name
 from common.errors import BrokerError
-from producer.batches import status
+from producer.batches import absence, status
 from producer.cli.main import run
 from tests.support.pool import Pool
 from tests.support.proxy import Proxy
@@ -152,19 +152,20 @@ def test_half_open_connections_are_noticed(pool: Pool, server: Valkey) -> None:
         assert sorted(pool.held_by("busy")) == [0, 1, 2]
 
 
-def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli) -> None:
-    """`status` and `doctor` say that nobody listens, although somebody is alive."""
+def test_a_worker_of_another_epoch_takes_nothing(pool: Pool, gridfarm: Cli, file: str) -> None:
+    """`submit`, `status` and `doctor` say that nobody could, although somebody is alive."""
     pool.start("newer", *QUICK, first="import common.job as job; job.RENDERER_EPOCH += 1")
     pool.listens("newer")
     pool.submit(3)
-    said = gridfarm("doctor")
-    assert f"none listens on {queue_name()}; start one: gridfarm-worker" in said
-    assert "(1 of another gridfarm version on gridfarm." in said
-    assert "no worker is listening" in gridfarm("status", "spot")
-    assert pool.ledger.redis.llen(queue_name()) == 3
+    said = "no worker of this version of gridfarm is listening; 1 of another version listens"
+    for command in (["doctor"], ["status", "spot"], ["submit", file]):
+        assert said in gridfarm(*command)
+    assert pool.ledger.redis.llen(queue_name()) == 6
     pool.start("right", *QUICK)
     pool.eventually(is_over(pool, 3))
     assert "begins" not in pool.log("newer")
+    said = gridfarm("doctor")
+    assert "1 worker of another version takes nothing of it: install the same version" in said
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_a_broker_that_takes_nothing(
     """Commands end with 3 and say what to do, the worker's log as well; the worker stays and
     goes on when it is over: with what it rendered, or, idle, with what is asked for then. That a
     batch is done is still to be read."""
-    monkeypatch.setattr(status, "BROKER_AWAY_S", 0.5)
+    monkeypatch.setattr(absence, "BROKER_AWAY_S", 0.5)
     trouble = kind(server, tmp_path)
     pool.submit(1, name="waiting", gpu="H100")  # for a GPU that nobody has
     pool.submit(24)

@@ -20,6 +20,7 @@ from common.job import TINY_FOLDER, TINY_LORAS
 from common.store import open_store
 from producer import Farm
 from producer.language import load_batch_file
+from producer.local import workers
 from producer.submission import Hub, resolve, resolve_offline
 from tests.support.servers import free_port, valkey
 from tests.support.stub_farm import NAME as STUB
@@ -103,6 +104,26 @@ def test_it_leaves_a_grid_and_named_pictures(tmp_path: Path) -> None:
     assert "4 pictures to render, 8 stored already" in said
     assert len(pictures(out)) == 12
     assert before.items() <= {path: path.stat().st_mtime_ns for path in pictures(out)}.items()
+
+
+def test_what_none_of_its_workers_can_draw_is_not_waited_for(tmp_path: Path) -> None:
+    """Noise that is drawn on CUDA, and workers on the CPU: no others will come."""
+    file, out = write(tmp_path / "local.yaml"), tmp_path / "out"
+    _, said = ended(start(file, "--out", str(out), "--workers", "2", "--set", "noise=cuda"), 2)
+    assert "this machine cannot render it: it waits for a worker on CUDA (noise: cuda)" in said
+    assert "2 listen on the CPU" in said
+    assert "--set noise=cpu" in said
+
+
+def test_a_batch_that_was_pinned_to_a_farms_gpus_is_rendered_by_what_is_here(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given by its id: a local worker is of no type, and it would wait without end."""
+    for name, value in {"BROKER": broker, "STORE": str(tmp_path / "farm")}.items():
+        monkeypatch.setenv(f"GRIDFARM_{name}", value)
+    batch = Farm().submit(write(tmp_path / "local.yaml"), gpu="l4").batch
+    monkeypatch.setattr(workers, "WORKER", (STUB, "worker"))
+    assert Farm().render(batch, out=tmp_path / "out", limit=2).status.done == 2
 
 
 def test_a_damaged_picture_is_named_and_drawn_again_by_the_same_command(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from common.store import open_store
 from producer.batches import Controller, StatusWatcher, status
 from producer.batches.status import PAUSED_FOR_S
 from producer.cli.main import run
-from producer.cli.progress_display import NOBODY, describe
+from producer.cli.progress_display import describe
 from producer.language.settings import DEFAULTS
 from producer.submission import Resolved, submit
 
@@ -96,7 +96,7 @@ def test_a_paused_batch_is_watched_on_and_a_cancelled_one_is_over(
     for now in watcher.follow():
         states.append((now.state, now.over))
         if now.state == "paused":
-            assert describe(now, NOBODY).endswith(f"gridfarm resume {BATCH.id}")
+            assert describe(now).endswith(f"gridfarm resume {BATCH.id}")
         if not now.over:
             next(commands)()
     assert states == [

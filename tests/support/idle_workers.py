@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from kombu.transport.redis import Mutex, MutexHeld, Transport
 
-from common.dispatch import Dispatcher, Ledger, WorkerReport, celery_app, queue_name
+from common.dispatch import Dispatcher, FarmStore, Ledger, WorkerReport, celery_app, queue_name
 from common.store import open_store
 from worker.process.heartbeat import Heartbeat, next_in
 
@@ -72,18 +72,20 @@ class Restoring:
         return float(options["unacked_restore_interval"])
 
 
-def idle_task() -> Any:
+def idle_task(farm_store: FarmStore) -> Any:
     """A `CellTask` that has nothing in hand, as far as a heartbeat looks."""
     leases = SimpleNamespace(held=())
     in_hand = SimpleNamespace(notice=None, leases=leases)
-    return SimpleNamespace(in_hand=in_hand, paused="", phase=("", ""), steps=(0, 0), outage=None)
+    outage = SimpleNamespace(farm_store=farm_store, lasted_s=0.0)
+    return SimpleNamespace(in_hand=in_hand, paused="", phase=("", ""), steps=(0, 0), outage=outage)
 
 
 def timers(number: int, store_url: str, ledger: Ledger) -> list[Work]:
     name = f"idle-{number}"
     report = WorkerReport(name, name, QUEUES, THREADS, "NVIDIA L4", "starting")
     dispatcher = Dispatcher(open_store(store_url), ledger, QUEUES)
-    return [Heartbeat(ledger, idle_task(), report).look, dispatcher.tick, Restoring(ledger).look]
+    heartbeat = Heartbeat(ledger, idle_task(dispatcher.farm_store), report)
+    return [heartbeat.look, dispatcher.tick, Restoring(ledger).look]
 
 
 def work_through(due: list[tuple[float, int, Work]]) -> None:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from pydantic import JsonValue
 
-from common.errors import BadInput, CellError
+from common.errors import BadInput, CellError, UsageError
 from common.job import Job
 from worker.assets import Assets, FileChanged
 from worker.engine.fingerprint import device_name, fingerprint, on_cuda
@@ -27,6 +27,20 @@ from worker.engine.progress import OnStep, ProgressCallback, Stopwatch
 from worker.engine.prompts import PromptEncoder, check_readable
 from worker.engine.schedule import base_steps, check_left_out, new_scheduler, refiner_steps
 from worker.engine.stages import Stage, base_stage, refiner_stage
+
+
+def _device(asked: str | None) -> str:
+    has_gpu = torch.cuda.is_available()
+    if not asked or not on_cuda(asked):
+        return asked or ("cuda" if has_gpu else "cpu")
+    count, number = torch.cuda.device_count() if has_gpu else 0, asked.partition(":")[2] or "0"
+    if int(number) >= count:
+        raise UsageError(
+            f"--device {asked}: torch {torch.__version__} finds {count} GPUs that it can use",
+            hint="is it a build for this driver? python -c 'import torch; torch.cuda.init()' says"
+            " why not; --device cpu renders on the CPU, slowly",
+        )
+    return asked
 
 
 @dataclass(frozen=True)
@@ -42,12 +56,13 @@ class Renderer:
 
     `device` is a torch device, by default the GPU if there is one. `cpu_threads` is how many
     threads torch computes with, by default its own choice; it is part of a CPU's fingerprint.
+    Raises UsageError for a GPU that torch cannot use.
     """
 
     def __init__(
         self, assets: Assets, *, device: str | None = None, cpu_threads: int | None = None
     ) -> None:
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _device(device)
         self._cpu_threads = cpu_threads or torch.get_num_threads()
         self._assets = assets
         self._pipelines = Pipelines(assets, self.device)

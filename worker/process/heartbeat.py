@@ -83,10 +83,12 @@ class Heartbeat:
         state, message = self._state()
         lasts_s = self._lasts_s(state)
         step, steps = self.task.steps if state == "rendering" else (0, 0)
+        farm_store = self.task.outage.farm_store
         report = replace(
-            self.report, state=state, message=message, lasts_s=lasts_s, step=step, steps=steps
-        )
-        self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms)
+            self.report, state=state, message=message, lasts_s=lasts_s, step=step, steps=steps,
+            store=farm_store.store.url, store_id=farm_store.checked_id,
+        )  # fmt: skip
+        farm_store.heard(self.ledger.workers.heartbeat(report, ttl_ms=ttl_ms))
         self._said, self._said_at = (state, message), time.monotonic()
 
     def deregister(self, *, quarantined: bool) -> None:

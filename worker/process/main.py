@@ -60,7 +60,9 @@ class ClosableThread(Protocol):
 def sdxl(options: ProcessOptions, assets: Assets) -> Engine:
     from worker.engine import Renderer
 
-    return Renderer(assets, device=options.device, cpu_threads=options.cpu_threads)
+    # What is pinned to a GPU type must not be drawn on the CPU, for want of a torch for CUDA.
+    device = options.device or ("cuda" if options.gpu else None)
+    return Renderer(assets, device=device, cpu_threads=options.cpu_threads)
 
 
 def main(config: FarmConfig, options: ProcessOptions, engine: BuildEngine = sdxl) -> int:

@@ -67,7 +67,7 @@ class Launcher:
         code = slot.process.poll() if slot.process else None
         if code is None or self.stopping:
             return 0
-        if code == USAGE or (code == UNREACHABLE and slot.deaths == 0):
+        if code in (USAGE, UNREACHABLE) and slot.deaths == 0:
             return code
         slot.died(code)
         return 1 if slot.broken >= GIVE_UP_AFTER else 0

@@ -70,6 +70,8 @@ class StoreOutage:
     def _begin(self, error: StoreError) -> None:
         if not self.reason:
             log.error("paused: %s", error.message)
+            if error.hint:
+                log.error("  %s", error.hint)
             self._began = time.monotonic()
         self.reason = error.message
 

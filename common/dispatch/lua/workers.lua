@@ -32,7 +32,8 @@ local function prune(time)
   for _, worker in ipairs(gone) do leave(worker) end
 end
 
--- A worker is alive for `ttl` ms more and says so and so of itself.
+-- A worker is alive for `ttl` ms more and says so and so of itself. The id of the farm's store, so
+-- that an idle worker hears within seconds of a farm that began or moved.
 local function beat(worker, said, ttl)
   local time = now()
   prune(time)
@@ -40,7 +41,7 @@ local function beat(worker, said, ttl)
   clamp('gridfarm:alive', time + LONGEST_BEAT)
   call('ZADD', 'gridfarm:alive', time + ttl, worker)
   call('HSET', 'gridfarm:workers', worker, said)
-  return 1
+  return call('HGET', 'gridfarm:store', 'id') or ''
 end
 
 local function alive()

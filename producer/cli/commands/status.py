@@ -18,8 +18,9 @@ def status(farm: Farm, out: Output, batch: str) -> None:
 
     BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
 
-    Says how many pictures are stored, running and waiting, how many workers listen, and why
-    cells failed. Without a broker, or when it is away, the store answers.
+    Says how many pictures are stored, running and waiting, how many workers listen or what kind
+    is missing, which are paused, and why cells failed. Without a broker, or when it is away, the
+    store answers.
 
     \b
       gridfarm status

@@ -28,9 +28,10 @@ def submit(
     """Order FILE from the farm.
 
     FILE is a batch file, batch.yaml if none is named, or - for standard input; --prompt orders
-    without one. Prints the batch's id. The same file again is the same batch: what is stored is
-    not rendered twice, a cancelled batch goes on, failed cells stay failed (gridfarm retry). One
-    that is under way stays as it is, but for --priority.
+    without one. Prints the batch's id, and what it waits for if no worker could take it. The same
+    file again is the same batch: what is stored is not rendered twice, a cancelled batch goes on,
+    failed cells stay failed (gridfarm retry). One that is under way stays as it is, but for
+    --priority.
 
     \b
       gridfarm submit batch.yaml
@@ -41,5 +42,7 @@ def submit(
     """
     report = farm.submit(options.read(out.say), gpu=gpu, priority=priority, **options.trial)
     if not (and_watch and out.as_json):
-        out.result(report.__dict__, report.summary)
+        # Who watches is told below, as long as it is so.
+        hold_ups = [] if and_watch else [f"  {line}" for line in report.hold_ups]
+        out.result(report.__dict__, "\n".join([report.summary, *hold_ups]))
     return watch_to_its_end(farm.watcher(report.batch), out) if and_watch else 0

@@ -38,6 +38,17 @@ def test_who_orders_makes_the_store_the_farms(store: Store, other: Store, ledger
     assert "--adopt-store" in foreign.value.hint
 
 
+def test_a_folder_of_the_same_name_on_another_machine_is_told_apart(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """Given here as the same folder with other things in it."""
+    store = open_store(str(tmp_path / "store"))
+    FarmStore(store, ledger).adopt()
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(StoreForeign, match="which has the same name: on another machine"):
+        FarmStore(store, ledger).check()
+
+
 def test_an_id_survives_the_broker(store: Store, ledger: Ledger) -> None:
     FarmStore(store, ledger).adopt()
     before = read_store_id(store)
@@ -88,7 +99,7 @@ def test_an_idle_farm_moves_with_the_next_order(store: Store, other: Store, ledg
     FarmStore(store, ledger).adopt()
     submit(Resolved(frozen()), other, ledger)
     assert FarmStore(other, ledger).check() is True
-    with pytest.raises(StoreForeign, match=r"it has the id"):
+    with pytest.raises(StoreForeign, match=r"its store.json has the id"):
         FarmStore(store, ledger).check()
 
 

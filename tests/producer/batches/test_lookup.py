@@ -12,7 +12,7 @@ import pytest
 from common.batch import Batch
 from common.job import BUILTIN_MODELS
 from common.store import Store, object_names, open_store
-from producer.batches import remember
+from producer.catalogue import remember
 from producer.cli.main import run
 from producer.farm import Farm
 from producer.language.settings import DEFAULTS

@@ -17,7 +17,8 @@ from common.batch import Matrix, matrix
 from common.config import FarmConfig
 from common.store import Store, object_names, open_store
 from producer import Farm
-from producer.batches import list_batches, remember
+from producer.batches import list_batches
+from producer.catalogue import remember
 from producer.cli.commands.list import ago
 from producer.cli.main import cli, run
 from producer.language import first_batch, load_batch_file

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
-from common.dispatch import WorkerReport
+from common.dispatch import WorkerReport, queue_name
 from producer.batches import Pace, Status
 from producer.cli import progress_display
 from producer.cli.output import Output
 from producer.cli.progress_display import (
-    NOBODY,
     LogTimer,
     bar_of,
     describe,
@@ -24,6 +25,7 @@ from producer.cli.progress_display import (
     show_progress,
 )
 
+NOBODY = "no worker is listening: start one with gridfarm-worker"
 DOWNLOADED = "stabilityai/stable-diffusion-xl-base-1.0, 3.2 of 6.9 GB"
 
 
@@ -35,7 +37,7 @@ def worker(state: str, message: str = "", *, step: int = 0, name: str = "w") -> 
 def seen(*workers: WorkerReport, **fields: Any) -> Status:
     counts = {"state": "rendering", "jobs": 1500, "done": 700, "failed": 2, "running": 1}
     rest = {"batch": "b", "waiting": 797, "workers": len(workers), "listening": workers}
-    return Status(**rest | counts | fields)
+    return Status(**{"queue": queue_name()} | rest | counts | fields)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
         ([worker("rendering"), worker("loading", "sdxl"), worker("downloading", "sdxl")],
          "3 workers, 1 downloading, 1 loading"),
         ([worker("rendering"), worker("paused", "503")], "2 workers, 1 paused"),
-        ([worker("paused", "503 Slow Down")] * 2, "paused: 503 Slow Down"),
+        ([worker("paused", "503 Slow Down")] * 2, "paused: w: 503 Slow Down"),
         ([worker("rendering"), worker("leaving", "SIGTERM")], "2 workers, 1 leaving"),
         ([worker("leaving", "AWS will terminate this machine")],
          "1 worker · leaving: AWS will terminate this machine"),
@@ -68,18 +70,27 @@ def seen(*workers: WorkerReport, **fields: Any) -> Status:
          "steps of many"],
 )  # fmt: skip
 def test_what_is_going_on(workers: list[WorkerReport], words: str) -> None:
-    assert describe(seen(*workers), NOBODY) == words
+    assert describe(seen(*workers)) == words
+
+
+def test_before_a_renders_own_workers_are_there_it_starts_them() -> None:
+    """Afterwards, why they take nothing of it."""
+    starting, cuda = "starting workers", {"queue": queue_name("cuda")}
+    on_the_cpu = WorkerReport("w", "m", (queue_name(),), 3, "cpu", "listening")
+    assert describe(seen(**cuda), starting) == starting
+    words = describe(seen(**cuda, others=(on_the_cpu,)), starting)
+    assert words == "waits for a worker on CUDA (noise: cuda); 1 listens on the CPU"
 
 
 @pytest.mark.parametrize("workers", [[], [worker("listening")]])
 def test_a_batch_that_is_being_submitted_waits_for_no_worker(workers: list[WorkerReport]) -> None:
-    words = describe(seen(*workers, state="submitting"), NOBODY)
+    words = describe(seen(*workers, state="submitting"))
     assert words == "its submit is under way, or was cut off: then give it again"
 
 
 def test_a_batch_that_is_set_aside_says_so() -> None:
     status = seen(worker("listening"), aside="403 AccessDenied")
-    assert describe(status, NOBODY) == "set aside, as it cannot be read: 403 AccessDenied"
+    assert describe(status) == "set aside, as it cannot be read: 403 AccessDenied"
 
 
 def paced(status: Status) -> Pace:
@@ -100,7 +111,7 @@ def paced(status: Status) -> Pace:
 def test_two_lines_on_any_terminal(status: Status, width: int) -> None:
     """Nothing wraps, and how much of a download is done stays to be seen."""
     screen = Console(width=width, file=io.StringIO())
-    screen.print(bar_of(status, paced(status), NOBODY, width))
+    screen.print(bar_of(status, paced(status), "", width))
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 2
     assert all(len(line.rstrip()) <= width for line in lines)
@@ -115,7 +126,7 @@ def test_two_lines_on_any_terminal(status: Status, width: int) -> None:
 
 def test_before_there_is_a_rate_none_is_shown() -> None:
     screen = Console(width=100, file=io.StringIO())
-    screen.print(bar_of(seen(done=0, failed=0), Pace(), NOBODY, 100))
+    screen.print(bar_of(seen(done=0, failed=0), Pace(), "", 100))
     assert "/min" not in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -152,7 +163,7 @@ def test_what_is_over_has_no_time_left() -> None:
     for status in (replace(rendering, state="done"), paused, alone):
         screen, pace = Console(width=100, file=io.StringIO()), paced(rendering)
         pace.look(status, now=600.2)
-        screen.print(bar_of(status, pace, NOBODY, 100))
+        screen.print(bar_of(status, pace, "", 100))
         assert pace.left_s is None
         assert " left" not in screen.file.getvalue()  # type: ignore[attr-defined]
 
@@ -201,3 +212,24 @@ def test_a_terminal_that_cannot_redraw_gets_lines(
     out.progress("uploading", 1, 2)
     show_progress([seen(worker("rendering"))], out)
     assert capsys.readouterr().err == "700/1500, 2 failed, 1 worker\n"
+
+
+def test_who_is_paused_and_why_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where others work, the words have no room for it; where nobody does, they are it."""
+    some = seen(worker("rendering"), worker("paused", "503"))
+    show_progress([some, some], Output())
+    assert capsys.readouterr().err.splitlines()[0] == "paused: w: 503"
+    show_progress([seen(worker("paused", "503"))] * 2, Output())
+    assert capsys.readouterr().err.count("paused: w: 503") == 1
+
+
+def test_what_is_said_meanwhile_stands_above_the_bar() -> None:
+    """Whole, and the bar is still whole, too."""
+    out, screen = Output(), Console(width=60, file=io.StringIO(), force_terminal=True)
+    with Live(console=screen, auto_refresh=False) as live, out.drawing_on(screen):
+        live.update(bar_of(seen(), Pace(), "", 60), refresh=True)
+        out.say(f"the broker is away {'and away ' * 9}")
+        live.update(bar_of(seen(), Pace(), "", 60), refresh=True)
+    text = Text.from_ansi(screen.file.getvalue()).plain  # type: ignore[attr-defined]
+    assert f"the broker is away {'and away ' * 9}" in text
+    assert text.rstrip().endswith("gridfarm-worker")

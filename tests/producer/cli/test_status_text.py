@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.dispatch import WorkerReport
+from common.dispatch import WorkerReport, queue_name
 from producer.batches import Status
 from producer.cli.status_text import SHOWN_FAILURES, FailureNews, status_json, status_text
 
@@ -20,6 +20,8 @@ RENDERING = Status(
     running=2,
     waiting=598,
     workers=1,
+    queue=queue_name(),
+    listening=(WorkerReport("w1", "m1", (queue_name(),), 1, "cpu", "rendering"),),
 )
 
 
@@ -28,10 +30,11 @@ RENDERING = Status(
     [
         ({}, ["rendering", "1,200 of 1,800 pictures stored, 2 running, 598 waiting, 1 worker"]),
         (
-            {"workers": 0, "running": 0, "waiting": 600, "priority": "high"},
+            {"workers": 0, "listening": (), "running": 0, "waiting": 600, "priority": "high"},
             [
                 "rendering, high priority",
-                "1,200 of 1,800 pictures stored, 0 running, 600 waiting, no worker is listening",
+                "1,200 of 1,800 pictures stored, 0 running, 600 waiting",
+                "no worker is listening: start one with gridfarm-worker",
             ],
         ),
         (
@@ -52,6 +55,11 @@ def test_the_text(changes: dict[str, Any], lines: list[str]) -> None:
     state, *rest = lines
     expected = [f"animals-bdf10f0b: {state}", *(f"  {line}" for line in rest)]
     assert status_text(replace(RENDERING, **changes)).splitlines() == expected
+
+
+def test_where_nobody_was_asked_who_listens_nothing_is_said_of_it() -> None:
+    text = status_text(replace(RENDERING, workers=0, listening=(), queue=""))
+    assert text.splitlines()[1:] == ["  1,200 of 1,800 pictures stored, 2 running, 598 waiting"]
 
 
 def test_a_paused_worker_says_why() -> None:
@@ -163,6 +171,7 @@ def test_the_json() -> None:
         "running": 2,
         "waiting": 598,
         "workers": 1,
+        "waits_for": "",
         "aside": "",
         "failures": [],
     }

@@ -26,7 +26,8 @@ from common.picture import PictureMeta
 from common.picture.png import encode_png
 from common.store import Store, object_names, open_store
 from producer import Farm
-from producer.batches import RemovalPlan, Status, changes, remember
+from producer.batches import RemovalPlan, Status, changes
+from producer.catalogue import remember
 from producer.language import first_batch, load_batch_file
 from producer.local import workers
 from producer.pictures import BatchRecipe, Recipe

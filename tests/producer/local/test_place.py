@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.store import open_store
-from producer.batches import remember
+from producer.catalogue import remember
 from producer.cli.main import run
 from producer.local import Place, find_place
 from tests.support.orders import frozen, put_batch

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from common.errors import BadInput, SuspectPicture
+from common.errors import BadInput, SuspectPicture, UsageError
 from common.job import (
     SCHEDULER_NAMES,
     SCHEDULER_TYPES,
@@ -273,6 +273,12 @@ def test_other_precisions_draw_nearly_the_same(renderer: Renderer, dtype: str) -
 def test_sizes_are_multiples_of_eight(renderer: Renderer, size: tuple[int, int]) -> None:
     width, height = size
     assert renderer.render(job(width=width, height=height, steps=2)).image.size == size
+
+
+def test_a_gpu_that_torch_does_not_have_is_refused_at_the_start(assets: Assets) -> None:
+    """What the launcher cannot know: it does not ask torch where a driver is."""
+    with pytest.raises(UsageError, match="--device cuda:99: torch"):
+        Renderer(assets, device="cuda:99")
 
 
 def test_noise_of_a_gpu_needs_a_gpu(renderer: Renderer) -> None:

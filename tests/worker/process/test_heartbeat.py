@@ -3,10 +3,13 @@ and tests/integration/tasks/test_outages.py."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from common.dispatch import Ledger, WorkerReport
+from common.dispatch import FarmStore, Ledger, WorkerReport
 from common.errors import StoreUnreachable
+from common.store import open_store
 from tests.support.idle_workers import idle_task
 from worker.process import heartbeat as heartbeat_module
 from worker.process.heartbeat import PERIOD_S, Heartbeat, PeriodicThread, next_in
@@ -37,12 +40,13 @@ def test_work_says_when_it_wants_to_be_done_again() -> None:
 
 
 def test_what_has_not_changed_is_not_said_at_each_look(
-    broker: str, monkeypatch: pytest.MonkeyPatch
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has is said at once, and all of it again after a while: a worker that says nothing is
     gone."""
     monkeypatch.setattr(heartbeat_module, "BEAT_EVERY_S", 1_000)
-    ledger, task = Ledger(broker), idle_task()
+    ledger = Ledger(broker)
+    task = idle_task(FarmStore(open_store(str(tmp_path)), ledger))
     heartbeat = Heartbeat(ledger, task, WorkerReport("w1", "m1", ("q",), 1, "cpu", ""))
     heartbeat.look()
     seen = _alive_until(ledger)

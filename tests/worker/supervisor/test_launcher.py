@@ -183,6 +183,15 @@ def test_one_bad_gpu_leaves_the_others_at_work(launched, tmp_path: Path) -> None
     assert farm.ended() == 0
 
 
+def test_a_gpu_that_is_gone_later_does_not_end_the_others_at_once(launched, tmp_path: Path) -> None:
+    """What ends with "wrong settings" after it has worked was not set wrongly."""
+    farm = launched(count=2)
+    farm.started()
+    (tmp_path / "launched_child.py").write_text(f"import sys; sys.exit({USAGE})")
+    os.kill(farm.children(0)[0], signal.SIGKILL)
+    farm.eventually(lambda: f"ended with {USAGE}; starting another" in farm.stderr.read_text())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_processes_that_still_import(launched, number: int) -> None:
     """At once: nothing has begun in them."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.store import open_store
-from producer.batches import remember, remembered
-from producer.batches.last import REMEMBERED, LastBatch
+from producer.catalogue import remember, remembered
+from producer.catalogue.ordered_here import REMEMBERED, LastBatch
 
 
 def test_the_last_comes_first_and_each_once(tmp_path: Path) -> None:
