@@ -116,10 +116,14 @@ class Pace:
             self._mark()
 
     def _measure(self) -> None:
-        """A whole wave, or what was measured before stays."""
-        pictures = self._marks[-1].pictures - self._marks[0].pictures
-        spent_s = self._marks[-1].spent_s - self._marks[0].spent_s
-        if pictures >= self._workers and spent_s >= BASIS_S * self._workers:
+        """Whole waves, from a moment of one to the same moment of another. Before there is one,
+        what was measured stays."""
+        last, workers = self._marks[-1], self._workers
+        waves = (last.pictures - self._marks[0].pictures) // workers
+        since = last.pictures - waves * workers
+        first = next(mark for mark in reversed(self._marks) if mark.pictures <= since)
+        pictures, spent_s = last.pictures - first.pictures, last.spent_s - first.spent_s
+        if waves and spent_s >= BASIS_S * workers:
             self._measured = spent_s, pictures
 
     def _note_workers(self, status: Status, now: float) -> None:

@@ -253,3 +253,38 @@ def test_another_batch_that_is_rendered_meanwhile_is_not_ours() -> None:
     for second in range(300, 304):
         pace.look(seen, now=second)
     assert before and pace.left_s and abs(pace.left_s - before) < 5
+
+
+def test_a_begin_that_was_seen_late_is_none() -> None:
+    """Workers are seen to render up to two seconds after they do: of short pictures, the first
+    would look shorter than it was."""
+    pace = after(Farm((10.9,), 3.0, 40), 17.5)
+    assert pace.per_minute and 19 < pace.per_minute < 21
+
+
+def test_a_part_of_a_wave_is_no_pace() -> None:
+    """Given four GPUs that began together and so end together, what comes within seconds took
+    none of them as little."""
+    farm = Farm((10.0, 11.5, 13.0, 14.5), 20.0, 40)
+    pace = Pace()
+    for at, seen in farm.looks(25):
+        pace.look(seen, now=at)
+        if at == 36:
+            assert pace.left_s is None
+        if at == 56:
+            assert pace.per_minute and 11 < pace.per_minute < 13
+            return
+
+
+def test_after_a_pause_those_count_who_have_said_that_they_went_on() -> None:
+    """Each says so within seconds; the first alone would seem to have all that is left to do."""
+    farm = Farm((10.0,) * 4, 20.0, 40)
+    pace, seen = after(farm, 75), farm.at(75)
+    for second in range(76, 100):
+        pace.look(replace(seen, state="paused", running=0), now=second)
+    for second, rendering in ((100, 1), (101, 2), (102, 4)):
+        workers = (report("rendering"),) * rendering + (report("listening"),) * (4 - rendering)
+        pace.look(replace(seen, listening=workers), now=second)
+        assert pace.left_s is None
+    pace.look(seen, now=103)
+    assert pace.per_minute and 11 < pace.per_minute < 13

@@ -194,7 +194,7 @@ def test_counts_of_workers_and_bytes_are_no_news(
     monkeypatch.setattr(progress_display.time, "monotonic", lambda: float(next(times)))
     downloads = [seen(worker("downloading", f"sdxl, {n}.0 of 6.9 GB")) for n in range(4)]
     rest = [worker("rendering"), worker("loading", "sdxl")]
-    mixed = [seen(*rest * n) for n in (1, 2, 3, 1)]
+    mixed = [seen(*rest), seen(rest[0]), seen(*rest * 3), seen(rest[0], rest[0])]
     show_progress([*downloads, *mixed], Output())
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(", ", 2)[2] for line in lines] == [
