@@ -9,6 +9,7 @@ import pytest
 from common.errors import StoreError
 from common.store import object_names, open_store
 from producer.catalogue import check_existing
+from producer.cli.main import run
 
 
 def refusal(folder: Path) -> tuple[str, str]:
@@ -58,3 +59,12 @@ def test_all_that_a_store_has_is_known() -> None:
         object_names.probe(token), object_names.STORE_ID,
     ]  # fmt: skip
     assert {name.partition("/")[0] for name in names} == object_names.AT_THE_TOP
+
+
+def test_a_bucket_that_is_not_there_says_so(
+    s3_store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = s3_store_url.rpartition("/")[2]
+    for command in (["list"], ["status", "night"], ["show", f"night-{'0' * 16}"], ["doctor"]):
+        assert run([*command, "--store", f"s3://no-{bucket}/renders"]) == 3
+        assert f"s3://no-{bucket}/renders" in "".join(capsys.readouterr())
