@@ -42,10 +42,9 @@ class Listeners:
 
     @property
     def hold_ups(self) -> list[str]:
-        """A line for each thing that holds the queue up: that nobody could take it, or who is
-        paused, and why."""
-        paused = [worker for worker in self.able if worker.state == "paused"]
-        return [self.waits_for] if not self.able else [paused_line(worker) for worker in paused]
+        """A line for each thing that holds the queue up: that nobody could take it, or why some
+        are paused, and who."""
+        return [self.waits_for] if not self.able else paused_lines(self.able)
 
     def with_other_names(self, store: str, store_id: str) -> list[str]:
         """A line for each that has another store by its URL, and has not said yet whether it is
@@ -86,8 +85,19 @@ class Listeners:
         return f"{count}: {', '.join([*shown, *rest])}"
 
 
-def paused_line(worker: WorkerReport) -> str:
-    return f"paused: {worker.name}: {worker.message}"
+def paused_line(worker: WorkerReport, others: int = 0) -> str:
+    """`others` are paused for the same reason."""
+    more = f" and {counted(others, 'other')}" if others else ""
+    return f"paused: {worker.name}{more}: {worker.message}"
+
+
+def paused_lines(workers: Iterable[WorkerReport]) -> list[str]:
+    """One for each reason."""
+    reasons: dict[str, list[WorkerReport]] = {}
+    for worker in workers:
+        if worker.state == "paused":
+            reasons.setdefault(worker.message, []).append(worker)
+    return [paused_line(alike[0], len(alike) - 1) for alike in reasons.values()]
 
 
 def of_another_version(worker: WorkerReport) -> bool:

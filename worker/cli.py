@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +13,6 @@ from common.batch import slug
 from common.broker import Broker
 from common.config import FarmConfig, load_config
 from common.errors import GridfarmError, UsageError
-from common.install import install_command
 from common.store import open_store
 from common.text import escaped
 from worker.logs import FORMATS, set_up_logging
@@ -104,7 +102,6 @@ def main(
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     options = _process_options(**process_options)
     try:
-        _need_torch()
         config = load_config({"broker": broker, "store": store})
         slots = _checked_slots(config, options, workers, gpus)
     except GridfarmError as error:
@@ -118,13 +115,6 @@ def main(
     sys.exit(launcher.run())
 
 
-def _need_torch() -> None:
-    """Raises UsageError; a process without it would be started again and again."""
-    if find_spec("torch") is None:
-        hint = f"{install_command('worker')} brings it"
-        raise UsageError("this install has no torch to render with", hint=hint)
-
-
 def _process_options(gpu: str, **options: Any) -> ProcessOptions:
     return ProcessOptions(gpu=slug(gpu) if gpu else "", **options)
 
@@ -134,9 +124,9 @@ def _checked_slots(
 ) -> list[Slot]:
     """One per worker process, pinned to the GPUs in turn. Raises GridfarmError for what is said
     once here, since a process that lacks it would be started again and again."""
+    check_install()
     store = open_store(config.need_store())
     Broker(config.need_broker()).ping()
-    check_install()
     fitting, gpus = fitted(options, chosen=chosen)
     check_cache(config.cache_dir)
     store.probe()

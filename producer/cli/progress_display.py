@@ -162,12 +162,14 @@ def _rate_and_rest(pace: Pace) -> list[str]:
 
 
 def _say_who_is_paused(status: Status, out: Output, *, but: str = "") -> None:
-    """Each in a line of its own, once: a bar has no room for the reason, and where others work its
-    words do not have it. `but` is said already."""
+    """The first with each reason, once, in a line of its own: a bar has no room for the reason, and
+    where others work its words do not have it. `but` is said already."""
+    told: set[str] = set()
     for worker in status.listening if not status.over else ():
         line = paused_line(worker)
-        if worker.state == "paused" and line != but:
+        if worker.state == "paused" and line != but and worker.message not in told:
             out.say(line)
+            told.add(worker.message)
 
 
 def _draw_bar(statuses: Iterable[Status], nobody: str, out: Output) -> Status:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from common.dispatch import WorkerReport, queue_name
@@ -57,6 +59,9 @@ def test_what_holds_it_up() -> None:
     assert Listeners.of(queue_name(), [CPU]).hold_ups == []
     assert Listeners.of(queue_name(), [CPU, paused]).hold_ups == ["paused: w: 503 Slow Down"]
     assert len(Listeners.of(queue_name("cuda"), [paused]).hold_ups) == 1
+    many = [replace(paused, name=f"w{n}") for n in range(200)]
+    said = Listeners.of(queue_name(), [*many, replace(paused, message="disk full")]).hold_ups
+    assert said == ["paused: w0 and 199 others: 503 Slow Down", "paused: w: disk full"]
 
 
 def test_who_is_of_another_version() -> None:

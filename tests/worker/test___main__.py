@@ -44,5 +44,8 @@ def test_an_install_without_torch_is_refused_with_what_brings_it() -> None:
         timeout=PATIENCE_S,
     )  # fmt: skip
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[0] == "Error: this install has no torch to render with"
+    assert (
+        ended.stderr.splitlines()[0]
+        == "Error: this is a producer-only install: it has no torch to render with"
+    )
     assert "pip install -e '.[worker]' brings it" in ended.stderr

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.gpus import InstalledGpu, installed_gpus, visible_gpus
+from common.install import install_command
 from worker.supervisor.process_options import ProcessOptions
 
 DEVICES = "it is cuda, cuda:1 (the second GPU) or cpu; without it, a GPU if there is one"
@@ -37,7 +38,7 @@ def check_install() -> None:
     if missing := [name for name in ("torch", "diffusers") if find_spec(name) is None]:
         raise UsageError(
             f"this is a producer-only install: it has no {' and no '.join(missing)} to render with",
-            hint="pip install 'gridfarm[worker]'",
+            hint=f"{install_command('worker')} brings it",
         )
 
 
