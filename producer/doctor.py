@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from common.assets import cached_snapshot, hub_is_off
 from common.broker import Broker
@@ -37,11 +38,13 @@ class Check:
     warning: bool = False
 
 
-def examine(config: FarmConfig) -> list[Check]:
+def examine(config: FarmConfig, rendered: Path | None = None) -> list[Check]:
+    """`rendered` is the store of the renders on this machine, which is used where `config` names
+    none."""
     return [
         Check("gridfarm", True, f"{_version('gridfarm')}, Python {sys.version.split()[0]}"),
         _broker(config),
-        _store(config),
+        _store(config, rendered),
         *_workers(config),
         _gpu(),
         _hub(),
@@ -69,16 +72,16 @@ def _broker(config: FarmConfig) -> Check:
     return Check("broker", True, f"{broker.place} answers")
 
 
-def _store(config: FarmConfig) -> Check:
+def _store(config: FarmConfig, rendered: Path | None) -> Check:
     if config.broker and not config.store:
         text = "none configured; a farm needs one beside its broker: set GRIDFARM_STORE"
         return Check("store", True, text, warning=True)
-    if not config.store:
+    if not (config.store or rendered):
         return Check(
-            "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` uses a folder"
+            "store", True, "none configured (GRIDFARM_STORE); `gridfarm render` makes a folder"
         )
     try:
-        store = open_store(config.store)
+        store = open_store(config.store or str(rendered))
         check_existing(store)
         store.probe()
         if config.broker:
@@ -86,7 +89,8 @@ def _store(config: FarmConfig) -> Check:
                 FarmStore(store, Ledger(config.broker)).check()
     except GridfarmError as error:
         return _bad("store", error)
-    return Check("store", True, f"{store.url}: can write, read, list and delete")
+    whose = "" if config.store else "that of the renders here, "
+    return Check("store", True, f"{whose}{store.url}: can write, read, list and delete")
 
 
 def _workers(config: FarmConfig) -> Iterator[Check]:

@@ -71,6 +71,12 @@ class Connections:
         here = Place(Path.cwd() / PLACE_NAME)
         return here if self.config.store else find_place(Path.cwd()) or here
 
+    @property
+    def rendered(self) -> Path | None:
+        """The store of the renders here, if it is there."""
+        store = self.place.store
+        return store if store.is_dir() else None
+
     def _store_of(self, place: Place) -> Store:
         url = str(place.store)
         if url not in self._stores:

@@ -368,7 +368,7 @@ class Farm:
 
     def examine(self) -> list[Check]:
         """What works here, and what to do about the rest: broker, store, workers, GPU."""
-        return examine(self.config)
+        return examine(self.config, self._servers.rendered)
 
     def adopt_store(self) -> list[str]:
         """Make the configured store the one that the broker's farm works with. The ids of the

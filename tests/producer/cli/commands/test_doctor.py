@@ -83,6 +83,18 @@ def test_what_is_only_worth_knowing_fails_nothing(
     assert (checks["workers"]["ok"], checks["workers"]["warning"]) == (True, True)
 
 
+def test_the_store_of_the_renders_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(["doctor"])
+    assert "`gridfarm render` makes a folder" in capsys.readouterr().out
+    (tmp_path / "gridfarm-out" / "store").mkdir(parents=True)
+    run(["doctor"])
+    said = capsys.readouterr().out
+    assert f"that of the renders here, {tmp_path}/gridfarm-out/store: can write" in said
+
+
 def test_all_is_well(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [check for check in examine(FarmConfig(store=str(tmp_path))) if not check.warning]
     monkeypatch.setattr(Farm, "examine", lambda _: checks)
