@@ -43,6 +43,7 @@ def started(server: Valkey, **options: str) -> Iterator[Valkey]:
 def refusals(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What three commands and the worker's launcher say of it; each ends with 3."""
     where = [f"--broker={url}", f"--store={folder / 'store'}"]
+    (folder / "store").mkdir(exist_ok=True)
     (folder / "b.yaml").write_text("name: b\nmodel: tiny\nprompts: [x]\n")
     said = []
     for command in (["submit", str(folder / "b.yaml")], ["doctor"], ["list"]):

@@ -64,10 +64,11 @@ def test_what_has_not_changed_is_not_said_at_each_look(
 
 
 def test_a_step_goes_with_the_beat_that_comes_anyway(
-    broker: str, monkeypatch: pytest.MonkeyPatch
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No step costs the broker a request of its own."""
-    ledger, task = Ledger(broker), idle_task()
+    ledger = Ledger(broker)
+    task = idle_task(FarmStore(open_store(str(tmp_path)), ledger))
     heartbeat = Heartbeat(ledger, task, WorkerReport("w1", "m1", ("q",), 1, "cpu", ""))
     task.phase = ("rendering", "")
     said = []
