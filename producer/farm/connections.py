@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 from common.batch import Batch, is_batch_id
@@ -24,7 +25,7 @@ from common.store import Store, open_store
 from producer.batches import FoundBatch, find_batch
 from producer.catalogue import batch_ids, check_existing, remembered
 from producer.farm.batch_argument import BatchArgument, read_argument
-from producer.local import PLACE_NAME, Place, Presence, find_place, from_here, take_in
+from producer.local import PLACE_NAME, Place, Presence, find_place, from_here, is_store, take_in
 from producer.progress import ProgressCallback, Say
 from producer.removal import Announcements, read_intents
 
@@ -58,12 +59,12 @@ class Connections:
         else."""
         return self.store_at(self.config.need_store())
 
-    @property
-    def render_store(self) -> Store:
-        """As `store`, but where there is none it is made in this folder."""
+    def render_store(self, out: str | PathLike[str] | None = None) -> Store:
+        """As `store`, but where there is none it is made in this folder. `out` is where the batch
+        is shown: an earlier render may have left a store of its own there."""
         if self.config.store:
             return self.store_at(self.config.store)
-        return self._store_of(self.place)
+        return self._store_of(self.place, Place(Path(out or "")))
 
     @property
     def place(self) -> Place:
@@ -77,10 +78,11 @@ class Connections:
         store = self.place.store
         return store if store.is_dir() else None
 
-    def _store_of(self, place: Place) -> Store:
+    def _store_of(self, place: Place, out: Place | None = None) -> Store:
         url = str(place.store)
         if url not in self._stores:
-            for earlier in place.earlier_stores():
+            own = [out.store.absolute()] if out and is_store(out.store) else []
+            for earlier in [*place.earlier_stores(), *own]:
                 take_in(earlier, place.store, self.say, self.progress)
             self.say(f"store: {from_here(url)}")
         return self.store_at(url)
@@ -104,7 +106,7 @@ class Connections:
         if not self.config.store and place is None:
             return None
         try:
-            store = self.render_store
+            store = self.render_store()
             store.exists("active")
         except StoreError as error:
             self.say(f"planning without the store: {error.message}")

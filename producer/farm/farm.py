@@ -170,7 +170,7 @@ class Farm:
         need_worker_packages()
         options = TrialOptions.of(set, where, limit, model)
         file = self._tried(batch, options)
-        store, place = self._servers.render_store, self._servers.place
+        store, place = self._servers.render_store(out), self._servers.place
         folder = Path(out) if out else place.view(file.batch.name, trial=options.any)
         watch = watch or partial(watch_silently, progress=self.progress)
         told = (self.say, self.progress, watch)

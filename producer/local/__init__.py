@@ -14,7 +14,7 @@ from __future__ import annotations
 from producer.local.broker import LocalBroker, local_broker
 from producer.local.earlier import take_in
 from producer.local.place import NAME as PLACE_NAME
-from producer.local.place import Place, find_place, from_here
+from producer.local.place import Place, find_place, from_here, is_store
 from producer.local.presence import Presence
 from producer.local.render import (
     LocalRender,
@@ -35,6 +35,7 @@ __all__ = [
     "Watch",
     "find_place",
     "from_here",
+    "is_store",
     "local_broker",
     "local_workers",
     "need_worker_packages",

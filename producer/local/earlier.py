@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.store import disk_errors, link, object_names, open_store
+from producer.local.place import from_here
 from producer.progress import ProgressCallback, Say
 from producer.wording import counted
 
@@ -31,11 +32,14 @@ def take_in(earlier: Path, into: Path, say: Say, progress: ProgressCallback) -> 
         with disk_errors(f"{into}: cannot take in {name}"):
             if not (into / name).exists():
                 link(earlier / name, into / name)
-        progress(f"taking in {earlier}", count, len(names))
+        progress(f"taking in {from_here(earlier)}", count, len(names))
     with disk_errors(f"cannot write {note}"):
         note.write_text(f"{into}\n")
     batches = counted(sum(map(_is_document, names)), "batch", "batches")
-    say(f"{earlier}: {batches} taken into {into}, with all pictures; that folder is needed no more")
+    say(
+        f"{from_here(earlier)}: {batches} taken into {from_here(into)}, with all pictures; that"
+        " folder is needed no more"
+    )
 
 
 def _wanted(earlier: Path, into: Path) -> Iterator[str]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from common.config import load_config
 from common.store import Store, object_names, open_store
 from producer import Farm
 from producer.cli.main import run
+from producer.farm.connections import Connections
 from producer.local.earlier import take_in
 from producer.progress import say_nothing, show_no_progress
 from tests.support.orders import frozen, pictures_in, put_batch
@@ -39,7 +41,7 @@ def test_any_command_finds_all_batches_in_one_store(
     wolves, owls = frozen("wolves", seeds="0..3").id, frozen("owls", seeds="3..5").id
     assert (rows[wolves]["state"], rows[wolves]["done"]) == ("done", 4)
     assert rows[owls]["done"] == 2
-    assert f"{out / 'wolves' / 'store'}: 1 batch taken into {out / 'store'}" in said
+    assert "gridfarm-out/wolves/store: 1 batch taken into gridfarm-out/store" in said
     assert pictures_in(open_store(str(out / "store"))) == 5
     for name, pictures in (("wolves", 4), ("owls", 2)):
         assert pictures_in(earlier(out, name)) == pictures  # as they were
@@ -49,6 +51,16 @@ def test_the_pictures_take_no_space_twice(out: Path) -> None:
     Farm().batches()
     for path in (out / "store" / "images").rglob("*.png"):
         assert path.stat().st_nlink >= 2
+
+
+@pytest.mark.usefixtures("out")
+def test_what_was_rendered_into_a_folder_is_found_by_the_same_command(tmp_path: Path) -> None:
+    """`render --out trial` had its store in it."""
+    trial = frozen("trial", seeds="7..8")
+    put_batch(open_store(str(tmp_path / "trial" / "store")), trial, done=[0, 1])
+    store = Connections(load_config({}), say_nothing, show_no_progress).render_store("trial")
+    assert store.url == str(tmp_path / "gridfarm-out" / "store")
+    assert Farm().status(trial.id).done == 2
 
 
 @pytest.mark.usefixtures("out")
