@@ -35,11 +35,11 @@ def take_in(earlier: Path, into: Path, say: Say, progress: ProgressCallback) -> 
         progress(f"taking in {from_here(earlier)}", count, len(names))
     with disk_errors(f"cannot write {note}"):
         note.write_text(f"{into}\n")
-    batches = counted(sum(map(_is_document, names)), "batch", "batches")
-    say(
-        f"{from_here(earlier)}: {batches} taken into {from_here(into)}, with all pictures; that"
-        " folder is needed no more"
-    )
+    if documents := sum(map(_is_document, names)):
+        say(
+            f"{from_here(earlier)}: {counted(documents, 'batch', 'batches')} taken into"
+            f" {from_here(into)}, with all pictures; that folder is needed no more"
+        )
 
 
 def _wanted(earlier: Path, into: Path) -> Iterator[str]:
