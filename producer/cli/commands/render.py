@@ -108,7 +108,7 @@ def _next_steps(report: RenderReport, store: str) -> list[str]:
     lines += ["", "Try next:"]
     gridfarm = _as_called()
     if report.files:
-        lines.append(f"  {gridfarm} show {_quoted(report.files[0])}")
+        lines.append(f"  {gridfarm} show {_quoted(min(report.files))}")
     if not sheets:
         return [*lines, f"  {gridfarm} grid @last {_a_part(matrix)}{store}"]
     lines.append(f"  {gridfarm} open @last{store}")
