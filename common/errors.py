@@ -108,8 +108,14 @@ class ObjectMissing(StoreError):
     pass
 
 
-class BrokerError(GridfarmError):
+class BrokerAway(GridfarmError):
+    """The broker does not answer; who only looks can ask the store."""
+
     exit_code = 3
+
+
+class BrokerError(BrokerAway):
+    pass
 
 
 class BrokerUnreachable(BrokerError):
@@ -120,10 +126,8 @@ class BrokerRefused(BrokerError):
     pass
 
 
-class BrokerEnded(GridfarmError):
+class BrokerEnded(BrokerAway):
     """No BrokerError: those are waited out, and this broker does not come back."""
-
-    exit_code = 3
 
 
 class HubError(GridfarmError):
@@ -138,6 +142,11 @@ class CellError(GridfarmError):
 
 class BadInput(CellError):
     exit_code = 2
+
+
+class AssetGone(BadInput):
+    """A file that a cell needs is not in the store any more, or is another one there: what a
+    machine has loaded before says nothing about those that have not."""
 
 
 class SuspectPicture(CellError):

@@ -19,6 +19,7 @@ from common.dispatch.records import (
     mark_active,
     read_batch,
     read_control,
+    read_control_if_any,
     write_cells,
     write_control,
     write_failure,
@@ -64,6 +65,8 @@ class Ending:
         data = self.ledger.done_bitmap(batch_id)
         if not self.ledger.sound(batch_id):
             return False
+        if self._has_passed_to_a_farm(batch_id):
+            return True
         if not self.store.exists(object_names.batch(batch_id)):
             return False
         self.store.put(
@@ -78,6 +81,9 @@ class Ending:
         if not self.ledger.broker.once(_once(batch_id), every_ms=FINISH_EVERY_MS):
             return
         self.farm_store.check()
+        if self._has_passed_to_a_farm(batch_id):
+            self.ledger.finish(batch_id)
+            return
         matrix = self._matrix(batch_id)
         if matrix and self._send_missing_again(batch_id, matrix):
             return
@@ -93,6 +99,14 @@ class Ending:
         self._whole.pop(batch_id, None)
         if not self.ledger.finish(batch_id):
             self._go_on(batch_id, control)
+
+    def _has_passed_to_a_farm(self, batch_id: str) -> bool:
+        """Of a batch that a render on somebody's machine works on: it was submitted to a farm
+        since, which writes its documents from then on."""
+        if not self.ledger.is_local:
+            return False
+        control = read_control_if_any(self.store, batch_id)
+        return control is not None and not control.local
 
     def _matrix(self, batch_id: str) -> Matrix | None:
         """None for a document that is damaged: its cells have failed. Raises StoreError."""

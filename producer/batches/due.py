@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common.batch import Cell, Matrix
 from common.dispatch import Control, Ledger, cell_of_failure, is_set, read_control, read_done
-from common.errors import BrokerError, GridfarmError, StoreError, StoreRefused, TooLarge
+from common.errors import BrokerAway, GridfarmError, StoreError, StoreRefused, TooLarge
 from common.store import Store, object_names
 
 
@@ -74,7 +74,7 @@ def _control(batch_id: str, store: Store) -> Control:
 def done_bits(batch_id: str, matrix: Matrix, store: Store, ledger: Ledger | None) -> bytes:
     """The done bitmap: the ledger's, else, also where the broker is away, the store's, which is
     up to half a minute behind. Raises StoreError."""
-    with suppress(BrokerError):
+    with suppress(BrokerAway):
         if ledger and ledger.known(batch_id):
             return ledger.done_bitmap(batch_id)
     return read_done(store, batch_id, len(matrix))

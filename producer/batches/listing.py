@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 from common.batch import Matrix
-from common.dispatch import Ledger, cell_of_failure, is_set, read_batch, read_done
-from common.errors import BrokerError, GridfarmError, StoreError, StoreUnreachable
+from common.dispatch import Ledger, LedgerStatus, cell_of_failure, is_set, read_batch, read_done
+from common.errors import BrokerEnded, BrokerError, GridfarmError, StoreError, StoreUnreachable
 from common.store import Store, object_names
 from producer.batches.stored_state import stored_state
 from producer.catalogue import latest_first
@@ -46,34 +47,43 @@ class Listing:
         return iter(self.batches)
 
 
-def list_batches(store: Store, ledger: Ledger | None, most: int | None = None) -> Listing:
+def list_batches(
+    store: Store,
+    ledger: Ledger | None,
+    most: int | None = None,
+    *,
+    local: Ledger | None = None,
+) -> Listing:
     """The `most` batches that were submitted last; None lists all.
 
-    Counts come from the ledger while it knows the batch, else from the store, which the
-    workers bring up to date every 30 seconds. Raises StoreError and BrokerError.
+    Counts come from the ledger that knows the batch, that of a render on this machine (`local`)
+    before the farm's, else from the store, which the workers bring up to date every 30 seconds.
+    Raises StoreError and BrokerError.
     """
     times = latest_first(store)
-    rows = _rows(times, store, ledger)
+    rows = _rows(times, store, [one for one in (local, ledger) if one])
     return Listing(tuple(islice(rows, most)), len(times), store.url)
 
 
-def _rows(times: dict[str, float], store: Store, ledger: Ledger | None) -> Iterator[ListedBatch]:
+def _rows(
+    times: dict[str, float], store: Store, ledgers: Sequence[Ledger]
+) -> Iterator[ListedBatch]:
     """Read as they are asked for, some at once."""
     waiting = iter(times.items())
     with ThreadPoolExecutor(READERS) as pool:
         while some := list(islice(waiting, READERS)):
-            rows = pool.map(lambda one: _row(one[0], one[1], store, ledger), some)
+            rows = pool.map(lambda one: _row(one[0], one[1], store, ledgers), some)
             yield from filter(None, rows)
 
 
 def _row(
-    batch_id: str, submitted: float, store: Store, ledger: Ledger | None
+    batch_id: str, submitted: float, store: Store, ledgers: Sequence[Ledger]
 ) -> ListedBatch | None:
     """None for what a removal that was cut off has left."""
     try:
         if not store.exists(object_names.batch(batch_id)):
             return None
-        entry = ledger.status(batch_id) if ledger else None
+        entry = _entry(batch_id, ledgers)
         if entry is None:
             return _from_store(batch_id, submitted, store)
     except (StoreUnreachable, BrokerError):
@@ -82,6 +92,14 @@ def _row(
         return ListedBatch(batch_id, UNREADABLE, None, 0, 0, submitted, error.message)
     counts = (entry.total, entry.done, entry.failed)
     return ListedBatch(batch_id, entry.shown_state, *counts, submitted)
+
+
+def _entry(batch_id: str, ledgers: Sequence[Ledger]) -> LedgerStatus | None:
+    for ledger in ledgers:
+        with suppress(BrokerEnded):  # a render that has just come to its end
+            if entry := ledger.status(batch_id):
+                return entry
+    return None
 
 
 def _from_store(batch_id: str, submitted: float, store: Store) -> ListedBatch:

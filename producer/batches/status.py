@@ -18,11 +18,19 @@ from common.dispatch import (
     queue_of,
     read_failures,
 )
-from common.errors import BrokerEnded, BrokerError, NotFound, StoreError, StoreForeign
+from common.errors import (
+    BrokerAway,
+    BrokerEnded,
+    BrokerError,
+    NotFound,
+    StoreError,
+    StoreForeign,
+    UsageError,
+)
 from common.store import Store, object_names
 from producer.batches.absence import Absence
 from producer.batches.priority import priority_name
-from producer.batches.stored_state import stored_state
+from producer.batches.stored_state import STOPPED, stored_state
 from producer.listeners import Listeners
 from producer.pictures import read_flaws, standing_flaws
 from producer.progress import Say, say_nothing
@@ -119,11 +127,12 @@ class StatusWatcher:
         try:
             entry = self.ledger.status(self.batch_id) if self.ledger else None
             return self._from_ledger(entry) if entry else self._from_store(self._listeners())
-        except (BrokerError, BrokerEnded):
+        except BrokerAway:
             return self._from_store()
 
     def follow(self) -> Iterator[Status]:
-        """A Status whenever something may have changed, the last one when the batch is over.
+        """A Status whenever something may have changed, the last one when the batch is over; only
+        that which the store knows without a ledger.
 
         Rebuilds the ledger if Redis forgot it; says when the broker does not answer, and when it
         does again. Raises StoreError when every worker has been
@@ -131,7 +140,9 @@ class StatusWatcher:
         when the broker stays away for a minute, BrokerEnded when the render on this machine that
         was watched has ended before the batch has, NotFound when the batch was removed.
         """
-        assert self.ledger
+        if self.ledger is None:
+            yield self._without_a_ledger()
+            return
         dispatcher = Dispatcher(self.store, self.ledger, [self.queue])
         absence, next_tick = Absence(self.say), 0.0
         while True:
@@ -154,13 +165,22 @@ class StatusWatcher:
                 time.sleep(1)
                 continue
             if status.over:
-                with suppress(StoreError, BrokerError):
+                with suppress(StoreError, BrokerAway):
                     status = self._with_flaws(status)
                 yield status
                 return
             yield status
             _give_up_if_all_paused(status)
             time.sleep(POLL_S)
+
+    def _without_a_ledger(self) -> Status:
+        status = self.status()
+        if not (status.over or status.state == STOPPED):
+            raise UsageError(
+                f"no broker is configured, and {self.batch_id} is not over",
+                hint="a farm's broker is named with --broker or GRIDFARM_BROKER",
+            )
+        return status
 
     @staticmethod
     def _tick(dispatcher: Dispatcher) -> None:
@@ -183,6 +203,11 @@ class StatusWatcher:
         status = self._from_store(self._listeners())
         if not self.store.exists(object_names.batch(self.batch_id)):
             raise NotFound(f"the batch {self.batch_id} was removed")
+        if self.ledger.is_local and not status.over:
+            raise BrokerEnded(
+                f"the render of {self.batch_id} on this machine has ended",
+                hint="the same gridfarm render goes on",
+            )
         return status
 
     def _from_ledger(self, entry: LedgerStatus) -> Status:
@@ -244,7 +269,7 @@ class StatusWatcher:
         return status.but_for(listed, count=len(flaws), counted_done=counted_done)
 
     def _done_bits(self) -> bytes:
-        with suppress(BrokerError):
+        with suppress(BrokerAway):
             if self.ledger and self.ledger.known(self.batch_id):
                 return self.ledger.done_bitmap(self.batch_id)
         return stored_jobs(self.matrix, self.batch_id, self.store).done

@@ -17,7 +17,7 @@ from producer.catalogue.ids import batch_ids
 from producer.catalogue.key_index import KeyIndex
 from producer.catalogue.keys import UnknownKeys, keys_of
 from producer.catalogue.latest import forget_latest, latest_first, note_latest
-from producer.catalogue.ordered_here import remember, remembered
+from producer.catalogue.ordered_here import one_name, remember, remembered
 from producer.catalogue.owners import keys_of_others, owners_of
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "keys_of_others",
     "latest_first",
     "note_latest",
+    "one_name",
     "owners_of",
     "remember",
     "remembered",

@@ -22,7 +22,7 @@ class LastBatch:
     store: str
 
     def is_in(self, store: Store) -> bool:
-        return _one_name(self.store) == _one_name(store.url)
+        return one_name(self.store) == one_name(store.url)
 
     @property
     def where(self) -> str:
@@ -53,6 +53,6 @@ def _file(cache_dir: Path) -> Path:
     return cache_dir / "last-batches"
 
 
-def _one_name(store: str) -> str:
-    """One for all names of a folder."""
+def one_name(store: str) -> str:
+    """Of the URL of a store: one for all names of a folder."""
     return store if "://" in store else os.path.realpath(store)

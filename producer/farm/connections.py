@@ -13,7 +13,7 @@ from common.batch import Batch, is_batch_id
 from common.config import FarmConfig
 from common.dispatch import FarmStore, Ledger
 from common.errors import (
-    BrokerEnded,
+    BrokerAway,
     BrokerError,
     GridfarmError,
     NotFound,
@@ -152,25 +152,50 @@ class Connections:
         is told first. Raises StoreForeign where another store is the farm's, and UsageError."""
         if local := self._local_ledger(store, [batch_id]):
             return local
+        if not self.config.broker:
+            raise UsageError(
+                "no broker is configured, and no render is at work here",
+                hint="the same gridfarm render FILE goes on with a batch, and draws again what "
+                "failed; a farm's broker is named with --broker or GRIDFARM_BROKER",
+            )
         with suppress(BrokerError):
             FarmStore(store, self.ledger).check()
         return self.ledger
 
-    def watched_ledger(self, store: Store, batch_id: str) -> Ledger:
-        """One that answers. Raises BrokerError, and StoreForeign and UsageError as above."""
+    def watched_ledger(self, store: Store, batch_id: str) -> Ledger | None:
+        """One that answers; None where no broker is configured and no render is at work. Raises
+        BrokerError, and StoreForeign as above."""
+        if not (self.config.broker or self._local_ledger(store, [batch_id])):
+            return None
         ledger = self.steering_ledger(store, batch_id)
         ledger.broker.ping()
         return ledger
 
+    def listing_ledgers(self, store: Store) -> tuple[Ledger | None, Ledger | None]:
+        """That of a render at work on the store on this machine, and the farm's if the farm works
+        with it; where there is neither, that is said."""
+        local = self.local_ledger(store)
+        if local is None:
+            return None, self.answering_ledger(store)
+        with suppress(BrokerError, StoreForeign):
+            if self.config.broker and FarmStore(store, self.ledger).check():
+                return local, self.ledger
+        return local, None
+
+    def local_ledger(self, store: Store) -> Ledger | None:
+        """That of a render which is at work on the store on this machine."""
+        other = Presence.of(store.url, self.config.cache_dir).look()
+        return other.ledger if other else None
+
     def _local_ledger(self, store: Store, batch_ids: Collection[str]) -> Ledger | None:
         """That of a render at work on the store on this machine: if it knows one of the batches,
         and without another broker in any case."""
-        other = Presence.of(store.url, self.config.cache_dir).look()
-        if other and not self.config.broker:
-            return other.ledger
-        with suppress(BrokerError, BrokerEnded):
-            if other and any(map(other.ledger.known, batch_ids)):
-                return other.ledger
+        local = self.local_ledger(store)
+        if local and not self.config.broker:
+            return local
+        with suppress(BrokerAway):
+            if local and any(map(local.known, batch_ids)):
+                return local
         return None
 
     def find(self, batch: BatchArgument) -> FoundBatch:

@@ -206,9 +206,9 @@ class Farm:
         return report
 
     def batches(self, most: int | None = None) -> Listing:
-        """How the batches of the store stand, the latest first, and `total`, how many there are;
-        `most` reads only so many."""
-        return list_batches(self.store, self._servers.answering_ledger(self.store), most)
+        """How the batches of the store stand, the latest first, `most` of them, and the `total`."""
+        local, ledger = self._servers.listing_ledgers(self.store)
+        return list_batches(self.store, ledger, most, local=local)
 
     def status(self, batch: BatchArgument = LAST) -> Status:
         """How `batch` stands: counts, and why cells failed. Without a broker, or when that is

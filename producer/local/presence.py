@@ -7,6 +7,7 @@ it. The file is for this user alone, since the broker's password is in it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 from common.broker import Broker
 from common.dispatch import Ledger
 from common.errors import BrokerEnded, BrokerError, UsageError
+from producer.catalogue import one_name
 
 FOLDER = "renders"
 #: A presence is a few hundred bytes.
@@ -33,7 +35,7 @@ class Presence:
 
     @classmethod
     def of(cls, store_url: str, cache_dir: Path) -> Presence:
-        name = hashlib.sha256(os.path.realpath(store_url).encode()).hexdigest()[:24]
+        name = hashlib.sha256(one_name(store_url).encode()).hexdigest()[:24]
         return cls(cache_dir / FOLDER / f"{name}.json")
 
     @contextmanager
@@ -66,13 +68,6 @@ class Presence:
                 said = json.loads(file.read(LONGEST))
                 return OtherRender(int(said["pid"]), str(said["broker"]), self)
         return None
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody is at work."""
-        with suppress(OSError), self.path.open() as file:
-            return _locked(file.fileno(), fcntl.LOCK_SH)
-        return True
 
 
 @dataclass(frozen=True)
@@ -123,9 +118,10 @@ class _ItsBroker(Broker):
 
 
 def _locked(handle: int, kind: int) -> bool:
-    """Lock a file, if that can be had at once. It is let go when the file is closed."""
+    """Lock a file, if that can be had at once, or if its file system has no locks. It is let go
+    when the file is closed."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
     return True

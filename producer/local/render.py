@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.batch import Matrix
-from common.dispatch import UNFINISHED, Ledger
-from common.errors import BrokerEnded, BrokerError, UsageError
+from common.dispatch import UNFINISHED, Ledger, read_control_if_any
+from common.errors import BrokerAway, UsageError
 from common.install import install_command
 from common.store import Store, object_names
 from producer.batches import Status, StatusWatcher, known_due
@@ -122,7 +122,7 @@ class LocalRender:
                 return watcher.matrix, watcher.status()
             with _taken_back_unless(under_way, ledger, resolved.batch.id):
                 return watcher.matrix, self.watch(watcher.follow())
-        except (BrokerError, BrokerEnded):
+        except BrokerAway:
             self.say(f"process {other.pid} has ended; this render goes on by itself")
             return None
 
@@ -137,6 +137,7 @@ class LocalRender:
 
     def _order(self, resolved: Resolved, ledger: Ledger) -> SubmitReport:
         batch = resolved.batch
+        check_no_farm_has(batch.id, self.store)
         forget_failures(batch.id, self.store, self.say)
         taken = take_damaged_away(Matrix(batch), batch.id, self.store, self.progress)
         report = submit(resolved, self.store, ledger, self.progress, say=self.say)
@@ -154,6 +155,18 @@ class LocalRender:
             cache=str(self.cache_dir),
         ) as workers:
             return self.watch(_while_alive(watcher.follow(), workers))
+
+
+def check_no_farm_has(batch_id: str, store: Store) -> None:
+    """Raises UsageError for a batch that a farm has under way: both would render its cells."""
+    control = read_control_if_any(store, batch_id)
+    orders = control and control.state in UNFINISHED and not control.local
+    if orders and store.exists(object_names.active(batch_id)):
+        raise UsageError(
+            f"{batch_id} is under way on the farm that works with this store",
+            hint=f"gridfarm watch {batch_id} follows it there; to render it here, first give "
+            f"gridfarm cancel {batch_id}",
+        )
 
 
 def _is_under_way(ledger: Ledger, batch_id: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from common.batch import Matrix
 from common.dispatch import Dispatcher, Ledger, queue_name, read_control
-from common.errors import UsageError
+from common.errors import BrokerEnded, UsageError
 from common.store import Store, object_names
 from producer.batches import Controller, StatusWatcher, list_batches
 from producer.local import local_broker
+from producer.local.render import check_no_farm_has
 from producer.submission import Resolved, submit
 from tests.support.orders import frozen, put_pictures
 
@@ -82,3 +84,56 @@ def test_the_same_render_again_goes_on(store: Store) -> None:
     with local_broker() as broker:
         assert submit(Resolved(local), store, broker.ledger).queued == 3
         assert broker.ledger.active() == [local.id]
+
+
+def test_a_render_refuses_what_a_farm_has_under_way(store: Store, ledger: Ledger) -> None:
+    """Both would render its cells; paused by its owner, it would go on."""
+    farms = frozen("farms")
+    submit(Resolved(farms), store, ledger)
+    Controller(farms.id, store, ledger).pause()
+    with pytest.raises(UsageError, match="under way on the farm") as caught:
+        check_no_farm_has(farms.id, store)
+    assert f"gridfarm cancel {farms.id}" in (caught.value.hint or "")
+    Controller(farms.id, store, ledger).cancel()
+    check_no_farm_has(farms.id, store)
+
+
+def test_a_render_that_ends_with_failures_ends_no_order_of_a_farm(
+    store: Store, ledger: Ledger
+) -> None:
+    """The batch was submitted to the farm while it was rendered here."""
+    night = frozen("night")
+    with local_broker() as broker:
+        local = broker.ledger
+        submit(Resolved(night), store, local)
+        submit(Resolved(night), store, ledger)
+        for cell in Matrix(night):
+            assert local.claim(night.id, cell.i, 0, cell.key, "here") == "ok"
+            local.fail(night.id, cell.i, cell.key, "here", "no GPU")
+        Dispatcher(store, local, [queue_name()]).finish(night.id)
+    assert read_control(store, night.id).state == "rendering"
+    assert look_around(store, ledger) == [night.id]
+    watcher = StatusWatcher(night.id, night, store, ledger)
+    assert (watcher.status().state, watcher.status().failed) == ("queued", 0)
+
+
+def test_who_follows_a_batch_that_its_render_gave_up_is_told(store: Store) -> None:
+    night = frozen("night")
+    with local_broker() as broker:
+        submit(Resolved(night), store, broker.ledger)
+        statuses = StatusWatcher(night.id, night, store, broker.ledger).follow()
+        assert next(statuses).state == "queued"
+        broker.ledger.drop(night.id)
+        with pytest.raises(BrokerEnded, match="has ended"):
+            next(statuses)
+
+
+def test_a_batch_is_listed_by_the_ledger_that_has_it(store: Store, ledger: Ledger) -> None:
+    here, farms = frozen("here"), frozen("farms")
+    submit(Resolved(farms), store, ledger)
+    with local_broker() as broker:
+        submit(Resolved(here), store, broker.ledger)
+        rows = list_batches(store, ledger, local=broker.ledger)
+        assert {row.batch: row.state for row in rows} == dict.fromkeys(
+            (here.id, farms.id), "queued"
+        )

@@ -147,3 +147,13 @@ def test_ctrl_c_takes_back_what_was_given_to_another(tmp_path: Path) -> None:
     ended(first, 0)
     assert asked("status", str(tmp_path / "other.yaml"))["state"] == "stopped"
     assert 8 <= len(pictures(tmp_path / "gridfarm-out")) < 16
+
+
+def test_who_has_no_broker_is_not_sent_for_one(tmp_path: Path) -> None:
+    """A watch that comes too late says how it ended; retry, that the same render draws again."""
+    file = write(tmp_path / "local.yaml")
+    ended(start(file, "--workers", "2"), 0)
+    followed, _ = ended(start(file, command="watch"), 0)
+    assert "8 of 8 pictures stored" in followed
+    _, said = ended(start(file, command="retry"), 2)
+    assert "the same gridfarm render FILE goes on with a batch" in said

@@ -22,7 +22,7 @@ from typing import Any
 from unicodedata import normalize
 
 from common.assets import Part, sha256_file
-from common.errors import BadInput, CellError, ObjectMissing, StoreError
+from common.errors import AssetGone, BadInput, CellError, ObjectMissing, StoreError
 from common.job import TINY_BASE, TINY_REFINER, ModelRef
 from common.store import Store, disk_errors, link, object_names, prepared
 from worker.assets.checkpoints import check_checkpoint, configs_of
@@ -141,37 +141,37 @@ class Assets:
 
     def _download(self, sha256: str, path: Path, what: str) -> None:
         name = object_names.asset(sha256)
-        size = self._readable_size(name, sha256)
+        size = self._readable_size(name, sha256, what)
         with self._downloads.follow(what, size) as count:
             self.store.get_file(name, path, count)
         if sha256_file(path) != sha256:
-            raise BadInput(
+            raise AssetGone(
                 f"asset {sha256} is damaged: {name} in the store has another SHA-256; "
                 "delete that object and submit the batch again"
             )
 
-    def _readable_size(self, name: str, sha256: str) -> int:
-        """The asset's bytes. Raises BadInput where it is not there, and AssetUnreadable where the
+    def _readable_size(self, name: str, sha256: str, what: str) -> int:
+        """The asset's bytes. Raises AssetGone where it is not there, and AssetUnreadable where the
         store does not give it, be it this one alone or all; trouble of this machine's disk is told
         apart so."""
         try:
             self.store.get_start(name, 1)
             return self.store.size(name)
         except ObjectMissing as error:
-            raise self._missing(sha256) from error
+            raise self._missing(sha256, what) from error
         except StoreError as error:
             raise AssetUnreadable(error.message, hint=error.hint) from error
 
-    def _missing(self, sha256: str) -> BadInput:
+    def _missing(self, sha256: str, what: str) -> AssetGone:
         if path := self._in_place.lost(sha256):
-            return BadInput(
+            return AssetGone(
                 f"{path} was changed or is gone since the batch was ordered, and the store does "
                 f"not have what it was ({sha256[:12]})",
                 hint="give the same command again: it takes the file as it is then",
             )
-        return BadInput(
-            f"asset {sha256} is not in the store; submit the batch again",
-            hint="`render` reads local files where they lie, so they have to stay until it is over",
+        return AssetGone(
+            f"{what} is not in the store, nor on this machine as it was when the batch was ordered",
+            hint="give the same command again: it takes the file as it is then",
         )
 
     def _tree(self, ref: ModelRef) -> Path:

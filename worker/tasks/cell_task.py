@@ -179,6 +179,6 @@ class CellTask:
         texts = [error.message, error.hint]
         for hashed, name in (local | names).items():
             texts = [text.replace(hashed, name) for text in texts]
-        named = BadInput(texts[0], hint=texts[1])
+        named = type(error)(texts[0], hint=texts[1])
         named.needs = error.needs
         return named

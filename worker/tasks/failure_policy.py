@@ -11,7 +11,7 @@ a model or LoRA cannot be had or loaded       every cell of the batch that needs
 
 The last is counted for the batch, and not for each cell: at once where what is there is bad, three
 times in more than a minute where the hub or the store may just be away. Where any machine has
-loaded it, it is the machine that is at fault.
+loaded it, it is the machine that is at fault; or the file is gone since, and the cell fails.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.dispatch import Ledger
 from common.errors import (
+    AssetGone,
     BadInput,
     BrokerError,
     CellError,
@@ -139,13 +140,20 @@ class FailurePolicy:
         batch_id, need, machine = lease.batch_id, error.needs, self.identity.machine
         counts = self.ledger.report_unmet_need(batch_id, need, machine, every_ms=UNMET_EVERY_MS)
         if counts is None:
-            return self._of_failed_attempt(lease, error)
+            return self._of_unmet_here_alone(lease, error)
         most = 1 if isinstance(error, BadInput) else ATTEMPTS
         if self.exhausted(batch_id, *counts, most=most):
             return Verdict(reason=reason_of(self._hopeless.setdefault((batch_id, need), error)))
         self._hopeless.pop((batch_id, need), None)
         self._say_tried_again(lease, error, counts[0])
         return Verdict(retry_ms=RETRY_AFTER_MS, held_s=HELD_S)
+
+    def _of_unmet_here_alone(self, lease: Lease, error: GridfarmError) -> Verdict | None:
+        """Another machine, or this one before, has loaded it."""
+        if isinstance(error, AssetGone):
+            return Verdict(reason=reason_of(error))
+        verdict = self._of_failed_attempt(lease, error)
+        return verdict and replace(verdict, held_s=HELD_S)
 
     def _say_tried_again(self, lease: Lease, error: GridfarmError, attempts: int) -> None:
         self.troubled = f"what failed: {_COMMIT.sub('', error.message)[:200]}"

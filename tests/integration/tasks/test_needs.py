@@ -9,7 +9,7 @@ import pytest
 
 from common.batch import Axis, Batch, RangeAxis, Value
 from common.dispatch import Ledger
-from common.errors import BadInput, GridfarmError, HubError
+from common.errors import AssetGone, BadInput, GridfarmError, HubError
 from common.job import Job
 from common.store import Store
 from producer.submission import Resolved, submit
@@ -124,6 +124,27 @@ def test_a_hub_that_is_away_for_a_moment_fails_nothing(
     fetching(task, None)
     work(task, batch)
     assert counts(ledger, batch) == (2 * CELLS, 0)
+
+
+def gone() -> GridfarmError:
+    return AssetGone(REASON)
+
+
+def test_a_file_that_is_gone_after_it_was_loaded_fails_its_cells_and_no_machine(
+    worker: Any, ledger: Ledger, batch: Batch
+) -> None:
+    """A LoRA that is written over while a local render goes on, or deleted from a farm's store:
+    the machines that have not loaded it are good ones."""
+    out: list[str] = []
+    had_it = worker(name="w1", machine="m1")
+    has_not = worker(name="w2", machine="m2", quarantine=lambda: out.append("out"))
+    fetching(had_it, None)
+    work(had_it, batch, range(2))
+    fetching(has_not, gone)
+    work(has_not, batch)
+    assert counts(ledger, batch) == (CELLS + 1, CELLS - 1)
+    assert set(ledger.failures(batch.id).values()) == {REASON}
+    assert (out, has_not.policy.quarantined) == ([], "")
 
 
 @pytest.mark.parametrize("error", [broken, away])

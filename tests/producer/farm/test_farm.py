@@ -477,7 +477,7 @@ class TestRemove:
     ids=["submit", "cancel", "retry", "wait", "follow"],
 )
 def test_without_a_broker(shelf: Store, call: Callable[[Farm], object]) -> None:
-    put_batch(shelf, frozen())
+    put_batch(shelf, frozen(), state="rendering")
     with pytest.raises(UsageError) as caught:
         call(Farm())
     assert "GRIDFARM_BROKER" in caught.value.hint

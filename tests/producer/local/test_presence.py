@@ -79,3 +79,14 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ):
         pass
     assert "--cache" in (caught.value.hint or "")
+
+
+def test_a_bucket_is_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        seen.add(Presence.of("s3://bucket/x", tmp_path).path)
+    assert len(seen) == 1

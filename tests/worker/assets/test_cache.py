@@ -51,7 +51,7 @@ def test_a_lora_is_fetched_once(assets: Assets, store: Store, cache: Path) -> No
 
 
 def test_what_the_store_lacks_is_the_cells_fault(assets: Assets, cache: Path) -> None:
-    with pytest.raises(BadInput, match="is not in the store; submit the batch again"):
+    with pytest.raises(BadInput, match="is not in the store"):
         assets.lora("0" * 64)
     assert leftovers(cache) == []
 

@@ -138,7 +138,7 @@ OFTEN = "RuntimeError: device-side assert (after 3 attempts)"
         (BROKEN, StubLedger(live=["m1", "m9"]), Verdict("no weights")),
         (BROKEN, StubLedger(unmet=["m2"], live=["m1", "m2"]), Verdict("no weights")),
         (BROKEN, StubLedger(unmet=None),
-         Verdict(retry_ms=RETRY_AFTER_MS, machine_suspected=True)),
+         Verdict(retry_ms=RETRY_AFTER_MS, held_s=HELD_S, machine_suspected=True)),
         (SuspectPicture("black"), StubLedger(),
          Verdict(retry_ms=SUSPECT_RETRY_AFTER_MS, machine_suspected=True)),
         (SuspectPicture("black"), StubLedger(suspected_before=True),
