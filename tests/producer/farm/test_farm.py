@@ -472,7 +472,7 @@ class TestRemove:
         lambda farm: farm.cancel("night"),
         lambda farm: farm.retry("night"),
         lambda farm: farm.wait("night"),
-        lambda farm: farm.follow("night"),
+        lambda farm: list(farm.follow("night")),
     ],
     ids=["submit", "cancel", "retry", "wait", "follow"],
 )

@@ -3,12 +3,14 @@ of a person's own is touched."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from common.batch import Batch, Matrix
 from common.store import Store, object_names, open_store
+from producer.local import view as view_module
 from producer.local.view import KEPT, View
 from producer.progress import show_no_progress
 from tests.support.orders import frozen, put_batch
@@ -89,9 +91,35 @@ def test_a_picture_that_only_the_view_has_is_kept_apart(store: Store, tmp_path: 
     assert f"2 earlier pictures that the store has no more: now in {tmp_path}" in said[-1]
 
 
-def test_sheets_of_another_version_go(store: Store, tmp_path: Path) -> None:
+def test_what_a_person_made_of_a_picture_or_a_sheet_stays(store: Store, tmp_path: Path) -> None:
+    """A copy among the pictures, one that was changed and still says what it was made of, another
+    name for a sheet; and after another version was rendered, too."""
     view = tmp_path / "view"
-    view.mkdir()
-    (view / "grid-wolf.png").write_bytes(b"of a time when there were two sheets")
     show(rendered(store), store, view)
-    assert [p.name for p in view.glob("*.png")] == ["grid.png"]
+    first = next((view / "images").rglob("s0/*.png"))
+    (view / "images" / "best").mkdir()
+    own = [view / "images" / "best" / "fav.png", first.with_name("edited.png")]
+    for path in own:
+        path.write_bytes(first.read_bytes())
+    changed = next((view / "images").rglob("s1/*.png"))
+    whole = changed.read_bytes()
+    changed.unlink()
+    changed.write_bytes(whole[:-20] + b"of somebody's own...")
+    shutil.copy(view / "grid.png", view / "grid-final.png")
+    for seeds in ("0..0", "4..7"):
+        show(rendered(store, seeds=seeds), store, view)
+        assert all(path.exists() for path in [*own, changed, view / "grid-final.png"])
+
+
+def test_sheets_of_another_version_go(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a time when there were two."""
+    view, batch = tmp_path / "view", rendered(store)
+    with monkeypatch.context() as several:
+        several.setattr(view_module, "all_rows", lambda _: "variant")
+        show(rendered(store, more="variants: {a: {}, b: {steps: 3}}"), store, view)
+    before = {path.name for path in view.glob("*.png")}
+    show(batch, store, view)
+    assert len(before) > 1
+    assert [path.name for path in view.glob("*.png")] == ["grid.png"]
