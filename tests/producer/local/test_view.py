@@ -117,8 +117,9 @@ def test_sheets_of_another_version_go(
     """Of a time when there were two."""
     view, batch = tmp_path / "view", rendered(store)
     with monkeypatch.context() as several:
-        several.setattr(view_module, "all_rows", lambda _: "variant")
-        show(rendered(store, more="variants: {a: {}, b: {steps: 3}}"), store, view)
+        several.setattr(view_module, "all_rows", lambda _: None)
+        more = "variants: {a: {}, b: {steps: 3}}\naxes: {guidance_scale: [5, 7]}"
+        show(rendered(store, more=more), store, view)
     before = {path.name for path in view.glob("*.png")}
     show(batch, store, view)
     assert len(before) > 1
