@@ -25,6 +25,8 @@ class Listeners:
     queue: str
     able: tuple[WorkerReport, ...] = ()
     others: tuple[WorkerReport, ...] = ()
+    #: Of a render on this machine, which starts its own.
+    local: bool = False
 
     @classmethod
     def of(cls, queue: str, alive: Iterable[WorkerReport]) -> Listeners:
@@ -59,6 +61,8 @@ class Listeners:
         ]
 
     def _for_any(self) -> str:
+        if self.local:
+            return "the render on this machine starts its workers"
         if not self.others:
             return "no worker is listening: start one with gridfarm-worker"
         return (

@@ -16,6 +16,7 @@ from common.errors import NotFound
 from common.store import Store, object_names
 from producer.catalogue import batch_ids, latest_first, remembered
 from producer.language import BatchFile
+from producer.progress import Say, say_nothing
 from producer.submission import resolve_offline
 
 #: The word for the batch of a store that was rendered or submitted last from this machine.
@@ -38,8 +39,11 @@ class FoundBatch:
         return Matrix(self.document)
 
 
-def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tuple[str, Batch]:
-    """(id, document) of the batch that a word or a batch file names. Raises NotFound."""
+def find_batch(
+    batch: str | BatchFile, store: Store, config: FarmConfig, say: Say = say_nothing
+) -> tuple[str, Batch]:
+    """(id, document) of the batch that a word or a batch file names; `say` is told where a name is
+    that of several. Raises NotFound."""
     if isinstance(batch, BatchFile):
         return _of_file(batch, store, config)
     if batch == LAST:
@@ -49,15 +53,19 @@ def find_batch(batch: str | BatchFile, store: Store, config: FarmConfig) -> tupl
     word = unicodedata.normalize("NFC", batch)
     if is_batch_id(word) and store.exists(object_names.batch(word)):
         return word, read_batch(store, word)
-    batch_id = _search(word, store, config)
+    batch_id = _search(word, store, config, say)
     return batch_id, read_batch(store, batch_id)
 
 
-def _search(word: str, store: Store, config: FarmConfig) -> str:
+def _search(word: str, store: Store, config: FarmConfig, say: Say = say_nothing) -> str:
     ids = batch_ids(store)
     named = [*_whole(store, (id_ for id_ in ids if _is_named(word, id_)))]
+    if len(named) == 1:
+        return named[0]
     if named:
-        return named[0] if len(named) == 1 else next(iter(latest_first(store, named)))
+        last = next(iter(latest_first(store, named)))
+        say(f"{len(named)} batches are called {word}, trials too; the last is {last}")
+        return last
     begun = [*_whole(store, (id_ for id_ in ids if id_.startswith(word)))]
     if len(begun) == 1:
         return begun[0]

@@ -66,6 +66,8 @@ class Status:
     others: tuple[WorkerReport, ...] = ()
     #: What the batch is fed to; "" where no broker was asked who listens.
     queue: str = ""
+    #: It is of a render on this machine.
+    local: bool = False
     priority: str = "normal"
     #: Why the workers cannot read the batch, so that they leave it alone for now; "" if they can.
     aside: str = ""
@@ -78,7 +80,9 @@ class Status:
 
     @property
     def listeners(self) -> Listeners | None:
-        return Listeners(self.queue, self.listening, self.others) if self.queue else None
+        if not self.queue:
+            return None
+        return Listeners(self.queue, self.listening, self.others, local=self.local)
 
     @property
     def waits_for(self) -> str:
@@ -229,7 +233,10 @@ class StatusWatcher:
         )
 
     def _listeners(self) -> Listeners | None:
-        return Listeners.of(self.queue, self.ledger.workers.alive()) if self.ledger else None
+        if self.ledger is None:
+            return None
+        listeners = Listeners.of(self.queue, self.ledger.workers.alive())
+        return replace(listeners, local=self.ledger.is_local)
 
     def _reasons(self) -> dict[int, str]:
         assert self.ledger
@@ -287,7 +294,8 @@ def _who(listeners: Listeners | None) -> dict[str, Any]:
         return {"workers": 0}
     able, others = listeners.able, listeners.others
     return {
-        "workers": len(able), "listening": able, "others": others, "queue": listeners.queue
+        "workers": len(able), "listening": able, "others": others, "queue": listeners.queue,
+        "local": listeners.local,
     }  # fmt: skip
 
 

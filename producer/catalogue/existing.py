@@ -15,7 +15,7 @@ _OF_THE_DISK = {"lost+found"}
 _SHOWN = 3
 #: So many folders in one that is no store are looked at for the store that may be meant.
 _LOOKED_INTO = 100
-_MADE = "gridfarm submit makes a new store, in a folder that is empty or not there yet"
+_MADE = "gridfarm render makes a new store, in a folder that is empty or not there yet"
 
 
 def check_existing(store: Store) -> None:

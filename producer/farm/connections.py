@@ -203,7 +203,7 @@ class Connections:
         meant = read_argument(batch)
         if isinstance(meant, FoundBatch):
             return meant
-        return FoundBatch(*find_batch(meant, self.store, self.config), self.store)
+        return FoundBatch(*find_batch(meant, self.store, self.config, self.say), self.store)
 
     def find_removable(self, batch: BatchArgument, store: Store) -> tuple[str, Batch | None]:
         """(id, document) of a batch in `store`; or, by its whole id, of one whose document cannot
@@ -213,7 +213,7 @@ class Connections:
             meant = read_argument(batch)
             if isinstance(meant, FoundBatch):
                 return meant.id, meant.document
-            return find_batch(meant, store, self.config)
+            return find_batch(meant, store, self.config, self.say)
         except StoreError:
             raise
         except GridfarmError as error:

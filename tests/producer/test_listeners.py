@@ -48,6 +48,11 @@ def test_what_is_missing(kind: str, alive: list[WorkerReport], words: str) -> No
     assert Listeners.of(queue_name(kind), alive).waits_for == words
 
 
+def test_a_render_on_this_machine_starts_its_own() -> None:
+    listeners = replace(Listeners.of(queue_name(), []), local=True)
+    assert listeners.waits_for == "the render on this machine starts its workers"
+
+
 def test_many_kinds_are_not_all_listed() -> None:
     alive = [worker("cuda", device=f"NVIDIA {n}") for n in range(9)]
     words = Listeners.of(queue_name("l4"), alive).waits_for

@@ -123,3 +123,15 @@ def test_a_name_in_another_script_is_found_by_its_letters(
     code, answer, _ = ask(capsys, "status", word, "--store", store.url)
     assert (code, answer["batch"]) == (0, batch.id)
     assert batch.id.startswith("ünïcode-猫-")
+
+
+def test_a_name_of_several_batches_is_said_to_be_that(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A trial since would be taken for the whole batch."""
+    store = open_store(str(tmp_path))
+    put_batch(store, frozen("night", seeds="0..9"), submitted=1.0)
+    trial = put_batch(store, frozen("night", seeds="0..1"), submitted=2.0)
+    _, answer, said = ask(capsys, "status", "night", "--store", store.url)
+    assert answer["batch"] == trial
+    assert f"2 batches are called night, trials too; the last is {trial}" in said

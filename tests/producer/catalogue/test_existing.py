@@ -31,7 +31,7 @@ def test_a_folder_of_other_things_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").touch()
     message, hint = refusal(tmp_path)
     assert message.endswith("is no store: it has holiday.png")
-    assert "gridfarm submit" in hint
+    assert "gridfarm render" in hint
     open_store(str(tmp_path / "store")).put(object_names.STORE_ID, b"{}")
     assert refusal(tmp_path)[1] == f"did you mean '{tmp_path / 'store'}'?"
 
