@@ -23,7 +23,7 @@ def test_a_folder_that_is_not_there_is_refused_with_the_one_that_is_meant(tmp_pa
     message, hint = refusal(tmp_path / "rendres")
     assert message == f"there is no folder {tmp_path / 'rendres'}"
     assert hint == f"did you mean '{tmp_path / 'renders'}'?"
-    assert "gridfarm submit" in refusal(tmp_path / "quite" / "elsewhere")[1]
+    assert "gridfarm render" in refusal(tmp_path / "quite" / "elsewhere")[1]
 
 
 def test_a_folder_of_other_things_is_no_store(tmp_path: Path) -> None:
