@@ -22,7 +22,7 @@ from producer.language.conditions import Conditions
 from producer.language.mends import problem_of
 from producer.language.mistakes import MAX_FINDINGS, EnoughMistakes, Finding, Mistake, collecting
 from producer.language.references import with_references
-from producer.language.settings import DEFAULTS, SETTINGS, Scope, mapping, source
+from producer.language.settings import DEFAULTS, SETTINGS, Scope, entries, mapping, source
 from producer.language.whole_file_checks import (
     check_cells,
     notes_on_ignored_negatives,
@@ -185,8 +185,8 @@ class _Reader:
     def _settings(self, top: Mapping[str, Node], bundles: BundleReader) -> Settings:
         settings: Settings = {}
         with collecting(self.findings, "settings"):
-            written = mapping(top.get("settings", NULL), "settings")
-            settings = bundles.bundle(Entries(written), "settings")
+            written = entries(top.get("settings", NULL), "settings")
+            settings = bundles.bundle(written, "settings")
         if "model" in top:
             with collecting(self.findings, "model"):
                 if "model" in settings:

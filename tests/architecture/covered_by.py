@@ -72,7 +72,6 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "producer.farm.connections": ("producer/farm/test_farm.py",),
     "producer.language.axes.axes": (f"{_LANGUAGE}/test_reader.py",),
     "producer.language.axes.bundles": (f"{_LANGUAGE}/test_reader.py",),
-    "producer.language.axes.misreadings": (f"{_LANGUAGE}/test_broken_files.py",),
     "producer.language.axes.names": (f"{_LANGUAGE}/test_reader.py",),
     "producer.language.axes.places": (f"{_LANGUAGE}/test_broken_files.py",),
     "producer.language.axes.tables": (f"{_LANGUAGE}/axes/test_generators.py",),

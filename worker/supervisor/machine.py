@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
 from common.errors import UsageError
@@ -143,16 +142,22 @@ def _torchs_count() -> int:
 
 def _check_type(kind: str, names: Sequence[str]) -> None:
     """A pool may be called anything; one that is called as a GPU's model has that."""
-    if not _MODEL.fullmatch(kind.replace("-", "")):
+    model = kind.replace("-", "")
+    if not _MODEL.fullmatch(model):
         return
     for name in names:
-        words = re.findall(r"[a-z0-9]+", name.lower())
-        pairs = {f"{one}{two}" for one, two in pairwise(words)}
-        if kind.replace("-", "") not in {*words, *pairs}:
+        if not _is_of(model, name.lower()):
             raise UsageError(
                 f"--gpu {kind}: this machine's GPU is of another type, {name}",
                 hint="give the type that it has, or with --gpus the GPUs that are of this one",
             )
+
+
+def _is_of(model: str, name: str) -> bool:
+    """Separators in the name count for nothing (`RTX 4070 Ti`), and a letter behind the model is
+    a make of it (`A10G`, `V100S`). A longer number is another model: an A100 is no A10."""
+    spread = r"[^a-z\d]*".join(re.findall(r"[a-z]+|\d+", model))
+    return bool(re.search(rf"(?<![a-z\d]){spread}(?!\d)", name))
 
 
 def _gpus(count: int) -> str:

@@ -29,7 +29,7 @@ from producer.language.axes.places import AxisPlace
 from producer.language.axes.ranges import is_like_a_range, read_range
 from producer.language.axes.tables import MAX_VALUES
 from producer.language.mistakes import Finding, Mistake, collecting
-from producer.language.settings import Scope, as_text, mapping
+from producer.language.settings import Scope, as_text, entries
 from producer.language.yaml import Entries, Items, Node, Scalar, is_null
 
 #: Names the generator that is written where a list stands.
@@ -68,13 +68,13 @@ class AxisReader:
                 yield AxisPlace(key, TOP_AXES[key], node)
             elif key in ("axes", "words"):
                 with collecting(self.findings, key):
-                    yield from self._under(key, mapping(node, key))
+                    yield from self._under(key, entries(node, key))
 
-    def _under(self, key: str, written: Mapping[str, Node]) -> Iterator[AxisPlace]:
+    def _under(self, key: str, written: Entries) -> Iterator[AxisPlace]:
         """The axes that stand under `axes` or `words`."""
         torn = torn_off(written, is_setting if key == "axes" else lambda _: False)
         self.broken |= {*torn, *(name for names in torn.values() for name in names)}
-        for name, axis in written.items():
+        for name, axis in written.values.items():
             if name in torn and isinstance(axis, Scalar):
                 values = ", ".join([axis.text, *torn[name]])
                 found = Finding("torn-list", {"name": name, "values": values}, f"{key}.{name}")

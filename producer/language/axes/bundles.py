@@ -35,7 +35,7 @@ class BundleReader:
     def bundle(self, node: Entries, path: str, word: str = "") -> Settings:
         """The settings written in a mapping; `word` may be set by its own axis alone."""
         settings: Settings = {}
-        torn = {n: off for n, off in torn_off(node.values, is_setting).items() if _is_text(n)}
+        torn = {n: off for n, off in torn_off(node, is_setting).items() if _is_text(n)}
         off = {name for names in torn.values() for name in names}
         for name, value in node.values.items():
             if name in off:

@@ -4,7 +4,7 @@ names that are almost a setting's. Each check raises Mistake.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from common.batch import GROUPS
@@ -19,12 +19,13 @@ from producer.language.yaml import Entries, Items, Node, Scalar, is_null
 _NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
 
 
-def torn_off(entries: Mapping[str, Node], is_known: Callable[[str], bool]) -> dict[str, list[str]]:
+def torn_off(entries: Entries, is_known: Callable[[str], bool]) -> dict[str, list[str]]:
     """What commas have torn off a value in braces, by that value's name: in `{prompt: A wolf,
-    chilly}` YAML reads a name, `chilly`, with nothing behind it."""
+    chilly}` YAML reads a name, `chilly`, with nothing behind it. On lines of their own, such a
+    name is one whose value was forgotten."""
     torn: dict[str, list[str]] = {}
     last = ""
-    for name, node in entries.items():
+    for name, node in entries.values.items() if entries.flow else ():
         nothing = isinstance(node, Scalar) and node.value is None and not node.text
         if last and nothing and not is_known(name):
             torn.setdefault(last, []).append(name)

@@ -242,14 +242,19 @@ def _mapping_of(**forms: Form) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def mapping(node: Node, of: str) -> Mapping[str, Node]:
-    """The entries of a mapping; null has none. `of` says which mapping (`mends.forms` shows how
-    each is written). Raises Mistake."""
+def entries(node: Node, of: str) -> Entries:
+    """A mapping; null is an empty one. `of` says which mapping (`mends.forms` shows how each is
+    written). Raises Mistake."""
     if is_null(node):
-        return {}
+        return Entries({})
     if not isinstance(node, Entries):
         raise Mistake("not-a-mapping", node, of=of)
-    return node.values
+    return node
+
+
+def mapping(node: Node, of: str) -> Mapping[str, Node]:
+    """What `entries` has, by name. Raises Mistake."""
+    return entries(node, of).values
 
 
 MAX_TOLD = 16_384

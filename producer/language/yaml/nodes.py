@@ -34,9 +34,10 @@ class Items:
 
 @dataclass(frozen=True)
 class Entries:
-    """A mapping. Names are texts, whatever they look like."""
+    """A mapping. Names are texts, whatever they look like. `flow` is "written in braces"."""
 
     values: Mapping[str, Node]
+    flow: bool = False
 
     def __str__(self) -> str:
         return f"a mapping of {', '.join(list(self.values)[:5])[:80] or 'nothing'}"

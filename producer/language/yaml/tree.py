@@ -88,7 +88,7 @@ class _Tree:
             return self._scalar(event, path)
         if isinstance(event, yaml.SequenceStartEvent):
             return Items(tuple(self._values(path, depth)), flow=bool(event.flow_style))
-        return Entries(dict(self._entries(path, depth)))
+        return Entries(dict(self._entries(path, depth)), flow=bool(event.flow_style))
 
     def _values(self, path: str, depth: int) -> Iterator[Node]:
         number = 0
