@@ -10,15 +10,17 @@
     │   ├── StoreForeign          not the store that the broker's farm works with
     │   ├── StoreFull             no space, or read-only
     │   └── ObjectMissing         the named object is not there
-    ├── BrokerError               Redis                                                    exit 3
-    │   ├── BrokerUnreachable
-    │   └── BrokerRefused
-    ├── BrokerEnded               the broker that `gridfarm render` has for itself          exit 3
+    ├── BrokerAway                the broker; who only looks can ask the store             exit 3
+    │   ├── BrokerError           Redis
+    │   │   ├── BrokerUnreachable
+    │   │   └── BrokerRefused
+    │   └── BrokerEnded           the broker that `gridfarm render` has for itself
     ├── HubError                  a model or LoRA on the hub cannot be resolved            exit 3
     ├── TooLarge                  an object in the store is larger than any that is read   exit 1
     ├── NotFound                  no such batch, cell or picture                           exit 2
     └── CellError                 one cell cannot be rendered
         ├── BadInput              the cell's own input is at fault: fails at once          exit 2
+        │   └── AssetGone         a file that it needs is not in the store any more
         └── SuspectPicture        NaN or black: fails when a second worker agrees
 
 Every message names the place and the value; `hint` says what to do next.

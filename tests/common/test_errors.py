@@ -21,6 +21,7 @@ EXIT_CODES = {
     "StoreFull": 3,
     "StoreForeign": 3,
     "ObjectMissing": 3,
+    "BrokerAway": 3,
     "BrokerError": 3,
     "BrokerUnreachable": 3,
     "BrokerRefused": 3,
@@ -30,6 +31,7 @@ EXIT_CODES = {
     "NotFound": 2,
     "CellError": 1,
     "BadInput": 2,
+    "AssetGone": 2,
     "SuspectPicture": 1,
 }
 

@@ -242,5 +242,5 @@ def test_a_bad_file_says_why_and_leaves_no_trace(
 
 
 def test_a_missing_asset_is_the_cells_fault(renderer: Renderer) -> None:
-    with pytest.raises(BadInput, match=r"not in the store; submit the batch again"):
+    with pytest.raises(BadInput, match=r"LoRA 0{12} is not in the store"):
         renderer.render(job(loras=(use("0" * 64),)))
