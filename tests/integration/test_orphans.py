@@ -212,5 +212,6 @@ def test_the_broker_is_killed(place: Place) -> None:
     again = place.render()
     _, said = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, said
-    assert f"to render, {stored} stored already" in said
+    # What was on its way when the broker died may have been the rest.
+    assert f"{stored} stored already" in said or (stored == 4 and "nothing to render" in said)
     assert place.pictures == 4
