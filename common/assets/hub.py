@@ -21,6 +21,7 @@ from common.assets.model_files import (
     SETTINGS,
     Index,
     Part,
+    files_in,
     folders_of,
     lacking,
     needed_files,
@@ -84,7 +85,7 @@ class Snapshot:
         try:
             tree = get_cached_repo_tree(hub_id, revision=revision)
         except CachedRepoTreeNotFoundError:
-            return cls(folder, dict.fromkeys(_files_in(folder), 0), listed=False)
+            return cls(folder, dict.fromkeys(files_in(folder), 0), listed=False)
         return cls(folder, {file.path: file.size for file in tree}, listed=True)
 
     @property
@@ -125,7 +126,3 @@ def cached_snapshot(hub_id: str, revision: str) -> Snapshot | None:
     except (OSError, ValueError):
         return None
     return Snapshot.at(Path(folder), hub_id, revision)
-
-
-def _files_in(folder: Path) -> Iterator[str]:
-    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
