@@ -136,6 +136,8 @@ class HubError(GridfarmError):
     exit_code = 3
     #: The hub did not answer; it may have what is wanted.
     away = False
+    #: This machine's disk cannot keep what the hub gives.
+    of_disk = False
 
 
 class CellError(GridfarmError):

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from common.assets.checkpoint import check_checkpoint_file
 from common.assets.file_hashes import FileHashes, Stamp
-from common.assets.hub import Snapshot, ask_hub, cached_snapshot, hub_errors, hub_is_off
+from common.assets.hub import (
+    Snapshot,
+    ask_hub,
+    cached_snapshot,
+    disk_trouble,
+    hub_cache,
+    hub_errors,
+    hub_is_off,
+)
 from common.assets.lora_file import check_lora_file
 from common.assets.model_files import (
     CONFIG,
@@ -22,6 +30,7 @@ from common.assets.model_files import (
     Index,
     Part,
     check_model_folder,
+    files_in,
     folders_of,
     lacking,
     needed_files,
@@ -45,7 +54,10 @@ __all__ = [
     "check_checkpoint_file",
     "check_lora_file",
     "check_model_folder",
+    "disk_trouble",
+    "files_in",
     "folders_of",
+    "hub_cache",
     "hub_errors",
     "hub_is_off",
     "lacking",

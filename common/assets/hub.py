@@ -7,6 +7,7 @@ So whoever needs the hub looks into the cache first, and then asks once.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -21,17 +22,22 @@ from common.assets.model_files import (
     SETTINGS,
     Index,
     Part,
+    files_in,
     folders_of,
     lacking,
     needed_files,
 )
 from common.errors import HubError
+from common.store import FULL
 from common.text import without_login
 
 #: Makes the error for a person out of huggingface_hub's and of what that says.
 Explain = Callable[[Exception, str], HubError]
 
 _REQUEST_ID = re.compile(r"\s*\(Request ID: [^)]*\)")
+
+#: What a disk says that cannot be written or read.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 #: For a connection, and for each piece of an answer.
 ASK_TIMEOUT_S = 10
@@ -49,6 +55,22 @@ def hub_errors(explain: Explain) -> Iterator[None]:
     except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:  # type: ignore[attr-defined]
         text = _REQUEST_ID.sub("", without_login(str(error)))
         raise explain(error, text or type(error).__name__) from error
+
+
+def disk_trouble(error: Exception) -> str:
+    """What this machine's disk has against the hub's cache, "" where it is not the disk. A refused
+    connection may have the same number, and names no file."""
+    if not isinstance(error, OSError):
+        return ""
+    of_a_file = error.errno in _REFUSED and error.filename
+    return error.strerror or "" if error.errno in FULL or of_a_file else ""
+
+
+def hub_cache() -> Path:
+    """Where what comes from the hub is kept: in HF_HOME, unless HF_HUB_CACHE says otherwise."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def ask_hub(hub_id: str, revision: str = "", *, timeout_s: float = ASK_TIMEOUT_S) -> Any:
@@ -84,7 +106,7 @@ class Snapshot:
         try:
             tree = get_cached_repo_tree(hub_id, revision=revision)
         except CachedRepoTreeNotFoundError:
-            return cls(folder, dict.fromkeys(_files_in(folder), 0), listed=False)
+            return cls(folder, dict.fromkeys(files_in(folder), 0), listed=False)
         return cls(folder, {file.path: file.size for file in tree}, listed=True)
 
     @property
@@ -125,7 +147,3 @@ def cached_snapshot(hub_id: str, revision: str) -> Snapshot | None:
     except (OSError, ValueError):
         return None
     return Snapshot.at(Path(folder), hub_id, revision)
-
-
-def _files_in(folder: Path) -> Iterator[str]:
-    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

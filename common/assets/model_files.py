@@ -105,10 +105,32 @@ def lacking(part: Part, files: Iterable[str], index: Index, dtype: str) -> str:
     return next((flaw for flaw in found if flaw), "")
 
 
+def files_in(folder: Path) -> list[str]:
+    """The names of all files in `folder`, sorted, with those behind links to other folders. A
+    link that leads back to where it is met is not followed."""
+    return sorted(_files_below(folder, "", ()))
+
+
+def _files_below(folder: Path, name: str, above: tuple[Path, ...]) -> Iterator[str]:
+    """`above` are the folders on the way here, without links."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        below = [(entry, entry.is_dir()) for entry in folder.iterdir()]
+    except OSError:  # a folder that cannot be read lacks its files, which is said then
+        return
+    for entry, is_folder in below:
+        if is_folder:
+            yield from _files_below(entry, f"{name}{entry.name}/", (*above, real))
+        elif entry.is_file():
+            yield f"{name}{entry.name}"
+
+
 def check_model_folder(folder: Path, part: Part, dtype: str) -> None:
     """Refuse what cannot be loaded as `part` in `dtype`: files that are missing, cut short or no
     JSON, and what is no SDXL. Reads settings and the weights' headers. Raises InputFileError."""
-    files = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+    files = files_in(folder)
     index = {} if part == "vae" else _index(folder)
     if flaw := lacking(part, files, index, dtype):
         pickled = flaw.endswith(PICKLES)

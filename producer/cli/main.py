@@ -7,11 +7,12 @@ import os
 import shlex
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from common.errors import GridfarmError
+from common.errors import GridfarmError, UsageError
 from producer.cli import interrupts
 from producer.cli.output import print_error
 
@@ -134,12 +135,27 @@ def _run(arguments: list[str]) -> int:
     except GridfarmError as error:
         print_error(error, as_json=as_json)
         return error.exit_code
+    except FileNotFoundError:
+        gone = _folder_gone()
+        if gone is None:
+            raise
+        print_error(gone, as_json=as_json)
+        return gone.exit_code
     except click.ClickException as error:
         if as_json:
             message = {"error": "UsageError", "message": error.format_message(), "hint": ""}
             click.echo(json.dumps(message))
         error.show()
         return error.exit_code
+
+
+def _folder_gone() -> UsageError | None:
+    """What to say where the folder was removed that this process is in, so that it has no path."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return UsageError("this folder is gone", hint="cd to another")
+    return None
 
 
 if __name__ == "__main__":

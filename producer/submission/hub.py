@@ -22,6 +22,8 @@ from common.assets import (
     Snapshot,
     ask_hub,
     cached_snapshot,
+    disk_trouble,
+    hub_cache,
     hub_errors,
     hub_is_off,
     lacking,
@@ -115,7 +117,10 @@ class Hub:
             return Path(hf_hub_download(name.id, file, revision=info.sha))
 
     def _recorded(self, name: HubName, error: HubError, what: str) -> str:
-        """What the store remembers, "" for nothing."""
+        """What the store remembers, "" for nothing. Raises `error` where it is this machine's disk:
+        an older commit is no answer to that."""
+        if error.of_disk:
+            raise error from None
         record = _read_record(self.store, name)
         if what not in record:
             return ""
@@ -208,6 +213,8 @@ def _asking(name: HubName) -> AbstractContextManager[None]:
 def _explained(name: HubName, error: Exception, text: str) -> HubError:
     from huggingface_hub import errors
 
+    if trouble := disk_trouble(error):
+        return _no_room(name, trouble)
     if isinstance(error, errors.GatedRepoError):
         return HubError(
             f"{name.id} on the hub asks for its licence to be accepted",
@@ -229,3 +236,12 @@ def _explained(name: HubName, error: Exception, text: str) -> HubError:
     )
     away.away = True
     return away
+
+
+def _no_room(name: HubName, trouble: str) -> HubError:
+    error = HubError(
+        f"this machine cannot keep {name.id} in {hub_cache()}: {trouble}",
+        hint="set HF_HOME to a folder that can be written, with room for it",
+    )
+    error.of_disk = True
+    return error

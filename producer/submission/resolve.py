@@ -11,7 +11,7 @@ from typing import Any
 
 import rfc8785
 
-from common.assets import FileHashes, check_lora_file
+from common.assets import FileHashes, check_lora_file, files_in
 from common.batch import Batch
 from common.errors import BatchFileError, InputFileError, Problem
 from common.job import TINY_LORAS, HubName, ModelRef
@@ -160,9 +160,9 @@ class _Resolver:
             )
         check_local(path, needs)
         files = {}
-        for file in sorted(path.rglob("*")):
-            if file.suffix in MODEL_FILES and file.is_file():
-                files[file.relative_to(path).as_posix()] = self._file(file)
+        for name in files_in(path):
+            if Path(name).suffix in MODEL_FILES:
+                files[name] = self._file(path / name)
         manifest = rfc8785.dumps({"files": files})
         sha256 = hashlib.sha256(manifest).hexdigest()
         self.assets[sha256] = manifest

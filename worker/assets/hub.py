@@ -20,7 +20,9 @@ from common.assets import (
     Snapshot,
     ask_hub,
     cached_snapshot,
+    disk_trouble,
     folders_of,
+    hub_cache,
     hub_errors,
     lacking,
     needed_files,
@@ -140,6 +142,11 @@ def _loading(model: ModelRef) -> AbstractContextManager[None]:
     def explain(error: Exception, text: str) -> HubError:
         if isinstance(error, OSError) and error.errno in FULL:
             raise error
+        if trouble := disk_trouble(error):
+            return HubError(
+                f"the model {model} cannot be kept in {hub_cache()}: {trouble}",
+                hint="set the worker's HF_HOME to a folder that can be written",
+            )
         return HubError(
             f"the model {model} cannot be loaded from the hub: {' '.join(text.split())[:300]}",
             hint="check the worker's network, and HF_TOKEN if the model is gated",

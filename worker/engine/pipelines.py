@@ -24,7 +24,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 
-from common.assets import INDEX, Part, folders_of, variant_of
+from common.assets import INDEX, Part, files_in, folders_of, variant_of
 from common.errors import BadInput
 from common.job import Job
 from worker.assets import Assets, model_need, needing
@@ -201,7 +201,7 @@ def _from(kind: Any, source: Path, part: Part, dtype: str, **options: Any) -> An
 
 
 def _variant(folder: Path, part: Part, dtype: str) -> str | None:
-    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files = files_in(folder)
     index = {} if part == "vae" else json.loads((folder / INDEX).read_bytes())
     return variant_of(files, folders_of(part, files, index), dtype)
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from common.batch import GROUPS
 from common.job import warnings
-from producer.language.axes.misreadings import torn_off
+from producer.language.axes.misreadings import check_numbers, torn_numbers, torn_off
 from producer.language.mistakes import Finding, Mistake, collecting, read_each
 from producer.language.settings import SETTINGS, Scope, find_setting, mapping
 from producer.language.yaml import Entries, Node, Scalar
@@ -18,6 +18,9 @@ Settings = dict[str, JsonValue]
 
 #: The name of a file of texts or a table, where a text is expected.
 LIKE_A_FILE = re.compile(r"[\w./\\-]+\.(txt|csv|tsv)", re.IGNORECASE)
+
+#: Settings whose value is a mapping with numbers in it.
+_NESTED = (*GROUPS, "loras", "crop")
 
 _LIKE_NULL = re.compile(r"none|nothing|null|no", re.IGNORECASE)
 #: `wolf:a wolf owl:an owl`: lines of names and texts that YAML reads as one text.
@@ -35,15 +38,14 @@ class BundleReader:
     def bundle(self, node: Entries, path: str, word: str = "") -> Settings:
         """The settings written in a mapping; `word` may be set by its own axis alone."""
         settings: Settings = {}
-        torn = {n: off for n, off in torn_off(node, is_setting).items() if _is_text(n)}
-        off = {name for names in torn.values() for name in names}
+        torn, off = _torn(node)
         for name, value in node.values.items():
             if name in off:
                 continue
             place = f"{path}.{name}"
             with collecting(self.findings, place):
-                if isinstance(value, Scalar) and name in torn:
-                    raise Mistake("torn-text", text=", ".join([value.text, *torn[name]]))
+                if name in torn:
+                    raise torn[name]
                 if name.startswith("words."):
                     raise Mistake("word-in-a-bundle")
                 flat = f"words.{name}" if name == word else name
@@ -64,6 +66,8 @@ class BundleReader:
 
     def read(self, name: str, node: Node) -> Settings:
         """What `name: node` sets, as flat plain JSON. Raises Mistake."""
+        if name in _NESTED:
+            check_numbers(name, node)
         if name in GROUPS:
             inner = read_each(mapping(node, name), lambda i, value: self._inner(name, i, value))
             return {f"{name}.{i}": value for i, value in inner.items()}
@@ -77,6 +81,22 @@ class BundleReader:
         if setting is None:
             raise Mistake("not-a-setting-of-the-group", group=group, name=name)
         return setting.read(node, self.scope)
+
+
+def _torn(node: Entries) -> tuple[dict[str, Mistake], set[str]]:
+    """The texts and numbers that commas have torn apart, and the names that are no names."""
+    mistakes: dict[str, Mistake] = {}
+    off: set[str] = set()
+    for name, rest in torn_off(node, is_setting).items():
+        value = node.values[name]
+        if _is_text(name) and isinstance(value, Scalar):
+            mistakes[name] = Mistake("torn-text", text=", ".join([value.text, *rest]))
+            off.update(rest)
+    for name, parts in torn_numbers(node).items():
+        if name not in mistakes:
+            mistakes[name] = Mistake("torn-number", name=name, parts=parts)
+            off.update(parts[1:])
+    return mistakes, off
 
 
 def is_setting(name: str) -> bool:

@@ -4,6 +4,7 @@ names that are almost a setting's. Each check raises Mistake.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -17,6 +18,9 @@ from producer.language.yaml import Entries, Items, Node, Scalar, is_null
 
 #: What other programs and people write into `seeds: {…}`.
 _NO_SEEDS = frozenset({"from", "count", "start", "end", "to", "step", "per"})
+
+_WHOLE = re.compile(r"[-+]?\d{1,20}")
+_DIGITS = re.compile(r"\d{1,20}")
 
 
 def torn_off(entries: Entries, is_known: Callable[[str], bool]) -> dict[str, list[str]]:
@@ -33,6 +37,24 @@ def torn_off(entries: Entries, is_known: Callable[[str], bool]) -> dict[str, lis
             cut = isinstance(node, Scalar) and node.plain and not is_null(node)
             last = name if cut else ""
     return torn
+
+
+def torn_numbers(entries: Entries) -> dict[str, list[str]]:
+    """All of each number that commas have torn apart, by its name: `{guidance_scale: 1,5}`."""
+    numbers = {}
+    for name, off in torn_off(entries, lambda _: False).items():
+        node = entries.values[name]
+        whole = isinstance(node, Scalar) and _WHOLE.fullmatch(node.text)
+        if whole and all(map(_DIGITS.fullmatch, off)):
+            numbers[name] = [whole[0], *off]
+    return numbers
+
+
+def check_numbers(group: str, node: Node) -> None:
+    """In a group of settings, or among the LoRAs."""
+    torn = torn_numbers(node) if isinstance(node, Entries) else {}
+    for name, parts in torn.items():
+        raise Mistake("torn-number", path=name, name=f"{group}.{name}", parts=parts)
 
 
 def check_commas(place: AxisPlace, node: Items) -> None:

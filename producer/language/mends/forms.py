@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import PurePath
 from types import MappingProxyType
@@ -106,6 +106,16 @@ def quoted_texts(node: Items, path: str) -> str:
 
 def torn_text(text: str, path: str) -> str:
     return f"quote it: {line(path.rpartition('.')[2], quoted(text))}"
+
+
+def torn_number(name: str, parts: Sequence[str]) -> str:
+    """A decimal comma, or several values where one can stand."""
+    setting = find_setting(name)
+    whole = setting is None or setting.read.schema.get("type") == "integer"
+    if len(parts) == 2 and not whole:
+        return f"write {'.'.join(parts)}"
+    several = ", ".join(parts)[:80]
+    return f"write one number; several are an axis of their own: {name}: [{several}]"
 
 
 def conditions(node: Node, key: str) -> str:

@@ -71,6 +71,7 @@ _SETTINGS = {
     "not-a-dotted-setting": Row("is not a setting", names.dotted_setting),
     "not-a-setting-of-the-group": Row("is not a setting of the {group}", names.setting_of_group),
     "torn-text": Row("ends at its comma", forms.torn_text),
+    "torn-number": Row("ends at its comma", forms.torn_number),
     "word-in-a-bundle": Row("is not a setting", "write words: at the top of the file"),
     "set-again": Row("sets {setting} again", "keep one of the two"),
     "no-such-entry": Row("is not known here", names.one_of),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from huggingface_hub import errors
 
-from common.assets import hub_errors
+from common.assets import disk_trouble, hub_errors
 from common.errors import HubError
 
 LOGIN = "https://someone:secret@hub.example/x"
@@ -47,3 +49,23 @@ def test_a_caller_may_let_its_own_pass() -> None:
 
     with pytest.raises(OSError, match="disk full"), hub_errors(refuse):
         raise OSError("disk full")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Disk quota exceeded"),
+        (OSError(errno.EROFS, "Read-only file system", "/hf/hub"), "Read-only file system"),
+        (PermissionError(errno.EACCES, "Permission denied", "/hf/hub"), "Permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/hf/hub"), "Not a directory"),
+        (PermissionError(errno.EACCES, "Permission denied"), ""),
+        (ConnectionError(errno.ECONNREFUSED, "Connection refused"), ""),
+        (TimeoutError(), ""),
+        (errors.HTTPError("no answer"), ""),
+    ],
+    ids=["full", "quota", "read-only", "rights", "file", "a firewall", "refused", "late", "HTTP"],
+)
+def test_what_is_of_this_machines_disk(error: Exception, says: str) -> None:
+    """A firewall's refusal has no file's name."""
+    assert disk_trouble(error) == says

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from common.assets import Part, check_model_folder, folders_of, lacking, needed_files, variant_of
+from common.assets import (
+    Part,
+    check_model_folder,
+    files_in,
+    folders_of,
+    lacking,
+    needed_files,
+    variant_of,
+)
 from common.errors import InputFileError
 from common.job import TINY_FOLDER
 
@@ -136,3 +144,23 @@ def test_by_names_alone_as_the_hub_lists_them() -> None:
     assert folders_of("vae", files, {}) == ["vae"]
     assert lacking("vae", files, {}, "fp16") == ""
     assert lacking("vae", ["sdxl_vae.safetensors"], {}, "fp16") == "vae/config.json is missing"
+
+
+def test_a_folder_of_links_to_folders_is_a_whole_model(folder: Path, tmp_path: Path) -> None:
+    """As people share a text encoder among several models."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for entry in folder.iterdir():
+        (linked / entry.name).symlink_to(entry)
+    assert files_in(linked) == files_in(folder)
+    check_model_folder(linked, "base", "fp32")
+
+
+def test_links_that_lead_round_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").touch()
+    (tmp_path / "unet/up").symlink_to(tmp_path)
+    (tmp_path / "unet/here").symlink_to(".")
+    (tmp_path / "again").symlink_to("unet")
+    (tmp_path / "self").symlink_to("self")
+    assert files_in(tmp_path) == ["again/config.json", "unet/config.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import producer.cli
 import producer.cli.commands
 from producer.cli.main import COMMANDS, cli, load_command, run
 
@@ -64,3 +66,33 @@ def test_an_unknown_command_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_batch_file_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["my batch.yaml"]) == 2
     assert "gridfarm render 'my batch.yaml'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["list"], ["status"], ["doctor"]])
+def test_a_folder_that_is_gone_is_said(arguments: list[str], tmp_path: Path) -> None:
+    """By every command that looks for something where it is called."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"""
+import os, sys
+from producer.cli.main import run
+os.rmdir({str(gone)!r})
+sys.exit(run({arguments!r}))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=gone, capture_output=True, text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("GRIDFARM_")}
+        | {"PYTHONPATH": str(Path(producer.cli.__file__).parents[2])},
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.startswith("Error: this folder is gone"), ended.stderr
+    assert ended.returncode == 2
+
+
+def test_help_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["--help"]) == 0
+    assert run(["plan", "--help"]) == 0

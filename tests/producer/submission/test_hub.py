@@ -216,3 +216,16 @@ def test_a_pinned_model_is_left_to_the_workers_where_the_hub_is_away(submit: Any
 def test_one_of_several_lora_files_can_be_named(hub: str, submit: Any, tmp_path: Path) -> None:
     answer, _ = submit(hub, LORA.format("someone/many/b.safetensors"))
     assert document(tmp_path, answer).loras == {"x": sha256_file(WRONG)}
+
+
+def test_a_cache_that_cannot_be_written_is_not_the_hubs_fault(
+    hub: str, submit: Any, tmp_path: Path
+) -> None:
+    """And no older commit is taken for it."""
+    submit(hub, LORA.format("someone/lora"))
+    (tmp_path / "file").touch()
+    answer, said = submit(hub, LORA.format("someone/lora"), code=3, cache="file/hf")
+    assert answer["message"].startswith("this machine cannot keep someone/lora in ")
+    assert f"{tmp_path}/file/hf" in answer["message"]
+    assert "HF_HOME" in answer["hint"]
+    assert "recorded last" not in said

@@ -166,6 +166,19 @@ def test_a_download_can_be_stopped_and_done_again(hub: Hub, big: ModelRef) -> No
     assert "model_index.json" not in hub.sent[before:]
 
 
+@pytest.mark.usefixtures("hub")
+def test_a_cache_that_cannot_be_written_is_not_the_networks_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file lies where the cache's folder is to be."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(HubError, match=r"cannot be kept in .*: Not a directory") as told:
+        download(ModelRef(MODEL), "base", "fp32", Downloads())
+    assert "HF_HOME" in told.value.hint
+    assert "network" not in told.value.hint
+
+
 def test_a_model_whose_licence_was_not_accepted_says_so(hub: Hub) -> None:
     """The list of its files is public, the files are not."""
     hub.gated = True

@@ -71,3 +71,44 @@ def test_a_value_forgotten_on_a_line_of_its_own_is_not_torn_off(
 )
 def test_what_a_comma_in_braces_has_torn_off_is_put_back(text: str, problem: str) -> None:
     assert said(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "prompts: [a]\nsettings: {model: tiny, guidance_scale: 1,5, steps: 4}",
+            "settings.guidance_scale: ends at its comma (write 1.5)",
+        ),
+        (
+            "prompts: [{prompt: a, lora_scale: -0,75}]",
+            "prompts.1.lora_scale: ends at its comma (write -0.75)",
+        ),
+        (
+            "prompts: [a]\nsettings: {refiner: {aesthetic_score: 6,5}}",
+            "settings.refiner.aesthetic_score: ends at its comma (write 6.5)",
+        ),
+        (
+            "prompts: [a]\nsettings: {loras: {tiny-wrong: 0,8}}",
+            "settings.loras.tiny-wrong: ends at its comma (write 0.8)",
+        ),
+        (
+            "prompts: [a]\nvariants: {low: {steps: 20,30}}",
+            "variants.low.steps: ends at its comma (write one number; several are an axis of"
+            " their own: steps: [20, 30])",
+        ),
+        (
+            "prompts: [a]\nsettings: {guidance_scale: 5, 7, 9}",
+            "settings.guidance_scale: ends at its comma (write one number; several are an axis of"
+            " their own: guidance_scale: [5, 7, 9])",
+        ),
+    ],
+    ids=["setting", "negative", "group", "lora", "whole", "several"],
+)
+def test_a_number_with_a_decimal_comma_is_shown_with_its_point(text: str, problem: str) -> None:
+    assert said(text) == [problem]
+
+
+def test_a_number_beside_a_name_without_a_value_is_not_torn() -> None:
+    [problem] = said("prompts: [a]\nsettings: {guidance_scale: 5, chilly}")
+    assert problem.startswith("settings.chilly: is not a setting")

@@ -43,6 +43,7 @@ FILES = [
     ('not-a-dotted-setting', 'prompts: [a]\naxes: {refiner.stepz: [3]}', "axes.refiner.stepz: is not a setting (did you mean 'refiner.steps'?)"),
     ('not-a-setting-of-the-group', 'prompts: [a]\nsettings: {refiner: {cfg: 3}}', "settings.refiner.cfg: is not a setting of the refiner (did you mean 'guidance_scale'?)"),
     ('torn-text', 'prompts: [{prompt: A wolf, chilly}]', 'prompts.1.prompt: ends at its comma (quote it: prompt: "A wolf, chilly")'),
+    ('torn-number', 'prompts: [a]\nsettings: {guidance_scale: 1,5}', 'settings.guidance_scale: ends at its comma (write 1.5)'),
     ('torn-list', 'prompts: [a]\naxes: {steps: 20, 30}', 'axes.steps: is a list without its brackets (write steps: [20, 30])'),
     ('word-in-a-bundle', "words: {animal: [wolf, cat], place: [Tokyo]}\nprompts: ['{animal}']\nsettings: {words.animal: dog}", 'settings.words.animal: is not a setting (write words: at the top of the file)'),
     ('set-again', 'prompts: [a]\nsettings: {refiner: {steps: 3}, refiner.steps: 4}', 'settings.refiner.steps: sets refiner.steps again (keep one of the two)'),
