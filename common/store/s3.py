@@ -97,18 +97,24 @@ class S3Store:
 
     def get_start(self, name: str, count: int) -> bytes:
         with self._reading(name):
-            try:
-                answer = self._client.get_object(
-                    Bucket=self.bucket, Key=self._key(name), Range=f"bytes=0-{count - 1}"
-                )
-            except FAILURES as error:
-                if is_beyond_the_end(error):
-                    return b""
-                raise
-            with closing(answer["Body"]) as body:
-                self._check_speaks_s3(answer)
-                start: bytes = body.read(count)
-            return start
+            for _ in range(BODIES - 1):
+                with suppress(*BROKEN_OFF):
+                    return self._get_start(name, count)
+            return self._get_start(name, count)
+
+    def _get_start(self, name: str, count: int) -> bytes:
+        try:
+            answer = self._client.get_object(
+                Bucket=self.bucket, Key=self._key(name), Range=f"bytes=0-{count - 1}"
+            )
+        except FAILURES as error:
+            if is_beyond_the_end(error):
+                return b""
+            raise
+        with closing(answer["Body"]) as body:
+            self._check_speaks_s3(answer)
+            start: bytes = body.read(count)
+        return start
 
     def size(self, name: str) -> int:
         with self._reading(name):

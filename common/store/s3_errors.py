@@ -9,12 +9,13 @@ from __future__ import annotations
 from boto3.s3.transfer import S3TransferRetriesExceededError
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import URLLib3ProtocolError
 
 from common.errors import ObjectMissing, StoreError, StoreFull, StoreRefused, StoreUnreachable
 from common.text import without_login
 
 #: Everything that a request through boto3 raises, but for errors of the local disk.
-FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError)
+FAILURES = (ClientError, BotoCoreError, S3TransferRetriesExceededError, URLLib3ProtocolError)
 
 MISSING = {"404", "NoSuchKey"}
 FORBIDDEN = {"403", "AccessDenied", "Forbidden"}
@@ -36,12 +37,19 @@ LOGIN = {
 COLD = {"InvalidObjectState"}
 REGION = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 
-BROKEN_OFF = (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError)
+BROKEN_OFF = (
+    boto.IncompleteReadError,
+    boto.ReadTimeoutError,
+    boto.ResponseStreamingError,
+    URLLib3ProtocolError,  # of a body that is closed before its end
+)
 LOST = (
     boto.ConnectionError,
     boto.HTTPClientError,
     boto.IncompleteReadError,
+    boto.ResponseStreamingError,
     S3TransferRetriesExceededError,
+    URLLib3ProtocolError,
 )
 NO_LOGIN = (
     boto.CredentialRetrievalError,
