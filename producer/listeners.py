@@ -61,7 +61,7 @@ class Listeners:
         ]
 
     def _for_any(self) -> str:
-        if self.local:
+        if self.local and not self.others:
             return "the render on this machine starts its workers"
         if not self.others:
             return "no worker is listening: start one with gridfarm-worker"

@@ -12,8 +12,9 @@ import click
 from common.batch import slug
 from common.broker import Broker
 from common.config import FarmConfig, load_config
+from common.dispatch import FarmStore, Ledger
 from common.errors import GridfarmError, UsageError
-from common.store import open_store
+from common.store import FolderStore, open_store
 from common.text import escaped
 from worker.logs import FORMATS, set_up_logging
 from worker.preemption import CLOUDS, METADATA_URL, Metadata, NoticeWatcher
@@ -126,7 +127,10 @@ def _checked_slots(
     once here, since a process that lacks it would be started again and again."""
     check_install()
     store = open_store(config.need_store())
-    Broker(config.need_broker()).ping()
+    broker = Broker(config.need_broker())
+    broker.ping()
+    if isinstance(store, FolderStore) and not store.root.exists():
+        FarmStore(store, Ledger(broker)).check()  # a mistyped folder is not made
     fitting, gpus = fitted(options, chosen=chosen)
     check_cache(config.cache_dir)
     store.probe()

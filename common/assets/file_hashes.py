@@ -110,12 +110,10 @@ class FileHashes:
         """Where such a file was; `look` says whether it still is."""
         return [Path(name) for name, known in self._files.items() if known.sha256 == sha256]
 
-    def has(self, sha256: str) -> bool:
-        """Whether a file that had it is as it was; nothing is read."""
-        return any(
-            known.sha256 == sha256 and known.stamp.is_of(Path(name))
-            for name, known in self._files.items()
-        )
+    def find(self, sha256: str) -> Path | None:
+        """A file that had it and is as it was; nothing is read."""
+        there = (path for path in self.paths_of(sha256) if self._files[str(path)].stamp.is_of(path))
+        return next(there, None)
 
     def save(self) -> None:
         """Remember what was hashed, and forget files that are gone. Where the folder cannot be

@@ -49,9 +49,9 @@ MOST_FAILURES = 1_000
 class Status:
     """One look at a batch; counts are of jobs. `state` is `submitting` (or that was cut off),
     `queued` (nobody has begun), `rendering`, `paused`, `stopped` (a render on somebody's machine,
-    before its end), `cancelled` or `done`. `failures` has at
-    most MOST_FAILURES entries `{"i", "labels", "reason"}`. `listening` are the workers that take
-    this batch's queue, `others` those that do not, `priority` is `high`, `normal` or `low`."""
+    before its end), `cancelled` or `done`. `failures` has at most MOST_FAILURES entries `{"i",
+    "labels", "reason"}`. `listening` are the workers that take this batch's queue, `others` those
+    that do not, `priority` is `high`, `normal` or `low`."""
 
     batch: str
     state: str
@@ -62,8 +62,8 @@ class Status:
     waiting: int
     workers: int
     failures: list[dict[str, object]] = field(default_factory=list)
-    listening: tuple[WorkerReport, ...] = ()
-    others: tuple[WorkerReport, ...] = ()
+    listening: tuple[WorkerReport, ...] = field(default=(), repr=False)
+    others: tuple[WorkerReport, ...] = field(default=(), repr=False)
     #: What the batch is fed to; "" where no broker was asked who listens.
     queue: str = ""
     #: It is of a render on this machine.
@@ -139,10 +139,11 @@ class StatusWatcher:
         that which the store knows without a ledger.
 
         Rebuilds the ledger if Redis forgot it; says when the broker does not answer, and when it
-        does again. Raises StoreError when every worker has been
-        paused for five minutes, StoreForeign when the farm has moved to another store, BrokerError
-        when the broker stays away for a minute, BrokerEnded when the render on this machine that
-        was watched has ended before the batch has, NotFound when the batch was removed.
+        does again. Raises StoreError when every worker has been paused for five minutes,
+        StoreForeign when the farm has moved to another store, BrokerError when the broker stays
+        away for a minute, BrokerEnded when the render on this machine that was watched has ended
+        before the batch has, NotFound when the batch was removed, and UsageError without a ledger
+        for a batch that is not over.
         """
         if self.ledger is None:
             yield self._without_a_ledger()

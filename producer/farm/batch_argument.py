@@ -7,8 +7,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
+from common.batch import slug
 from producer.batches import FoundBatch
 from producer.language import ENDINGS, BatchFile, load_batch_file
 from producer.lint import notes_on_batch
@@ -26,6 +28,9 @@ Set = str | Iterable[str] | Mapping[str, object]
 
 #: How mistakes call a batch file that is none.
 IN_TEXT, IN_MAPPING = Path("the text"), Path("the mapping")
+
+#: Characters of a trial's folder.
+LONGEST_LABEL = 50
 
 _CELL = re.compile(r"^(?P<batch>.+)#(?P<i>\d+)$")
 _COMPARISON = re.compile(r"\s*[<>!]")
@@ -79,9 +84,16 @@ class TrialOptions:
     model: str | None = None
 
     @property
-    def any(self) -> bool:
-        """Whether anything is changed."""
-        return self != TrialOptions()
+    def label(self) -> str:
+        """`trial-steps-5-limit-2`, as a folder's name; "" where nothing is changed."""
+        model = [f"model {self.model}"] if self.model else []
+        limit = [f"limit {self.limit}"] if self.limit else []
+        parts = [*model, *self.set, *self.where, *limit]
+        text = " ".join(["trial", *parts])
+        name = slug(text)
+        if len(name) > LONGEST_LABEL:  # the end may be what tells two apart
+            name = f"{name[:LONGEST_LABEL].rstrip('-')}-{sha256(text.encode()).hexdigest()[:6]}"
+        return name if parts else ""
 
     @classmethod
     def of(cls, set: Set, where: Where, limit: int | None, model: str | None) -> TrialOptions:

@@ -21,7 +21,7 @@ from common.errors import (
     StoreForeign,
     UsageError,
 )
-from common.store import Store, open_store
+from common.store import FolderStore, Store, open_store
 from producer.batches import FoundBatch, find_batch
 from producer.catalogue import batch_ids, check_existing, remembered
 from producer.farm.batch_argument import BatchArgument, read_argument
@@ -107,6 +107,8 @@ class Connections:
             return None
         try:
             store = self.render_store()
+            if isinstance(store, FolderStore) and not store.root.exists():
+                self.say(f"there is no folder {store.root}, so nothing is stored in it yet")
             store.exists("active")
         except StoreError as error:
             self.say(f"planning without the store: {error.message}")
@@ -136,7 +138,7 @@ class Connections:
         """That of a render at work on the store on this machine, else the configured broker's;
         None, said aloud with what comes of it (`then`), where that is the one of a farm that works
         with another store than this. Raises BrokerError."""
-        if local := self._local_ledger(store, batch_ids):
+        if local := self._ledger_at_work(store, batch_ids):
             return local
         ledger = self.ledger_if_any
         try:
@@ -150,7 +152,7 @@ class Connections:
     def steering_ledger(self, store: Store, batch_id: str) -> Ledger:
         """The ledger that hears what is ordered for a batch of this store, be it away: the store
         is told first. Raises StoreForeign where another store is the farm's, and UsageError."""
-        if local := self._local_ledger(store, [batch_id]):
+        if local := self._ledger_at_work(store, [batch_id]):
             return local
         if not self.config.broker:
             raise UsageError(
@@ -165,7 +167,7 @@ class Connections:
     def watched_ledger(self, store: Store, batch_id: str) -> Ledger | None:
         """One that answers; None where no broker is configured and no render is at work. Raises
         BrokerError, and StoreForeign as above."""
-        if not (self.config.broker or self._local_ledger(store, [batch_id])):
+        if not (self.config.broker or self._ledger_at_work(store, [batch_id])):
             return None
         ledger = self.steering_ledger(store, batch_id)
         ledger.broker.ping()
@@ -187,7 +189,7 @@ class Connections:
         other = Presence.of(store.url, self.config.cache_dir).look()
         return other.ledger if other else None
 
-    def _local_ledger(self, store: Store, batch_ids: Collection[str]) -> Ledger | None:
+    def _ledger_at_work(self, store: Store, batch_ids: Collection[str]) -> Ledger | None:
         """That of a render at work on the store on this machine: if it knows one of the batches,
         and without another broker in any case."""
         local = self.local_ledger(store)

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.assets import FileHashes
 from common.batch import slug
 from common.config import load_config
 from common.dispatch import FarmStore
@@ -161,17 +162,16 @@ class Farm:
         configured broker has no part in it. The store is the configured one, else
         gridfarm-out/store here or in a folder above, else made here.
 
-        `out` is the folder for grid and pictures, by default gridfarm-out/NAME, for a trial
-        gridfarm-out/NAME/trial; `workers` the number of processes, by default one for each GPU.
-        `watch` is given the statuses while they come and returns the last one. Failed cells raise
-        nothing: see `report.status`. Raises what `submit` does, and UsageError in an install
-        without torch.
+        `out` is the folder for grid and pictures, by default gridfarm-out/NAME, for a trial one in
+        that; `workers` the number of processes, by default one for each GPU. `watch` is given the
+        statuses while they come and returns the last one. Failed cells raise nothing: see
+        `report.status`. Raises what `submit` does, and UsageError in an install without torch.
         """
         need_worker_packages()
         options = TrialOptions.of(set, where, limit, model)
         file = self._tried(batch, options)
         store, place = self._servers.render_store(out), self._servers.place
-        folder = Path(out) if out else place.view(file.batch.name, trial=options.any)
+        folder = Path(out) if out else place.view(file.batch.name, options.label)
         watch = watch or partial(watch_silently, progress=self.progress)
         told = (self.say, self.progress, watch)
         return LocalRender(file, store, folder, self.config.cache_dir, workers, *told).run()
@@ -293,11 +293,8 @@ class Farm:
         every axis but the last becomes rows. `cell_size` is a picture's longer side in pixels.
         Raises UsageError for an unknown axis, what makes several sheets, and one too large.
         """
-        found, kept = self.find(batch), parse_where(where_options(where))
-        if rows is None and columns is None:
-            rows = all_rows(found.matrix, kept)
-        chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        return one_image(_sheets(found, **chosen))
+        chosen = {"rows": rows, "columns": columns, "cell_size": cell_size}
+        return one_image(_sheets(self.find(batch), where, **chosen))
 
     def save_grid(
         self,
@@ -310,11 +307,10 @@ class Farm:
         cell_size: int | None = None,
     ) -> list[Path]:
         """Draw `batch` into the PNG `path`, or NAME.png in that folder; where axes are left over,
-        into one for each of their values, PATH-LABEL.png; the files. Rows are by default prompts,
-        else the longest axis, columns variants, else the last. Raises UsageError."""
-        found, kept = self.find(batch), parse_where(where_options(where))
-        chosen = {"rows": rows, "columns": columns, "where": kept, "cell_size": cell_size}
-        return save(_sheets(found, **chosen), path)
+        into one for each of their values, PATH-LABEL.png; the files. By default up to 400 cells
+        are one sheet, as from `grid`, and more have the prompts as rows. Raises UsageError."""
+        chosen = {"rows": rows, "columns": columns, "cell_size": cell_size}
+        return save(_sheets(self.find(batch), where, **chosen), path)
 
     def pictures(
         self, batch: BatchArgument = LAST, *, where: Where = ()
@@ -354,7 +350,7 @@ class Farm:
         found = self.find(batch)
         if i is not None:
             return Recipe.of_cell(found.id, found.document, i, found.store)
-        return BatchRecipe.of_batch(found.id, found.document)
+        return BatchRecipe.of_batch(found.id, found.document, FileHashes(self.config.cache_dir))
 
     @property
     def store(self) -> Store:
@@ -396,5 +392,9 @@ class Farm:
         return Removal(documents, store, ledger, self.say, self.progress)
 
 
-def _sheets(found: FoundBatch, **chosen: Any) -> list[Sheet]:
-    return sheets_of_batch(found.matrix, found.id, found.store, **chosen)
+def _sheets(found: FoundBatch, where: Where, **chosen: Any) -> list[Sheet]:
+    """One sheet, if that may be, where neither rows nor columns are chosen."""
+    kept = parse_where(where_options(where))
+    if chosen["rows"] is None and chosen["columns"] is None:
+        chosen["rows"] = all_rows(found.matrix, kept)
+    return sheets_of_batch(found.matrix, found.id, found.store, where=kept, **chosen)

@@ -11,7 +11,6 @@ from common.batch import slug
 
 NAME = "gridfarm-out"
 STORE = "store"
-TRIAL = "trial"
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,10 @@ class Place:
     def store(self) -> Path:
         return self.folder / STORE
 
-    def view(self, batch_name: str, *, trial: bool = False) -> Path:
-        """Where a batch of that name is shown; a trial beside it."""
+    def view(self, batch_name: str, trial: str = "") -> Path:
+        """Where a batch of that name is shown; a trial in a folder of its own there."""
         name = slug(batch_name)
-        folder = self.folder / (f"{name}-batch" if name == STORE else name)
-        return folder / TRIAL if trial else folder
+        return self.folder / (f"{name}-batch" if name == STORE else name) / trial
 
     def earlier_stores(self) -> list[Path]:
         """Those that each batch's folder had of its own before there was one for all."""

@@ -118,9 +118,9 @@ class LocalRender:
             resolved = self._resolved()
             watcher = self._watcher(resolved, ledger)
             under_way = _is_under_way(ledger, resolved.batch.id)
-            if not under_way and not self._order(resolved, ledger).queued:
-                return watcher.matrix, watcher.status()
             with _taken_back_unless(under_way, ledger, resolved.batch.id):
+                if not under_way and not self._order(resolved, ledger).queued:
+                    return watcher.matrix, watcher.status()
                 return watcher.matrix, self.watch(watcher.follow())
         except BrokerAway:
             self.say(f"process {other.pid} has ended; this render goes on by itself")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from common.assets import FileHashes
 from common.batch import Batch, Cell, Matrix
 from common.errors import GridfarmError, NotFound
 from common.job import Job
@@ -96,13 +97,17 @@ class BatchRecipe:
     file: str
 
     @classmethod
-    def of_batch(cls, batch_id: str, document: Batch) -> BatchRecipe:
-        """The batch file, with what was pinned as comments: a batch keeps no paths."""
+    def of_batch(cls, batch_id: str, document: Batch, hashes: FileHashes) -> BatchRecipe:
+        """The batch file, with what was pinned as comments. A batch keeps no paths: a LoRA's file
+        is where this machine remembers one with its hash, else has to be put beside the file."""
         pins = [f"{name} is {ref}" for name, ref in document.models.items() if ref != name]
-        pins += [
-            f"./{name}.safetensors has the SHA-256 {ref}" for name, ref in document.loras.items()
-        ]
-        files = {name: f"./{name}.safetensors" for name in document.loras}
+        files = {}
+        for name, sha256 in document.loras.items():
+            found = hashes.find(sha256) if sha256 else None
+            files[name] = str(found or f"./{name}.safetensors")
+            pins.append(
+                f"{'' if found else 'put it there: '}{files[name]} has the SHA-256 {sha256}"
+            )
         notes = [f"# {' '.join(pin.split())}" for pin in (batch_id, *pins)]  # a comment is one line
         return cls(batch_id, "\n".join([*notes, printed(document, files).rstrip()]))
 

@@ -46,7 +46,7 @@ class Resolved:
         left = {
             sha256: content
             for sha256, content in self.assets.items()
-            if isinstance(content, bytes) or not hashes.has(sha256)
+            if isinstance(content, bytes) or hashes.find(sha256) is None
         }
         return replace(self, assets=left)
 

@@ -133,7 +133,7 @@ def _local(base_dir: Path, source: str) -> bool:
 
 
 def _say_what_changed(before: Batch, after: Batch, hub_loras: list[str], say: Say) -> None:
-    say("--model tiny: the tiny SDXL, which draws shapes, instead of the file's model and refiner")
+    say("--model tiny: the tiny SDXL, which draws shapes, instead of its model and refiner")
     if hub_loras:
         say(f"--model tiny: the tiny LoRA instead of {', '.join(hub_loras)}")
     if any(_written(before, name) != _written(after, name) for name in SIZES):

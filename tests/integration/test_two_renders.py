@@ -67,7 +67,10 @@ def test_a_trial_leaves_the_view_of_the_whole_batch_alone(tmp_path: Path) -> Non
     _, said = ended(start(file, "--set", "steps=2", "--limit", "2"), 0)
     assert "2 pictures to render" in said
     assert {path: path.read_bytes() for path in before} == before
-    shown = {str(path.relative_to(view / "trial")) for path in (view / "trial").rglob("*.png")}
+    shown = {
+        str(path.relative_to(view / "trial-steps-2-limit-2"))
+        for path in (view / "trial-steps-2-limit-2").rglob("*.png")
+    }
     assert shown == {"grid.png", "images/wolf/s1/base.png", "images/wolf/s1/wrong.png"}
 
 

@@ -4,6 +4,8 @@ instead."""
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +90,17 @@ def test_a_store_that_is_another_is_seen_by_an_idle_worker_at_once(
     file = written(tmp_path)
     for command in (["submit", file], ["status", file]):
         assert "\n  paused: lost-" in gridfarm(*command)
+
+
+def test_a_worker_makes_no_folder_that_was_mistyped(pool: Pool, tmp_path: Path) -> None:
+    """Where the farm has a store; before its first order any folder may become that."""
+    mistyped = tmp_path / "stroe"
+    command = [sys.executable, "-m", "worker.cli", f"--broker={pool.broker}", f"--store={mistyped}"]
+    pool.submit(1)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 3
+    assert f"Error: {mistyped} is not the store of the farm" in ended.stderr
+    assert not mistyped.exists()
 
 
 def test_who_orders_first_is_asked_whether_two_names_are_one_store(

@@ -34,8 +34,10 @@ def grid(
 
     BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
 
-    One sheet, or several when axes are left over; --rows and --columns choose. Cells that
-    are missing or failed are shown as such, so a grid can be made at any time.
+    Up to 400 cells are one sheet, whose columns are the variants, else the last axis, and whose
+    rows all others; a larger batch has a sheet for each value of the axes that are left over.
+    --rows and --columns choose otherwise. Cells that are missing or failed are shown as such, so
+    a grid can be made at any time.
 
     \b
       gridfarm grid wrong-lora -o grid.png

@@ -10,8 +10,6 @@ import click
 from producer.cli.options import batch_argument, farm_command, sheet_options
 from producer.cli.output import Output
 from producer.farm import Farm
-from producer.language import parse_where
-from producer.sheet import all_rows
 
 
 @click.command("open")
@@ -31,9 +29,9 @@ def open_grid(
 
     BATCH is an id, its beginning, a name, a batch file, or @last, which is the default.
 
-    The grid is drawn anew into the cache folder, and opened with the system's viewer. Unless
-    --rows or --columns choose, up to 400 cells are one sheet: all axes but the last are rows. A
-    batch that is not finished shows what there is. Without a screen the path is printed alone.
+    The grid is drawn anew into the cache folder, as by `gridfarm grid`, and opened with the
+    system's viewer. A batch that is not finished shows what there is. Without a screen the path
+    is printed alone.
 
     \b
       gridfarm open
@@ -43,8 +41,6 @@ def open_grid(
     found = farm.find(batch)
     path = farm.config.cache_dir / "grids" / f"{found.id}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if rows is None and columns is None:
-        rows = all_rows(found.matrix, parse_where(where))
     sheets = farm.save_grid(
         found, path, rows=rows, columns=columns, where=where, cell_size=cell_size
     )

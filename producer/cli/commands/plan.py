@@ -49,10 +49,10 @@ SHOWN_WIDTH = 96
 def plan(farm: Farm, out: Output, options: BatchOptions, exact: bool) -> None:
     """Show what FILE would render.
 
-    Axes, overrides, the first cells, how many pictures and how much disk; all mistakes of the
-    file at once. Renders and uploads nothing and works offline; with a store it also says how
-    many pictures are stored already. FILE is batch.yaml if none is named, or - for standard
-    input.
+    Axes, overrides, the first cells, how many pictures and how much disk; or the mistakes of the
+    file together, but for those that show when others are mended. Renders and uploads nothing
+    and works offline; with a store it also says how many pictures are stored already. FILE is
+    batch.yaml if none is named, or - for standard input.
 
     \b
       gridfarm plan batch.yaml
@@ -87,7 +87,8 @@ def _cells_and_jobs(matrix: Matrix, jobs: int, exact: bool) -> str:
     if matrix.distinct is None and not exact:
         return f"{counted(cells, 'cell')}, so many that equal ones are not counted (--exact does)"
     if cells == jobs:
-        return f"{counted(cells, 'cell')}, each a picture of its own"
+        each = ", each a picture of its own" if cells > 1 else ""
+        return f"{counted(cells, 'cell')}{each}"
     return f"{counted(cells, 'cell')}, {counted(jobs, 'different picture')}"
 
 

@@ -30,7 +30,7 @@ from producer.wording import counted
     "folder",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where grid and pictures go; default gridfarm-out/NAME, of a trial .../trial.",
+    help="Where grid and pictures go; default gridfarm-out/NAME, of a trial one in that.",
 )
 @click.option(
     "--workers",

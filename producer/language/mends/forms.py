@@ -91,7 +91,8 @@ def list_of_values(node: Scalar) -> str:
 
 
 def comma_texts(node: Items) -> str:
-    return f"its commas make {len(node.values)} texts of [{', '.join(_first_texts(node))[:80]}]"
+    count = sum(isinstance(value, Scalar) for value in node.values)
+    return f"its commas make {count} texts of [{', '.join(_first_texts(node))[:80]}]"
 
 
 def quoted_texts(node: Items, path: str) -> str:

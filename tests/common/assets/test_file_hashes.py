@@ -131,7 +131,7 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(
     with pytest.raises(InputFileError, match=r"model\.safetensors was written while") as trouble:
         hashed(cache, file)
     assert "wait until it is whole" in trouble.value.hint
-    assert not FileHashes(cache).has(SHA256)
+    assert FileHashes(cache).find(SHA256) is None
 
 
 def test_a_file_that_cannot_be_read_is_named(cache: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_damaged_memory_is_an_empty_one(cache: Path, file: Path, damage: bytes
     cache.mkdir()
     (cache / file_hashes.FILE).write_bytes(damage)
     assert hashed(cache, file) == SHA256
-    assert FileHashes(cache).has(SHA256)
+    assert FileHashes(cache).find(SHA256)
 
 
 @pytest.mark.usefixtures("settled")
@@ -188,7 +188,7 @@ def test_where_nothing_can_be_remembered_files_are_hashed(
     with (cache / file_hashes.LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert hashed(cache, file) == SHA256
-    assert not FileHashes(cache).has(SHA256)
+    assert FileHashes(cache).find(SHA256) is None
 
 
 REMEMBERS = """

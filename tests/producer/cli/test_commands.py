@@ -196,6 +196,15 @@ class TestGrid:
         assert answer["files"] == [str(Path(folder, "night-wolves.png"))]
         assert Path(answer["files"][0]).read_bytes().startswith(b"\x89PNG")
 
+    def test_all_axes_are_on_one_sheet_as_render_and_open_draw_it(
+        self, gridfarm: Any, shelf: Store
+    ) -> None:
+        put_batch(shelf, frozen(more="axes: {steps: [1, 2], guidance_scale: [5, 9]}\n"))
+        answer, _ = gridfarm("grid", "night")
+        assert answer["files"] == ["night-grid.png"]
+        answer, _ = gridfarm("grid", "night", "--where", "steps=1", "-o", "part.png")
+        assert answer["files"] == ["part.png"]
+
     def test_several_sheets_in_a_folder(self, gridfarm: Any, shelf: Store, here: Path) -> None:
         put_batch(shelf, frozen(more="axes: {steps: [1, 2], guidance_scale: [5, 9]}\n"))
         more = ("--rows", "seeds", "--columns", "step")

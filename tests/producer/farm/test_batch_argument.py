@@ -96,3 +96,23 @@ def test_a_trial_changes_the_batch_and_says_its_notes(folder: Path) -> None:
 def test_no_option_leaves_the_batch_as_it_is(folder: Path) -> None:
     file = load_batch_file(None, text=TEXT, base_dir=folder)
     assert tried(file, TrialOptions(), print, folder).batch == file.batch
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        (TrialOptions(), ""),
+        (TrialOptions(model="tiny"), "trial-model-tiny"),
+        (TrialOptions(set=("steps=5",), limit=2), "trial-steps-5-limit-2"),
+        (TrialOptions(where=("prompt=a wolf",)), "trial-prompt-a-wolf"),
+    ],
+    ids=["none", "model", "set and limit", "where"],
+)
+def test_a_trial_has_a_folder_of_its_own(options: TrialOptions, label: str) -> None:
+    assert options.label == label
+
+
+def test_long_trials_that_end_differently_have_two_folders() -> None:
+    labels = [TrialOptions(where=(f"prompt={'wolf ' * 30}{n}",)).label for n in (1, 2)]
+    assert labels[0] != labels[1]
+    assert all(len(label.encode()) < 80 for label in labels)

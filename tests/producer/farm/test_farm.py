@@ -242,7 +242,10 @@ class TestPlan:
         assert job.negative_prompt == "x, y: z"
         assert Farm().plan(MAPPING, set="steps=7").jobs == 4
 
-    def test_notes_are_in_the_plan_and_told_to_who_listens(self) -> None:
+    def test_notes_are_in_the_plan_and_told_to_who_listens(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("GRIDFARM_STORE")
         variants = {"x": {}, "y": {"guidance_scale": 5}, "z": {"refiner": {"steps": 3}}}
         said: list[str] = []
         plan = Farm(say=said.append).plan(MAPPING | {"variants": variants})
@@ -276,10 +279,44 @@ class TestPlan:
         Farm().plan("night.yaml", exact=True)
         assert len(read) == 2
 
+    def test_a_store_that_is_not_there_yet_is_named(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may be mistyped in gridfarm.toml; before a first order it need not be there."""
+        monkeypatch.setenv("GRIDFARM_STORE", str(here / "farmstor"))
+        said: list[str] = []
+        assert Farm(say=said.append).plan(MAPPING).new == 4
+        assert f"there is no folder {here / 'farmstor'}" in said[0]
+        assert not (here / "farmstor").exists()
+
     def test_progress_is_told(self) -> None:
         told: list[tuple[str, int, int]] = []
         Farm(progress=lambda *now: told.append(now)).plan(MAPPING)
         assert told[-1] == ("looking for stored pictures", 4, 4)
+
+
+class TestShow:
+    def test_a_batch_with_a_lora_of_this_machine_loads_again(
+        self, here: Path, shelf: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From any folder: the file is where this machine has hashed it, as long as it is so."""
+        lora = here / "loras" / "mine.safetensors"
+        lora.parent.mkdir()
+        shutil.copy(TINY_LORAS["tiny-wrong"], lora)
+        more = "lora_files: {mine: loras/mine.safetensors}\nsettings: {loras: {mine: 1}}\n"
+        (here / "night.yaml").write_text(TEXT + more)
+        batch = put_batch(shelf, Farm().plan("night.yaml").matrix.batch)
+        (here / "elsewhere").mkdir()
+        monkeypatch.chdir(here / "elsewhere")
+        shown = Farm().show(batch)
+        assert isinstance(shown, BatchRecipe)
+        assert f"mine: {lora}" in shown.file
+        Path("again.yaml").write_text(shown.file)
+        assert Farm().plan("again.yaml").batch == batch
+        lora.unlink()
+        shown = Farm().show(batch)
+        assert isinstance(shown, BatchRecipe)
+        assert "put it there: ./mine.safetensors has the SHA-256" in shown.file
 
 
 class TestGrid:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.assets import check_lora_file
+from common.assets import FileHashes, check_lora_file
 from common.batch import Batch, Matrix, fill
 from common.config import load_config
 from common.dispatch import Control, read_done, read_failures
@@ -279,7 +279,9 @@ def test_a_terminal_is_told_nothing() -> None:
 def test_a_comment_of_a_printed_batch_stays_one_line() -> None:
     document = stored_batch()
     document["models"]["tiny\nprompts: [mine]\u2028model: theirs"] = "tiny@3"
-    lines = BatchRecipe.of_batch("night-00000000", read(document)).file.splitlines()
+    lines = BatchRecipe.of_batch(
+        "night-00000000", read(document), FileHashes(None)
+    ).file.splitlines()
     assert lines[1].startswith("# ") and "prompts: [mine] model: theirs" in "".join(lines[:4])
     assert not any(line.startswith("prompts: [mine]") for line in lines)
 

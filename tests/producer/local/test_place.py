@@ -30,13 +30,13 @@ def test_the_nearest_folder_upward_that_has_a_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "trial", "view"),
     [
-        ("Wolves at night", False, "wolves-at-night"),
-        ("wolves", True, "wolves/trial"),
-        ("store", False, "store-batch"),  # the store is in "store"
+        ("Wolves at night", "", "wolves-at-night"),
+        ("wolves", "trial-steps-5", "wolves/trial-steps-5"),
+        ("store", "", "store-batch"),  # the store is in "store"
     ],
 )
-def test_a_view_has_the_batchs_name_and_never_the_stores(name: str, trial: bool, view: str) -> None:
-    assert Place(Path("out")).view(name, trial=trial) == Path("out", view)
+def test_a_view_has_the_batchs_name_and_never_the_stores(name: str, trial: str, view: str) -> None:
+    assert Place(Path("out")).view(name, trial) == Path("out", view)
 
 
 class TestWhatIsUsed:
