@@ -45,6 +45,7 @@ class Pace:
         self._seen, self._at = status, now
         if before is None or not 0 <= took <= UNSEEN_S or _goes_back(before, status):
             self._forget()
+            self._under_way = _at_work(status)
         elif busy := _at_work(before):
             self._spent_s += took * busy
             self._add(_rendered(status) - _rendered(before))
@@ -71,7 +72,7 @@ class Pace:
         return rest_s / sharing if rest_s > 0 else None
 
     def _forget(self) -> None:
-        self._spent_s, self._last_s, self._pictures = 0.0, 0.0, 0
+        self._spent_s, self._last_s, self._pictures, self._under_way = 0.0, 0.0, 0, 0
         self._marks: deque[_Mark] = deque()
         self._began = False
         self._measured: tuple[float, int] | None = None
@@ -87,14 +88,16 @@ class Pace:
         self._marks.append(_Mark(self._spent_s, self._pictures, self._workers))
 
     def _add(self, pictures: int) -> None:
-        """The first picture is where the counting begins, as nobody knows what of it was drawn
-        before; one that a single worker was seen to begin counts."""
+        """The counting begins with the first picture, as nobody knows what of it was drawn before;
+        one that a single worker was seen to begin counts. Of those that were under way when the
+        watching began, none does."""
         if pictures <= 0:
             return
         self._pictures += pictures
         known = self._workers == 1 and self._since_last_s >= BEGIN_KNOWN_AFTER_S
-        if self._began and not known:
+        if self._under_way or (self._began and not known):
             self._marks.clear()
+        self._under_way = max(0, self._under_way - pictures)
         self._began = False
         self._mark()
         self._prune()
