@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from common.errors import UsageError
+from common.text import closest
 
 FILE = "gridfarm.toml"
 #: What may be meant as a URL, rightly written or not, stays as it is for who opens it.
@@ -57,12 +58,30 @@ class FarmConfig:
 def load_config(
     flags: Mapping[str, str | os.PathLike[str] | None], *, folder: Path | None = None
 ) -> FarmConfig:
-    """Raises UsageError for a `gridfarm.toml` that cannot be read or has unknown names."""
+    """Raises UsageError for a `gridfarm.toml` that cannot be read or has unknown names, and for a
+    variable whose name is nearly one of these."""
     names = [field.name for field in fields(FarmConfig)]
+    _check_variables(names)
     values = _from_file(folder or Path.cwd(), names)
-    values |= {n: v for n in names if (v := os.environ.get(f"GRIDFARM_{n.upper()}"))}
+    values |= {n: v for n in names if (v := os.environ.get(_variable(n)))}
     values |= {n: os.fspath(given) for n in names if (given := flags.get(n))}
     return replace(FarmConfig(), **values)
+
+
+def _variable(name: str) -> str:
+    return f"GRIDFARM_{name.upper()}"
+
+
+def _check_variables(names: list[str]) -> None:
+    """A misspelt one would go unnoticed, and the work to another store than the one it names."""
+    for variable in sorted(os.environ):
+        prefix, _, name = variable.partition("_")
+        meant = closest(name, names) if prefix == "GRIDFARM" and name.lower() not in names else None
+        if meant and _variable(meant) not in os.environ:
+            raise UsageError(
+                f"{variable} is set, and gridfarm reads no such variable",
+                hint=f"did you mean {_variable(meant)}? Otherwise: unset {variable}",
+            )
 
 
 def _from_file(folder: Path, names: list[str]) -> dict[str, str]:

@@ -149,6 +149,19 @@ class Connections:
             return None
         return ledger
 
+    def ledger_of_all(self, store: Store, batch_ids: Collection[str]) -> Ledger | None:
+        """That of batches which are removed together. Raises UsageError where a render at work has
+        some of them and the farm others: each is stopped by its own ledger alone."""
+        ledger = self.ledger_of(store, "it is removed from this store alone", *batch_ids)
+        if ledger and self.config.broker and ledger.is_local:
+            others = [id for id in batch_ids if not ledger.known(id) and self.ledger.known(id)]
+            if others:
+                raise UsageError(
+                    f"a render on this machine is at work, and {', '.join(others)} is the farm's",
+                    hint="remove what a render has and what the farm has one after another",
+                )
+        return ledger
+
     def steering_ledger(self, store: Store, batch_id: str) -> Ledger:
         """The ledger that hears what is ordered for a batch of this store, be it away: the store
         is told first. Raises StoreForeign where another store is the farm's, and UsageError."""

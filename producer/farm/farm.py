@@ -388,7 +388,7 @@ class Farm:
             raise UsageError("no batch is named", hint="name what is to be removed")
         store = self._servers.store_of_first(batches)
         documents = dict(self._servers.find_removable(batch, store) for batch in batches)
-        ledger = self._servers.ledger_of(store, "it is removed from this store alone", *documents)
+        ledger = self._servers.ledger_of_all(store, documents)
         return Removal(documents, store, ledger, self.say, self.progress)
 
 

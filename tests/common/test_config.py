@@ -77,3 +77,27 @@ def test_what_is_needed_and_not_configured_says_how(name: str) -> None:
 
 def test_the_cache_is_below_the_home_folder() -> None:
     assert FarmConfig().cache_dir == Path.home() / ".cache" / "gridfarm"
+
+
+@pytest.mark.parametrize("name", ["STOR", "STORAGE", "BROKERS", "CASHE"])
+def test_a_variable_that_is_nearly_one_of_ours_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the work would go to another store than the one that it names."""
+    for ours in ("STORE", "BROKER", "CACHE"):
+        monkeypatch.delenv(f"GRIDFARM_{ours}", raising=False)
+    monkeypatch.setenv(f"GRIDFARM_{name}", "s3://bucket")
+    with pytest.raises(UsageError, match=f"GRIDFARM_{name} is set") as error:
+        load_config({}, folder=tmp_path)
+    assert error.value.hint.startswith("did you mean GRIDFARM_")
+
+
+@pytest.mark.parametrize("name", ["CLOUD", "METADATA_URL", "CHAOS_SEEDS", "METRICS", "RUN_DIR",
+                                  "EXIT_WHEN_IDLE", "MAX_LIFETIME", "ROOT", "HOME"])  # fmt: skip
+def test_other_variables_are_nobodys_business(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ours in ("STORE", "BROKER", "CACHE"):
+        monkeypatch.delenv(f"GRIDFARM_{ours}", raising=False)
+    monkeypatch.setenv(f"GRIDFARM_{name}", "1")
+    assert load_config({}, folder=tmp_path) == FarmConfig()

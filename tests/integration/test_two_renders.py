@@ -160,3 +160,24 @@ def test_who_has_no_broker_is_not_sent_for_one(tmp_path: Path) -> None:
     assert "8 of 8 pictures stored" in followed
     _, said = ended(start(file, command="retry"), 2)
     assert "the same gridfarm render FILE goes on with a batch" in said
+
+
+def test_what_a_render_has_and_what_the_farm_has_is_removed_apart(
+    broker: str, tmp_path: Path
+) -> None:
+    """Each is stopped by its own ledger: the other would not have heard of it."""
+    file = write(tmp_path / "local.yaml", steps=SLOW_STEPS)
+    store = str(tmp_path / "gridfarm-out" / "store")
+    farm = Farm(broker=broker, store=store)
+    ordered = farm.submit(named(file, "ordered", "5..6")).batch
+    process = start(file)
+    wait_for(tmp_path / "gridfarm-out", 1)
+    servers = ("--broker", broker, "--store", store)
+    both = ("--cancel", "--yes", *servers)
+    refused, said = ended(start(file, ordered, *both, command="rm"), 2)
+    assert f"{ordered} is the farm's" in refused + said
+    assert farm.status(ordered).state == "queued"
+    ended(start(str(tmp_path / "ordered.yaml"), *both, command="rm"), 0)
+    ended(start(file, *both, command="rm"), 0)
+    process.communicate(timeout=60)
+    assert list(farm.batches()) == []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import click
 from common.batch import Matrix
 from producer.cli.interrupts import like_ctrl_c
 from producer.cli.options import json_command, store_option
-from producer.cli.output import Output
+from producer.cli.output import Output, as_called, servers_as_given
 from producer.cli.progress_display import FAILED_CELLS, show_progress
 from producer.cli.status_text import status_json, status_text
 from producer.cli.trial_options import BatchOptions, batch_options
@@ -80,7 +78,7 @@ def render(
             watch=partial(show_progress, out=out, nobody="starting workers"),
             **options.trial,
         )
-    _show_result(report, out, f" --store {shlex.quote(store)}" if store else "")
+    _show_result(report, out, servers_as_given())
     return FAILED_CELLS if report.status.failed else 0
 
 
@@ -106,7 +104,7 @@ def _next_steps(report: RenderReport, store: str) -> list[str]:
     varying = [axis.name for axis in matrix.axes if axis.count > 1]
     lines = ["", "The grid:", *(f"  {from_here(sheet)}" for sheet in sheets)] if sheets else []
     lines += ["", "Try next:"]
-    gridfarm = _as_called()
+    gridfarm = as_called()
     if report.files:
         lines.append(f"  {gridfarm} show {_quoted(min(report.files))}")
     if not sheets:
@@ -123,11 +121,6 @@ def _a_part(matrix: Matrix) -> str:
     """Options that draw the first value of the longest axis alone."""
     longest = max(matrix.axes, key=lambda axis: axis.count)
     return f"--where {shlex.quote(f'{longest.name}={next(longest.labels())}')}"
-
-
-def _as_called() -> str:
-    """`gridfarm`, or the path to it where it is not on the PATH, so that lines can be pasted."""
-    return "gridfarm" if shutil.which("gridfarm") else _quoted(Path(sys.argv[0]))
 
 
 def _quoted(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from producer.cli.options import farm_command, priority_option
-from producer.cli.output import Output
+from producer.cli.output import Output, as_called, servers_as_given
 from producer.cli.progress_display import watch_to_its_end
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
+from producer.submission import SubmitReport
 
 
 @click.command()
@@ -43,6 +44,11 @@ def submit(
     report = farm.submit(options.read(out.say), gpu=gpu, priority=priority, **options.trial)
     if not (and_watch and out.as_json):
         # Who watches is told below, as long as it is so.
-        hold_ups = [] if and_watch else [f"  {line}" for line in report.hold_ups]
-        out.result(report.__dict__, "\n".join([report.summary, *hold_ups]))
+        more = [] if and_watch else [f"  {line}" for line in report.hold_ups] + _next_step(report)
+        out.result(report.__dict__, "\n".join([report.summary, *more]))
     return watch_to_its_end(farm.watcher(report.batch), out) if and_watch else 0
+
+
+def _next_step(report: SubmitReport) -> list[str]:
+    command = "watch" if report.queued else "open"
+    return [f"  {as_called()} {command} {report.batch}{servers_as_given()}"]
