@@ -1,7 +1,11 @@
-"""Options that several commands share, and the Farm that each command is called with."""
+"""Options that several commands share, the Farm that each command is called with, and how lines
+that are advised name both."""
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -12,6 +16,7 @@ from producer.batches import LAST
 from producer.cli import completion
 from producer.cli.output import Output
 from producer.farm import Farm
+from producer.local import from_here
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,3 +110,16 @@ priority_option = click.option(
     type=click.Choice(["high", "normal", "low"]),
     help="All of high goes first, then normal (the default), then low.",
 )
+
+
+def as_called() -> str:
+    """`gridfarm`, or the path to it where it is not on the PATH, so that lines can be pasted."""
+    return "gridfarm" if shutil.which("gridfarm") else shlex.quote(from_here(sys.argv[0]))
+
+
+def servers_as_given() -> str:
+    """The servers that the command line named, for the lines that are advised: ` --store x`."""
+    given = click.get_current_context().params
+    return "".join(
+        f" --{name} {shlex.quote(given[name])}" for name in ("broker", "store") if given.get(name)
+    )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ import click
 
 from common.errors import BatchFileError, GridfarmError
 from common.text import escaped
-from producer.local import from_here
 
 
 @dataclass
@@ -123,16 +120,3 @@ def error_json(error: GridfarmError) -> dict[str, Any]:
     if isinstance(error, BatchFileError):
         data["problems"] = [problem.__dict__ for problem in error.problems]
     return data
-
-
-def as_called() -> str:
-    """`gridfarm`, or the path to it where it is not on the PATH, so that lines can be pasted."""
-    return "gridfarm" if shutil.which("gridfarm") else shlex.quote(from_here(sys.argv[0]))
-
-
-def servers_as_given() -> str:
-    """The servers that the command line named, for the lines that are advised: ` --store x`."""
-    given = click.get_current_context().params
-    return "".join(
-        f" --{name} {shlex.quote(given[name])}" for name in ("broker", "store") if given.get(name)
-    )

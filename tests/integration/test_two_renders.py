@@ -135,7 +135,7 @@ def test_who_joined_goes_on_when_the_first_has_ended(tmp_path: Path, how: signal
     stopped = asked("status", file)
     assert stopped["state"] == "stopped"
     _, said = ended(start(file), 0)
-    assert "stored already" in said
+    assert " stored already" in said or "nothing to render, 8 of 8 stored" in said
 
 
 def test_ctrl_c_takes_back_what_was_given_to_another(tmp_path: Path) -> None:

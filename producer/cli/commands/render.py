@@ -11,8 +11,8 @@ import click
 
 from common.batch import Matrix
 from producer.cli.interrupts import like_ctrl_c
-from producer.cli.options import json_command, store_option
-from producer.cli.output import Output, as_called, servers_as_given
+from producer.cli.options import as_called, json_command, servers_as_given, store_option
+from producer.cli.output import Output
 from producer.cli.progress_display import FAILED_CELLS, show_progress
 from producer.cli.status_text import status_json, status_text
 from producer.cli.trial_options import BatchOptions, batch_options

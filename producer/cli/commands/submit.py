@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from producer.cli.options import farm_command, priority_option
-from producer.cli.output import Output, as_called, servers_as_given
+from producer.cli.options import as_called, farm_command, priority_option, servers_as_given
+from producer.cli.output import Output
 from producer.cli.progress_display import watch_to_its_end
 from producer.cli.trial_options import BatchOptions, batch_options
 from producer.farm import Farm
